@@ -1,0 +1,769 @@
+"""Every choice that a project can make, stated once.
+
+The questions in `copier.yml`, the dependencies, the config, the decision record, the README's
+tables and the tests all read this file; nothing about a choice is written a second time.
+
+Self-contained on purpose: `copier update` loads this file once for the old version of the template
+and once for the new one, and whatever it imported from beside itself would stay at one version for
+both. Other extensions reach the catalogue of *their* version through the Jinja environment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Pydantic matches in Rust, where `$` is the very end, a newline before it included.
+Line = Annotated[str, Field(pattern=r"^\S[^\n]*\S$")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Stated(BaseModel):
+    """Base of every statement: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Requirement(Stated):
+    """A package that a project depends on."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    extras: Annotated[str, Field(pattern=r"^(\[[a-z,-]+\])?$")] = ""
+    versions: Annotated[str, Field(pattern=r"^>=[0-9.]+,<[0-9.]+$")]  # a bound on both sides
+    why: Line
+    module: Identifier  # what is imported: a project's package can't have this name
+
+
+class Setting(Stated):
+    """One setting of a project's config: `name` in the section that holds it."""
+
+    section: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$")]  # "": of the config itself
+    name: Identifier
+    type: str  # as it is written in Python
+    default: bool | int | float | str
+    why: Annotated[Line, Field(max_length=90)]
+    at_least: float | None = None
+    more_than: float | None = None
+    at_most: float | None = None
+    less_than: float | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether bounds apply."""
+        return self.type in {"int", "float"}
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are set, by name."""
+        stated: dict[str, float | None] = {name: getattr(self, name) for name in BOUNDS}
+        return {
+            name: int(bound) if bound.is_integer() else bound
+            for name, bound in stated.items()
+            if bound is not None
+        }
+
+    @property
+    def literal(self) -> str:
+        """The default as Python source."""
+        if self.type == "Path":
+            return f"Path({json.dumps(self.default)})"
+        return json.dumps(self.default) if isinstance(self.default, str) else repr(self.default)
+
+    @property
+    def path(self) -> str:
+        """The setting's name on the command line and in error messages."""
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+    @model_validator(mode="after")
+    def _bounds_suit_the_type(self) -> Setting:
+        if not self.is_number and self.bounds:
+            raise ValueError(f"{self.path}: only a number has bounds, not {self.type}")
+        return self
+
+
+BOUNDS = {"at_least": "ge", "more_than": "gt", "at_most": "le", "less_than": "lt"}
+"""Our name of each bound, and Pydantic's."""
+
+
+class Check(Stated):
+    """Settings of one section that would contradict each other."""
+
+    section: Identifier
+    name: Identifier  # the setting that is to blame
+    holds: str  # Python, over `self`
+    expected: Line  # what is said when it doesn't hold
+
+
+class Section(Stated):
+    """A group of settings, and the class that holds them."""
+
+    name: Identifier
+    about: Annotated[Line, Field(max_length=90)]
+
+    @property
+    def type(self) -> str:
+        """The name of the section's class."""
+        return f"{self.name.title()}Config"
+
+
+class Option(Stated):
+    """One answer to a question."""
+
+    value: str
+    title: Line
+    buys: Line
+    costs: Line
+    prefer: Line  # when to choose it over the others
+    requirements: tuple[Requirement, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    checks: tuple[Check, ...] = ()
+    conflicts: Mapping[str, Mapping[str, Line]] = {}  # question -> answer -> why not together
+
+    @property
+    def label(self) -> str:
+        """The option as a line of the questionnaire."""
+        return f"{self.title}: {self.buys}; {self.costs}"
+
+
+class Question(Stated):
+    """A question with a fixed set of answers."""
+
+    name: Identifier
+    title: Line
+    help: Line
+    default: str
+    options: Annotated[tuple[Option, ...], Field(min_length=1)]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Every legal answer."""
+        return tuple(option.value for option in self.options)
+
+    def option(self, value: str) -> Option:
+        """The option that an answer names. Raises KeyError for any other."""
+        for option in self.options:
+            if option.value == value:
+                return option
+        raise KeyError(f"{self.name} has no option {value!r}; it has {', '.join(self.values)}")
+
+    @model_validator(mode="after")
+    def _default_is_an_option(self) -> Question:
+        if self.default not in self.values:
+            raise ValueError(f"{self.name}: the default {self.default!r} is none of its options")
+        if len(set(self.values)) < len(self.values):
+            raise ValueError(f"{self.name}: an option is stated twice")
+        return self
+
+
+class Catalogue(Stated):
+    """All that a project can be."""
+
+    questions: tuple[Question, ...]
+    requirements: tuple[Requirement, ...]  # of every project
+    development: tuple[Requirement, ...]  # of every project's own checks
+    sections: tuple[Section, ...]
+    settings: tuple[Setting, ...]  # of every project
+    checks: tuple[Check, ...]
+
+    def question(self, name: str) -> Question:
+        """The question of that name. Raises KeyError for any other."""
+        for question in self.questions:
+            if question.name == name:
+                return question
+        raise KeyError(f"the catalogue has no question {name!r}")
+
+    def chosen(self, answers: Mapping[str, Any]) -> tuple[Option, ...]:
+        """The options that the answers name, in the order of the questions."""
+        return tuple(question.option(answers[question.name]) for question in self.questions)
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Names that a project's package can't have: what it imports, and what it installs."""
+        stated = [*self.requirements, *self.development]
+        for question in self.questions:
+            for option in question.options:
+                stated.extend(option.requirements)
+        return frozenset(
+            name for each in stated for name in (each.module, each.name.replace("-", "_"))
+        )
+
+
+# --- every project ------------------------------------------------------------------------------
+
+REQUIREMENTS = (
+    Requirement(name="torch", versions=">=2.10,<3", module="torch", why="models and gradients"),
+    Requirement(
+        name="numpy", versions=">=2.0,<3", module="numpy", why="records, transforms, random order"
+    ),
+    Requirement(
+        name="safetensors",
+        versions=">=0.5,<1",
+        module="safetensors",
+        why="checkpoints without pickle",
+    ),
+    Requirement(
+        name="tyro", versions=">=1.0,<2", module="tyro", why="the command line, from the config"
+    ),
+    Requirement(
+        name="tomli-w", versions=">=1.1,<2", module="tomli_w", why="writes a run's config.toml"
+    ),
+    Requirement(
+        name="rich", versions=">=14,<16", module="rich", why="progress bar and tables on a terminal"
+    ),
+    Requirement(
+        name="filelock", versions=">=3.16,<5", module="filelock", why="one process writes to a run"
+    ),
+    Requirement(
+        name="matplotlib", versions=">=3.9,<4", module="matplotlib", why="the report's pictures"
+    ),
+)
+
+DEVELOPMENT = (
+    Requirement(name="pytest", versions=">=8.3,<10", module="pytest", why="the tests"),
+    Requirement(name="ruff", versions=">=0.15,<1", module="ruff", why="lint and format"),
+    Requirement(
+        name="pyright",
+        extras="[nodejs]",
+        versions=">=1.1.400,<2",
+        module="pyright",
+        why="types; brings its own node",
+    ),
+    Requirement(
+        name="import-linter",
+        versions=">=2.3,<3",
+        module="importlinter",
+        why="imports that point one way",
+    ),
+)
+
+SECTIONS = (
+    Section(name="data", about="Where the records come from and how they are split."),
+    Section(name="features", about="Augmentation, drawn anew for every batch of training."),
+    Section(name="model", about="The size and the regularisation of the network."),
+    Section(name="training", about="One run of the optimizer: how long, how fast, on what."),
+    Section(name="checkpoint", about="When the state is saved and which checkpoints stay."),
+    Section(name="overfit", about="Step 4: a model that can't learn a few batches is broken."),
+)
+
+SETTINGS = (
+    Setting(
+        section="",
+        name="seed",
+        type="int",
+        default=0,
+        at_least=0,
+        why="The source of all chance: weights, order of the batches, augmentation, dropout.",
+    ),
+    Setting(
+        section="data",
+        name="validation_fraction",
+        type="float",
+        default=0.1,
+        more_than=0,
+        less_than=1,
+        why="Share of the records that choose the best checkpoint.",
+    ),
+    Setting(
+        section="data",
+        name="test_fraction",
+        type="float",
+        default=0.1,
+        more_than=0,
+        less_than=1,
+        why="Share of the records that only `evaluate` sees.",
+    ),
+    Setting(
+        section="data",
+        name="cache_dir",
+        type="Path",
+        default="data/cache",
+        why="Where prepared records are kept; safe to delete.",
+    ),
+    Setting(
+        section="data",
+        name="workers",
+        type="int",
+        default=0,
+        at_least=0,
+        why="Processes that prepare batches; 0 prepares them in the training process.",
+    ),
+    Setting(
+        section="training",
+        name="batch_size",
+        type="int",
+        default=64,
+        at_least=1,
+        why="Records in one optimizer step.",
+    ),
+    Setting(
+        section="training",
+        name="accumulation_steps",
+        type="int",
+        default=1,
+        at_least=1,
+        why="Parts that a batch is split into, to fit the memory.",
+    ),
+    Setting(
+        section="training",
+        name="max_steps",
+        type="int",
+        default=1000,
+        at_least=1,
+        why="Optimizer steps.",
+    ),
+    Setting(
+        section="training",
+        name="learning_rate",
+        type="float",
+        default=0.003,
+        more_than=0,
+        at_most=10,
+        why="The peak, reached after the warm-up; it then falls to zero along a cosine.",
+    ),
+    Setting(
+        section="training",
+        name="warmup_steps",
+        type="int",
+        default=50,
+        at_least=0,
+        why="Steps over which the learning rate rises from zero.",
+    ),
+    Setting(
+        section="training",
+        name="weight_decay",
+        type="float",
+        default=0.01,
+        at_least=0,
+        at_most=1,
+        why="Decoupled decay of matrices; biases and norms are spared.",
+    ),
+    Setting(
+        section="training",
+        name="gradient_clip",
+        type="float",
+        default=1.0,
+        more_than=0,
+        why="Largest norm of the gradient.",
+    ),
+    Setting(
+        section="training",
+        name="log_every",
+        type="int",
+        default=10,
+        at_least=1,
+        why="Steps between two lines of metrics.jsonl.",
+    ),
+    Setting(
+        section="training",
+        name="evaluate_every",
+        type="int",
+        default=100,
+        at_least=1,
+        why="Steps between two passes over the validation split.",
+    ),
+    Setting(
+        section="training",
+        name="device",
+        type='Literal["auto", "cpu", "cuda", "mps"]',
+        default="auto",
+        why="`auto` takes the first GPU that works.",
+    ),
+    Setting(
+        section="training",
+        name="precision",
+        type='Literal["float32", "bfloat16"]',
+        default="float32",
+        why="`bfloat16` runs matrix products in half the memory; the weights stay float32.",
+    ),
+    Setting(
+        section="checkpoint",
+        name="every",
+        type="int",
+        default=500,
+        at_least=1,
+        why="Steps between two checkpoints: the most that a crash can cost.",
+    ),
+    Setting(
+        section="checkpoint",
+        name="metric",
+        type='Literal["validation/loss", "validation/accuracy"]',
+        default="validation/loss",
+        why="What the best checkpoint is best at.",
+    ),
+    Setting(
+        section="checkpoint",
+        name="best_is",
+        type='Literal["lowest", "highest"]',
+        default="lowest",
+        why="The direction in which the metric improves.",
+    ),
+    Setting(
+        section="overfit",
+        name="batches",
+        type="int",
+        default=2,
+        at_least=1,
+        why="Batches that the model has to learn by heart.",
+    ),
+    Setting(
+        section="overfit",
+        name="loss_threshold",
+        type="float",
+        default=0.05,
+        more_than=0,
+        why="The loss on those batches that counts as learnt.",
+    ),
+)
+
+CHECKS = (
+    Check(
+        section="data",
+        name="test_fraction",
+        holds="self.validation_fraction + self.test_fraction < 1",
+        expected="a sum with data.validation_fraction below 1, or nothing is left to train on",
+    ),
+    Check(
+        section="training",
+        name="accumulation_steps",
+        holds="self.batch_size % self.accumulation_steps == 0",
+        expected="a divisor of training.batch_size, so that all parts weigh the same",
+    ),
+    Check(
+        section="training",
+        name="warmup_steps",
+        holds="self.warmup_steps < self.max_steps",
+        expected="less than training.max_steps, or the peak is never reached",
+    ),
+    Check(
+        section="checkpoint",
+        name="best_is",
+        holds='(self.metric == "validation/loss") == (self.best_is == "lowest")',
+        expected="'lowest' for a loss and 'highest' for an accuracy",
+    ),
+)
+
+# --- what a project chooses ---------------------------------------------------------------------
+
+DROPOUT = Setting(
+    section="model",
+    name="dropout",
+    type="float",
+    default=0.1,
+    at_least=0,
+    less_than=1,
+    why="Chance that a unit is dropped in training.",
+)
+
+STAGE = Question(
+    name="stage",
+    title="Stage",
+    help="How far along is the work? It decides how much is set up around the code.",
+    default="prototype",
+    options=(
+        Option(
+            value="exploration",
+            title="Exploration",
+            buys="the code and its resume test, nothing to keep up",
+            costs="no hooks, no import rules",
+            prefer="nobody knows yet whether the idea works",
+        ),
+        Option(
+            value="prototype",
+            title="Prototype",
+            buys="tests of every part, hooks, import rules",
+            costs="a minute of checks before a commit",
+            prefer="others read the code, or results are compared over weeks",
+        ),
+        Option(
+            value="production",
+            title="Production",
+            buys="CI, a container and strict types on top",
+            costs="every line has to satisfy the strict checker",
+            prefer="something depends on the model",
+        ),
+    ),
+)
+
+STARTER = Question(
+    name="starter",
+    title="Starter",
+    help="What does the project start from? It trains at once; you then make it yours.",
+    default="image",
+    options=(
+        Option(
+            value="image",
+            title="Image",
+            buys="1,797 scanned digits and a small convolutional network",
+            costs="scikit-learn, for the scans",
+            prefer="the inputs are images or other grids",
+            requirements=(
+                Requirement(
+                    name="scikit-learn",
+                    versions=">=1.5,<2",
+                    module="sklearn",
+                    why="ships the scanned digits; drop it with them",
+                ),
+            ),
+            settings=(
+                Setting(
+                    section="features",
+                    name="max_shift",
+                    type="int",
+                    default=1,
+                    at_least=0,
+                    at_most=4,
+                    why="Largest shift of an image in each direction, in pixels.",
+                ),
+                Setting(
+                    section="features",
+                    name="noise",
+                    type="float",
+                    default=0.02,
+                    at_least=0,
+                    at_most=1,
+                    why="Standard deviation of the noise on pixels, which lie in 0..1.",
+                ),
+                Setting(
+                    section="model",
+                    name="channels",
+                    type="int",
+                    default=16,
+                    at_least=1,
+                    why="Channels after the first convolution; the second doubles them.",
+                ),
+                DROPOUT,
+            ),
+        ),
+        Option(
+            value="blank",
+            title="Blank",
+            buys="the machinery around a table of numbers, to be replaced",
+            costs="you write reader, transforms and network",
+            prefer="no other starter is close to your data",
+            settings=(
+                Setting(
+                    section="data",
+                    name="path",
+                    type="Path",
+                    default="data/records.csv",
+                    why="The table: an id, numbers, and a label in the last column.",
+                ),
+                Setting(
+                    section="features",
+                    name="noise",
+                    type="float",
+                    default=0.02,
+                    at_least=0,
+                    at_most=1,
+                    why="Standard deviation of the noise on each column, as a share of its own.",
+                ),
+                Setting(
+                    section="model",
+                    name="hidden",
+                    type="int",
+                    default=64,
+                    at_least=1,
+                    why="Width of the two hidden layers.",
+                ),
+                DROPOUT,
+            ),
+        ),
+    ),
+)
+
+CONFIG = Question(
+    name="config",
+    title="Config",
+    help="What are the configs made of? Names, command line and errors are the same either way.",
+    default="pydantic",
+    options=(
+        Option(
+            value="dataclass",
+            title="Dataclasses",
+            buys="plain Python that everybody reads",
+            costs="checks written out by hand; cattrs reads the file",
+            prefer="the config should be free of a framework",
+            requirements=(
+                Requirement(
+                    name="cattrs",
+                    versions=">=24.1,<27",
+                    module="cattrs",
+                    why="turns a config file into dataclasses",
+                ),
+            ),
+        ),
+        Option(
+            value="pydantic",
+            title="Pydantic",
+            buys="bounds stated beside the type, a JSON schema for free",
+            costs="one compiled package",
+            prefer="the config grows, or other tools read its schema",
+            requirements=(
+                Requirement(
+                    name="pydantic",
+                    versions=">=2.10,<3",
+                    module="pydantic",
+                    why="reads and checks the config",
+                ),
+            ),
+        ),
+    ),
+)
+
+TRACKER = Question(
+    name="tracker",
+    title="Tracker",
+    help="Where do metrics go besides metrics.jsonl, which every run writes?",
+    default="jsonl",
+    options=(
+        Option(
+            value="jsonl",
+            title="JSON lines",
+            buys="nothing to install or to run, read by every tool",
+            costs="no web page",
+            prefer="one person compares a handful of runs",
+        ),
+        Option(
+            value="tensorboard",
+            title="TensorBoard",
+            buys="live curves in a local web page",
+            costs="8 packages, some 70 µs a logged step",
+            prefer="curves are watched while they grow",
+            requirements=(
+                Requirement(
+                    name="tensorboard",
+                    versions=">=2.18,<3",
+                    module="tensorboard",
+                    why="the chosen tracker",
+                ),
+            ),
+        ),
+    ),
+)
+
+CHECKPOINT = Question(
+    name="checkpoint",
+    title="Checkpoints",
+    help="Which checkpoints does a run keep? The best and the newest are always among them.",
+    default="best_and_last",
+    options=(
+        Option(
+            value="best_and_last",
+            title="Best and last",
+            buys="the least disk: two checkpoints",
+            costs="damage to the last one sets a run back to the best",
+            prefer="runs are short or the disk is small",
+        ),
+        Option(
+            value="rolling",
+            title="Rolling",
+            buys="the newest K as well, to go back to",
+            costs="the disk of K more",
+            prefer="runs are long, or a run that went wrong is studied afterwards",
+            settings=(
+                Setting(
+                    section="checkpoint",
+                    name="keep",
+                    type="int",
+                    default=3,
+                    at_least=2,
+                    why="Newest checkpoints that stay; two, so that one may be damaged.",
+                ),
+            ),
+        ),
+    ),
+)
+
+CHECKPOINT_WRITER = Question(
+    name="checkpoint_writer",
+    title="Checkpoint writer",
+    help="Who writes a checkpoint?",
+    default="synchronous",
+    options=(
+        Option(
+            value="synchronous",
+            title="Synchronous",
+            buys="the simplest thing that can't lose anything",
+            costs="the loop waits while the disk writes",
+            prefer="a checkpoint takes less time than the steps between two of them",
+        ),
+    ),
+)
+
+LICENSE = Question(
+    name="license",
+    title="License",
+    help="Under which terms may others use it? (SPDX names)",
+    default="MIT",
+    options=(
+        Option(
+            value="MIT",
+            title="MIT",
+            buys="anybody may use it for anything",
+            costs="no grant of patents",
+            prefer="it should spread",
+        ),
+        Option(
+            value="BSD-3-Clause",
+            title="BSD, 3 clauses",
+            buys="as MIT, and your name endorses nothing",
+            costs="no grant of patents",
+            prefer="your institute asks for it",
+        ),
+        Option(
+            value="Apache-2.0",
+            title="Apache 2.0",
+            buys="as MIT, with a grant of patents",
+            costs="a longer text, changes have to be marked",
+            prefer="companies contribute",
+        ),
+        Option(
+            value="LicenseRef-Proprietary",
+            title="Proprietary",
+            buys="all rights stay with you",
+            costs="nobody else may use it",
+            prefer="the work isn't to be shared",
+        ),
+    ),
+)
+
+CATALOGUE = Catalogue(
+    questions=(STAGE, STARTER, CONFIG, TRACKER, CHECKPOINT, CHECKPOINT_WRITER, LICENSE),
+    requirements=REQUIREMENTS,
+    development=DEVELOPMENT,
+    sections=SECTIONS,
+    settings=SETTINGS,
+    checks=CHECKS,
+)
+
+
+class CatalogueExtension(Extension):
+    """Gives `copier.yml`, the templates and the other extensions this version's catalogue."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        named: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
+        named.update(catalogue=CATALOGUE, options=options, several=several)
+
+
+def options(name: str, given: Mapping[str, Any]) -> str:
+    """A question's options as Copier reads them: JSON (hence YAML), label to value.
+
+    A value that was given on the command line and is no option is let through here, because Copier
+    would answer it with a traceback; the blueprint then refuses it in one clear message.
+    """
+    question = CATALOGUE.question(name)
+    offered: dict[str, Any] = {option.label: option.value for option in question.options}
+    if name in given and given[name] not in question.values:
+        offered[f"{given[name]} (unknown)"] = given[name]
+    return json.dumps(offered)
+
+
+def several(name: str) -> Literal["true", "false"]:
+    """Whether there is anything to ask."""
+    return "true" if len(CATALOGUE.question(name).options) > 1 else "false"

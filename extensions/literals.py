@@ -1,0 +1,76 @@
+"""Filters that write an answer, whatever it contains, as a correct literal; and `source`.
+
+An answer is a person's text: quotes, backslashes, emoji, and markup come as they like. Each filter
+returns source that the language's own parser reads back as the same text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from jinja2 import Environment, pass_environment
+from jinja2.ext import Extension
+
+_UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted string with the escapes that TOML, YAML and JSON have in common."""
+    return _UNPRINTABLE.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+    )
+
+
+def toml(value: str | int | float | bool) -> str:
+    """A TOML value (https://toml.io/en/v1.0.0#string)."""
+    if isinstance(value, str):
+        return _quoted(value)
+    return json.dumps(value) if isinstance(value, bool) else repr(value)
+
+
+def yaml(value: str) -> str:
+    """A double-quoted YAML scalar (https://yaml.org/spec/1.2.2/#731-double-quoted-style)."""
+    return _quoted(value)
+
+
+def python(value: Any) -> str:
+    """A Python literal, with the quotes that `ruff format` would choose."""
+    if not isinstance(value, str):
+        return repr(value)
+    text = repr(value)
+    if text.startswith('"') or value.count('"') > value.count("'"):
+        return text
+    return '"' + text[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is (https://spec.commonmark.org/0.31.2/#backslash-escapes)."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>|~&#])", r"\\\1", text)
+    return re.sub(r"^(\d*)([+\-=]|(?<=\d)[.)])", r"\1\\\2", escaped)
+
+
+@pass_environment
+def source(environment: Environment, path: str) -> str:
+    """A file of the template, verbatim: Python is not parsed as Jinja.
+
+    Args:
+        environment: given by Jinja.
+        path: relative to the template's root.
+
+    Raises:
+        jinja2.TemplateNotFound: there is no such file.
+    """
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, path)[0]
+
+
+class LiteralsExtension(Extension):
+    """Registers the filters, and `source`."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.filters.update(toml=toml, yaml=yaml, python=python, markdown=markdown)
+        named: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
+        named["source"] = source

@@ -1,0 +1,62 @@
+"""The projects that a person can ask for, read from the catalogue."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from allpairspy import AllPairs  # pyright: ignore[reportMissingTypeStubs]
+from rendering import extension
+
+Answers = dict[str, str]
+
+CATALOGUE = extension("catalogue").CATALOGUE
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    **{question.name: question.values for question in CATALOGUE.questions},
+    "python_version": extension("blueprint").PYTHON_VERSIONS,
+}
+
+DEFAULTS: Mapping[str, str] = {
+    **{question.name: question.default for question in CATALOGUE.questions},
+    "python_version": "3.11",
+}
+
+SHAPING = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_writer")
+"""The questions of which every combination is rendered; the others change a line or a file."""
+
+
+def fits(answers: Mapping[str, str]) -> bool:
+    """Whether no option conflicts with another; answers may be missing."""
+    chosen = [q.option(answers[q.name]) for q in CATALOGUE.questions if q.name in answers]
+    return not any(
+        answers.get(other) in named
+        for option in chosen
+        for other, named in option.conflicts.items()
+    )
+
+
+def every() -> list[Answers]:
+    """Every combination of the shaping questions, the defaults elsewhere."""
+    products = itertools.product(*(CHOICES[name] for name in SHAPING))
+    answers = [{**DEFAULTS, **dict(zip(SHAPING, each, strict=True))} for each in products]
+    return [each for each in answers if fits(each)]
+
+
+def pairwise() -> list[Answers]:
+    """Few combinations in which every two options of any two questions meet."""
+
+    def row_fits(row: Sequence[str]) -> bool:
+        return fits(dict(zip(CHOICES, row, strict=False)))
+
+    rows: Any = AllPairs([list(values) for values in CHOICES.values()], filter_func=row_fits)
+    return [dict(zip(CHOICES, row, strict=True)) for row in rows]
+
+
+def title(answers: Answers) -> str:
+    """A combination as the name of a test and of a folder."""
+    return "-".join(answers[name] for name in CHOICES)
+
+
+COMBINATIONS: Mapping[str, Answers] = {title(each): each for each in (*every(), *pairwise())}

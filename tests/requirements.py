@@ -1,0 +1,12 @@
+"""Prints what any generated project needs, whatever the answers: `.venv-project` holds it all."""
+
+from __future__ import annotations
+
+from combinations import CATALOGUE
+
+if __name__ == "__main__":
+    stated = [*CATALOGUE.requirements, *CATALOGUE.development]
+    for question in CATALOGUE.questions:
+        for option in question.options:
+            stated.extend(option.requirements)
+    print(*sorted({f"{each.name}{each.extras}{each.versions}" for each in stated}), sep="\n")

@@ -1,0 +1,102 @@
+"""A person at a terminal: what is typed wrongly is said at once, and arrow keys choose options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+import yaml
+from combinations import CATALOGUE
+
+DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
+CLEAR = "\x15"  # Ctrl-U: deletes the default, which stands in the line
+UP, DOWN, ENTER = "\x1b[A", "\x1b[B", "\r"
+
+PICKED = {
+    "stage": "production",
+    "starter": "blank",
+    "config": "dataclass",
+    "tracker": "tensorboard",
+    "checkpoint": "rolling",
+}
+
+in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+
+
+def copier_in_a_terminal(template: Path, destination: Path) -> Any:
+    """The command, waiting for a person."""
+    spawn: Any = pexpect.spawn  # typed in part only
+    return spawn(
+        sys.executable,
+        ["-m", "copier", "copy", "--trust", str(template), str(destination)],
+        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        dimensions=(50, 160),
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def answer(terminal: Any, shown: str, typed: str) -> None:
+    """Wait until something is shown and the prompt is drawn, then type."""
+    terminal.expect_exact(shown)
+    terminal.expect_exact(DRAWN)  # what is typed before would be lost
+    terminal.send(typed + ENTER)
+
+
+def keys(question: str, value: str) -> str:
+    """The arrow keys that lead from the default to an option."""
+    values = CATALOGUE.question(question).values
+    steps = values.index(value) - values.index(CATALOGUE.question(question).default)
+    return (DOWN if steps > 0 else UP) * abs(steps)
+
+
+@in_a_terminal
+def test_a_person_is_led_through_the_questions(template: Path, tmp_path: Path) -> None:
+    terminal = copier_in_a_terminal(template, tmp_path / "made")
+    answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
+    answer(terminal, "iris_flowers", CLEAR + "torch")  # the default follows from the name
+    answer(terminal, "'torch' would be shadowed", CLEAR + "iris")
+    answer(terminal, "in one line?", "")
+    answer(terminal, "Who writes it?", "Ada")
+    answer(terminal, "e-mail address?", "ada")
+    answer(terminal, "isn't an e-mail address", "@host.example")
+    for question, value in PICKED.items():
+        answer(terminal, CATALOGUE.question(question).help, keys(question, value))
+    if len(CATALOGUE.question("checkpoint_writer").options) > 1:
+        answer(terminal, CATALOGUE.question("checkpoint_writer").help, "")
+    answer(terminal, "the oldest Python", DOWN)
+    answer(terminal, CATALOGUE.question("license").help, "")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+
+    recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text(encoding="utf-8"))
+    expected = {
+        "project_name": "Iris Flowers",
+        "package_name": "iris",
+        "author_name": "Ada",
+        **PICKED,
+    }
+    assert {name: recorded[name] for name in expected} == expected
+    assert recorded["author_email"] == "ada@host.example"
+    assert recorded["python_version"] == "3.12"
+    assert recorded["license"] == CATALOGUE.question("license").default
+    source = tmp_path / "made/src/iris"
+    assert "TensorBoard" in (source / "training/tracker.py").read_text(encoding="utf-8")
+    assert "@dataclass" in (source / "config.py").read_text(encoding="utf-8")
+    assert (tmp_path / "made/data/records.csv").exists()
+    assert (tmp_path / "made/.github").is_dir()
+
+
+@in_a_terminal
+@pytest.mark.parametrize("name", ["Torch", "Scikit-Learn", "Class", "a" * 60, "数字"])
+def test_a_legal_package_is_offered_for_any_name(name: str, template: Path, tmp_path: Path) -> None:
+    terminal = copier_in_a_terminal(template, tmp_path / "made")
+    answer(terminal, "What is the project called?", CLEAR + name)
+    answer(terminal, "And its Python package?", "")
+    answer(terminal, "What does it do, in one line?", "")
+    terminal.close(force=True)
