@@ -43,8 +43,9 @@ lint: $(tools) $(project)
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/pyright --pythonpath .venv-project/bin/python benchmarks/loop.py
 
-golden: $(tools) ## renew tests/golden after a change of the template; look at the diff
+golden: $(tools) ## renew tests/golden and the README's table after a change; look at the diff
 	.venv/bin/python tests/golden.py
+	.venv/bin/python tests/readme.py
 
 bench: $(tools) $(project) ## what is claimed about speed: of generating a project, of its loop
 	.venv/bin/python benchmarks/generation.py

@@ -40,6 +40,7 @@ def project(folder: Path, package: str) -> Any:
         "data.loader",
         "features.transforms",
         "models.network",
+        "training.checkpoint",
         "training.loop",
         "training.optimizer",
         "training.run",
@@ -84,28 +85,35 @@ def bare(package: Any, config: Any, records: Any) -> float:
     return (time.perf_counter() - began) / settings.max_steps
 
 
-def ours(package: Any, config: Any, training: Any, validation: Any, number: int) -> float:
-    """Seconds a step of the generated loop, with everything that it does besides evaluating."""
+def ours(
+    package: Any, config: Any, training: Any, validation: Any, number: int
+) -> tuple[float, float]:
+    """Seconds a step of the generated loop besides evaluating: without saving, and for saving."""
     from rich.console import Console
 
     loop = package.training.loop
     run = package.training.run.Run.create(f"bench-{number}", config, "data")
     clock: dict[str, float] = {}
-    predict = loop.predict
+    store = package.training.checkpoint.CheckpointStore
 
-    def timed(*arguments: Any) -> Any:
-        began = time.perf_counter()
-        found = predict(*arguments)
-        clock["evaluating"] = clock.get("evaluating", 0.0) + time.perf_counter() - began
-        return found
+    def timed(name: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            found = function(*arguments)
+            clock[name] = clock.get(name, 0.0) + time.perf_counter() - began
+            return found
 
-    loop.predict = timed
+        return call
+
+    predict, save = loop.predict, store.save
+    loop.predict, store.save = timed("evaluating", predict), timed("saving", save)
     with contextlib.redirect_stdout(io.StringIO()), run.locked():
         began = time.perf_counter()
         loop.train(config, run, training, validation, Console(file=io.StringIO()))
         seconds = time.perf_counter() - began
-    loop.predict = predict
-    return (seconds - clock["evaluating"]) / config.training.max_steps
+    loop.predict, store.save = predict, save
+    steps = config.training.max_steps
+    return (seconds - clock["evaluating"] - clock["saving"]) / steps, clock["saving"] / steps
 
 
 def main() -> None:
@@ -113,13 +121,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, usage="%(prog)s [options] PROJECT…")
     parser.add_argument("projects", nargs="+", type=Path, help="rendered projects, one a starter")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=5000)
     options = parser.parse_args()
     folders = [folder.resolve() for folder in options.projects]
     import torch
 
     torch.set_num_threads(1)
-    print(f"{'starter':<10}{'bare':>12}{'ours':>12}{'ratio':>8}   µs a step, medians; target 1.10")
+    print("µs a step, medians; target 1.10; a checkpoint every 500 steps is shown apart")
+    print(f"{'starter':<10}{'bare':>10}{'ours':>10}{'ratio':>8}{'saving':>10}{'ratio with':>12}")
     for folder in folders:
         (package_folder,) = (path.parent for path in (folder / "src").glob("*/cli.py"))
         package = project(folder, package_folder.name)
@@ -136,18 +145,22 @@ def main() -> None:
             config = package.config.from_dict(stated)
             training = package.cli.records(config, "train")
             validation = package.cli.records(config, "validation")
-            times: dict[str, list[float]] = {"bare": [], "ours": []}
+            times: dict[str, list[float]] = {"bare": [], "ours": [], "saving": []}
             for number in range(options.rounds + 1):
                 first = bare(package, config, training)
-                second = ours(package, config, training, validation, number)
+                second, saving = ours(package, config, training, validation, number)
                 if number:  # the first round warms up
                     times["bare"].append(first * 1e6)
                     times["ours"].append(second * 1e6)
+                    times["saving"].append(saving * 1e6)
             medians = {name: statistics.median(each) for name, each in times.items()}
-            ratio = statistics.median(
-                b / a for a, b in zip(times["bare"], times["ours"], strict=True)
+            rounds = list(zip(times["bare"], times["ours"], times["saving"], strict=True))
+            ratio = statistics.median(b / a for a, b, _ in rounds)
+            full = statistics.median((b + c) / a for a, b, c in rounds)
+            print(
+                f"{starter:<10}{medians['bare']:>10.0f}{medians['ours']:>10.0f}{ratio:>8.3f}"
+                f"{medians['saving']:>10.0f}{full:>12.3f}"
             )
-            print(f"{starter:<10}{medians['bare']:>12.0f}{medians['ours']:>12.0f}{ratio:>8.3f}")
             os.chdir(folder)
 
 

@@ -572,6 +572,14 @@ STARTER = Question(
                 ),
                 DROPOUT,
             ),
+            checks=(
+                Check(
+                    section="training",
+                    name="accumulation_steps",
+                    holds="self.batch_size // self.accumulation_steps >= 2",
+                    expected="two records or more in each part, which batch normalisation needs",
+                ),
+            ),
         ),
     ),
 )

@@ -21,7 +21,11 @@ from .validation import Schema, content
 
 COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")  # centimetres
 SCHEMA = Schema(
-    shape=(len(COLUMNS),), low=0, high=20, classes=("setosa", "versicolor", "virginica")
+    dtype="float32",
+    shape=(len(COLUMNS),),
+    low=0,
+    high=20,
+    classes=("setosa", "versicolor", "virginica"),
 )
 
 
@@ -32,7 +36,7 @@ def read(config: DataConfig) -> Iterator[Record | Unreadable]:
         DataError: the file is missing, or its columns are others than expected.
     """
     _require_file(config)
-    with config.path.open(newline="", encoding="utf-8") as file:
+    with config.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header, expected = next(rows, []), ["id", *COLUMNS, "label"]
         if header != expected:
@@ -40,8 +44,8 @@ def read(config: DataConfig) -> Iterator[Record | Unreadable]:
                 f"{config.path}: columns {', '.join(header) or '(none)'}; "
                 f"expected {', '.join(expected)}"
             )
-        for row in rows:
-            name = row[0] if row and row[0] else f"{config.path}, line {rows.line_num}"
+        for row in filter(None, rows):  # an empty line is nothing
+            name = row[0] or f"{config.path}, line {rows.line_num}"
             try:
                 yield _record(name, row)
             except ValueError as error:

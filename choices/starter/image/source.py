@@ -18,7 +18,7 @@ from ..config import DataConfig
 from ..protocols import Array, Record, Split, Unreadable
 from .validation import Schema, content
 
-SCHEMA = Schema(shape=(8, 8), low=0, high=16, classes=tuple("0123456789"))
+SCHEMA = Schema(dtype="uint8", shape=(8, 8), low=0, high=16, classes=tuple("0123456789"))
 
 
 def read(config: DataConfig) -> Iterator[Record | Unreadable]:

@@ -20,7 +20,7 @@ from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from .config import Config, from_dict, merge, read
-from .errors import ProjectError, RunError
+from .errors import Interrupted, ProjectError, RunError
 
 if TYPE_CHECKING:
     from .data.dataset import Dataset
@@ -36,7 +36,7 @@ DEBUG: dict[str, Any] = {
 """What `--debug` lays over the config: two batches, everything said."""
 
 Settings = Annotated[Config, arg(name="")]
-File = Annotated[Path, arg(metavar="FILE")]
+File = Annotated[Path | None, arg(metavar="FILE")]
 Flag = FlagCreatePairsOff[bool]
 
 
@@ -44,10 +44,10 @@ Flag = FlagCreatePairsOff[bool]
 class Validate:
     """Step 2. Check every record against the schema, and the splits against each other."""
 
-    config: File = Path()
+    config: File = None
     """TOML file with the settings that differ from the defaults."""
     debug: Flag = False
-    """Two batches, everything said; the run is scratch."""
+    """Everything said."""
     settings: Settings = field(default_factory=Config)
 
 
@@ -55,7 +55,7 @@ class Validate:
 class Overfit:
     """Step 4. Learn a few batches by heart, and nothing from shuffled labels."""
 
-    config: File = Path()
+    config: File = None
     """TOML file with the settings that differ from the defaults."""
     debug: Flag = False
     """Two batches, everything said; the run is scratch."""
@@ -66,13 +66,13 @@ class Overfit:
 class Train:
     """Step 7. Train for good; `--resume RUN` continues a run that was stopped."""
 
-    config: File = Path()
+    config: File = None
     """TOML file with the settings that differ from the defaults."""
     debug: Flag = False
     """Two batches, everything said; the run is scratch."""
     run_name: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the folder in runs/; by default the config file's."""
-    resume: Annotated[Path, arg(metavar="RUN")] = Path()
+    resume: Annotated[Path | None, arg(metavar="RUN")] = None
     """Folder of the run to continue, with its own config."""
     allow_changes: Flag = False
     """Continue although settings or data differ from those that the run began with."""
@@ -85,7 +85,7 @@ class Evaluate:
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Folder of the run."""
-    config: File = Path()
+    config: File = None
     """TOML file to use in place of the run's own config."""
     debug: Flag = False
     """Everything said."""
@@ -114,6 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProjectError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a folder without permission, a full disk
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped before training began; nothing to resume", file=sys.stderr)
+        return 130
 
 
 def _parse(argv: list[str]) -> Validate | Overfit | Train | Evaluate:
@@ -178,7 +186,6 @@ def _validate(command: Validate) -> int:
 
 
 def _overfit(command: Overfit) -> int:
-    from .data import dataset
     from .studies.overfit import overfit
     from .training.loop import require_trainable
     from .training.run import Run
@@ -186,11 +193,13 @@ def _overfit(command: Overfit) -> int:
     config = command.settings
     training, held_out = records(config, "train"), records(config, "validation")
     require_trainable(config, training)
-    name = "overfit-debug" if command.debug else "overfit"
-    data = dataset.fingerprint(config.data)
-    run = Run.create(name, config, data, scratch=True)
+    name, data = "overfit-debug" if command.debug else "overfit", training.folder.name
+    run = Run.create(f"{name}-few", config, data, scratch=True)
     shuffled = Run.create(f"{name}-shuffled", config, data, scratch=True)
-    verdict = overfit(config, run, shuffled, training, held_out, Console())
+    try:
+        verdict = overfit(config, run, shuffled, training, held_out, Console())
+    except Interrupted:
+        raise Interrupted("stopped; the study is short, so run it again from the start") from None
     print(f"Loss on {config.overfit.batches} batches: {verdict.loss:.4f}", end="")
     print(f" (to pass: at most {verdict.loss_threshold:g})")
     print(f"Probability of the truth after shuffled labels: {verdict.belief:.3f}", end="")
@@ -201,29 +210,31 @@ def _overfit(command: Overfit) -> int:
         return 0
     if not verdict.learns:
         print("Failed: the model can't learn a few batches. Look at the network and the loss.")
-    if not verdict.is_tight:
-        print("Failed: better than chance after shuffled labels. Look for a leak between splits.")
+    if not verdict.is_blind:
+        print("Failed: better than chance after shuffled labels. The truth reaches the model by")
+        print("another way than the labels: look at what source.py and transforms.py hand on.")
     return 1
 
 
 def _train(command: Train) -> int:
-    from .data import dataset
     from .training.loop import require_trainable, train
     from .training.run import Run
 
     config = command.settings
     training, validation = records(config, "train"), records(config, "validation")
     require_trainable(config, training)
-    data = dataset.fingerprint(config.data)
-    if command.resume != Path():
+    data = training.folder.name
+    if command.resume is not None:
         run = Run.open(command.resume)
         if not command.allow_changes:
             run.require_same(config, data)
     else:
-        name = "debug" if command.debug else command.config.stem or "default"
+        name = "debug" if command.debug else command.config.stem if command.config else "default"
         scratch = command.debug and not command.run_name
         run = Run.create(command.run_name or name, config, data, scratch=scratch)
     with run.locked():
+        if command.allow_changes:
+            run.record_change(config, data)
         state = train(config, run, training, validation, Console())
     best = f"{config.checkpoint.metric} {state.best_value:.4f}"
     print(f"Done: {state.step} steps; the best, at step {state.best_step}: {best}")
@@ -252,6 +263,7 @@ def _evaluate(command: Evaluate) -> int:
     if step is None:
         raise RunError(f"{run.folder} has no checkpoint yet: {NAME} train --resume {run.folder}")
     test = records(config, "test")
+    run.require_data(test.folder.name)
     model = build_network(config, test)
     checkpoints.load_model(step, model)
     model.to(Device.choose(config.training).name)

@@ -47,6 +47,13 @@ class Batch(NamedTuple):
     inputs: Tensor  # (B, ...), float32
     labels: Tensor  # (B,), int64
 
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in so many equal parts, for the accumulation of gradients."""
+        if parts == 1:
+            return [self]  # most runs; views of tensors have their price
+        inputs, labels = self.inputs.chunk(parts), self.labels.chunk(parts)
+        return [Batch(*part) for part in zip(inputs, labels, strict=True)]
+
 
 class BatchKey(NamedTuple):
     """Names a batch: all that is random about it follows from the seed and these."""

@@ -6,24 +6,38 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from ..config import DataConfig
-from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Prepare, Record, Split, Unreadable
+from ..config import Config, DataConfig, to_dict
+from ..errors import DataError
+from ..protocols import (
+    SPLITS,
+    Array,
+    Augment,
+    Batch,
+    BatchKey,
+    Indices,
+    Prepare,
+    Record,
+    Split,
+    Unreadable,
+)
 from . import source, validation
 from .loader import derive_seed
 
 logger = logging.getLogger(__name__)
+
+CHANGED = "the source gave other records when it was read again; prepare it once it stays as it is"
 
 
 def entries(config: DataConfig) -> Iterator[tuple[Record, Split] | Unreadable]:
@@ -38,10 +52,16 @@ def validate(config: DataConfig) -> validation.Findings:
 
 
 def fingerprint(config: DataConfig) -> str:
-    """Changes with the source, with the code that reads it, and with the settings of the split."""
-    code = [Path(module.__file__ or "") for module in (source, validation)]
-    parts = [source.fingerprint(config), repr((config.validation_fraction, config.test_fraction))]
-    parts += [path.read_text(encoding="utf-8") for path in (*code, Path(__file__))]
+    """Changes with the source, with this folder's code that reads it, and with every setting of it.
+
+    What `source.py` imports from elsewhere isn't looked at: keep its helpers beside it.
+    """
+    settings = to_dict(Config(data=config))["data"]
+    for name in ("cache_dir", "workers"):  # these don't change a record
+        del settings[name]
+    parts = [source.fingerprint(config), json.dumps(settings, sort_keys=True)]
+    code = sorted(Path(__file__).parent.glob("*.py"))
+    parts += [path.read_text(encoding="utf-8") for path in code if path.name != "loader.py"]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -60,7 +80,7 @@ def prepare(config: DataConfig) -> Path:
     logger.debug("records are validated and written to %s", folder)
     findings = validate(config)
     findings.raise_problems(most=20)
-    unfinished = config.cache_dir / f".{folder.name}-{os.getpid()}"
+    unfinished = config.cache_dir / f".{folder.name}-{uuid4().hex}"
     unfinished.mkdir(parents=True)
     try:
         _write(unfinished, entries(config), findings.sizes)
@@ -79,19 +99,28 @@ def _write(
 ) -> None:
     """Write arrays one record at a time: the data may be larger than the memory."""
     written: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    inputs: dict[Split, Array] = {}
+    inputs: dict[Split, Array] = {
+        split: open_memmap(
+            folder / f"{split}.inputs.npy",
+            mode="w+",
+            dtype=source.SCHEMA.dtype,
+            shape=(sizes[split], *source.SCHEMA.shape),
+        )
+        for split in SPLITS
+    }
     labels = {split: np.zeros(sizes[split], dtype=np.int64) for split in SPLITS}
     for entry in records:
-        assert not isinstance(entry, Unreadable), "validated before"
+        if isinstance(entry, Unreadable):
+            raise DataError(f"{entry.id}: {entry.problem}, though it was readable a moment ago")
         record, split = entry
-        if split not in inputs:
-            shape = (sizes[split], *record.inputs.shape)
-            path = folder / f"{split}.inputs.npy"
-            inputs[split] = open_memmap(path, mode="w+", dtype=record.inputs.dtype, shape=shape)
         row = len(written[split])
+        if row == sizes[split]:
+            raise DataError(CHANGED)
         inputs[split][row] = record.inputs
         labels[split][row] = record.label
         written[split].append(record.id)
+    if any(len(written[split]) < sizes[split] for split in SPLITS):
+        raise DataError(CHANGED)
     for split in SPLITS:
         cast("np.memmap", inputs[split]).flush()
         np.save(folder / f"{split}.labels.npy", labels[split])
@@ -112,13 +141,14 @@ class Dataset:
     augment: Augment | None = None
     seed: int = 0
     relabelled: Array | None = None  # (N,), for a study that shuffles the labels
-    first: int | None = None  # only so many records, for a study that overfits them
+    rows: Indices | None = None  # only these records, for a study that overfits them
 
     @cached_property
     def inputs(self) -> Array:
         """All inputs, (N, ...), mapped rather than read."""
         array: Array = np.load(self.folder / f"{self.split}.inputs.npy", mmap_mode="r")
-        return array.view(np.ndarray)[: self.first]  # indexing a memmap takes twice as long
+        array = array.view(np.ndarray)  # indexing a memmap takes twice as long
+        return array if self.rows is None else array[self.rows]
 
     @cached_property
     def labels(self) -> Array:
@@ -126,13 +156,13 @@ class Dataset:
         if self.relabelled is not None:
             return self.relabelled
         array: Array = np.load(self.folder / f"{self.split}.labels.npy")
-        return array[: self.first]
+        return array if self.rows is None else array[self.rows]
 
     @cached_property
     def ids(self) -> list[str]:
         """The records' ids, in the order of the rows."""
-        text = (self.folder / f"{self.split}.ids.json").read_text(encoding="utf-8")
-        return json.loads(text)[: self.first]
+        names = json.loads((self.folder / f"{self.split}.ids.json").read_text(encoding="utf-8"))
+        return names if self.rows is None else [names[row] for row in self.rows]
 
     @property
     def classes(self) -> tuple[str, ...]:

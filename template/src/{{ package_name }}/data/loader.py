@@ -8,6 +8,7 @@ gets those that an unbroken run would have got, with any number of workers.
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -70,4 +71,16 @@ def load(dataset: Dataset, keys: Iterable[BatchKey], workers: int) -> Iterable[B
     """The named batches, prepared by so many processes (0: by this one)."""
     if workers == 0:
         return map(dataset.__getitem__, keys)
-    return DataLoader(dataset, sampler=keys, batch_size=None, num_workers=workers)  # pyright: ignore[reportArgumentType]
+    return DataLoader(
+        dataset,  # pyright: ignore[reportArgumentType] - indexed by keys, and torch says int
+        sampler=keys,
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_leave_signals_to_the_loop,
+    )
+
+
+def _leave_signals_to_the_loop(worker: int) -> None:
+    """Ctrl-C and schedulers signal the whole group: a worker that stopped would tear the step."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -18,6 +18,7 @@ from ..protocols import SPLITS, Array, Record, Split, Unreadable
 class Schema:
     """What a sound record looks like."""
 
+    dtype: str  # of the inputs, such as "uint8"
     shape: tuple[int, ...]
     low: float  # the smallest value of an input
     high: float  # the largest one
@@ -26,7 +27,9 @@ class Schema:
     def problems(self, record: Record) -> Iterator[str]:
         """Everything that is wrong with one record."""
         inputs = record.inputs
-        if inputs.shape != self.shape:
+        if inputs.dtype != self.dtype:
+            yield f"inputs of type {inputs.dtype}, expected {self.dtype}"
+        elif inputs.shape != self.shape:
             yield f"inputs of shape {inputs.shape}, expected {self.shape}"
         elif not np.isfinite(inputs).all():
             yield f"{np.count_nonzero(~np.isfinite(inputs))} inputs that are not finite"

@@ -57,7 +57,7 @@ def write_report(
         "<h2>Training</h2>",
         _image(_curves(history), "Loss, accuracy and learning rate over the steps"),
         "<h2>Which class was taken for which</h2>",
-        _image(_confusion(found, dataset.classes), "Confusion matrix"),
+        _confusion(found, dataset.classes),
         f"<h2>The worst of {np.count_nonzero(found.guesses != found.labels)} mistakes</h2>",
     ]
     if len(mistakes):
@@ -70,7 +70,9 @@ def write_report(
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
-    path.write_text(page, encoding="utf-8")
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:
@@ -106,8 +108,13 @@ def _curves(history: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def _confusion(found: Predictions, classes: Sequence[str]) -> Figure:
+def _confusion(found: Predictions, classes: Sequence[str]) -> str:
     counts = found.confusion()
+    if len(classes) > 40:  # a matrix that nobody could read
+        np.fill_diagonal(counts, 0)
+        cells = np.argsort(-counts, axis=None, kind="stable")[:20]
+        pairs = [divmod(int(cell), len(classes)) for cell in cells if counts.flat[cell]]
+        return _table((f"{classes[a]} → {classes[b]}", f"{counts[a, b]} times") for a, b in pairs)
     side = 1.8 + 0.3 * len(classes)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
@@ -116,10 +123,11 @@ def _confusion(found: Predictions, classes: Sequence[str]) -> Figure:
         if count:
             shade = "white" if count > counts.max() / 3 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes[0]) > 3 else 0)
-    axes.set_yticks(range(len(classes)), classes)
+    slant = 45 if max(map(len, classes)) > 3 else 0
+    axes.set_xticks(range(len(classes)), classes, rotation=slant, parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="taken for", ylabel="is")
-    return figure
+    return _image(figure, "Confusion matrix")
 
 
 def _mistakes(rows: Iterable[np.int64], found: Predictions, dataset: Dataset) -> Figure:
@@ -132,7 +140,7 @@ def _mistakes(rows: Iterable[np.int64], found: Predictions, dataset: Dataset) ->
     for axes, row in zip(panels, shown, strict=False):
         draw(axes, dataset.prepare(dataset.inputs[row : row + 1])[0])
         is_, taken = dataset.classes[found.labels[row]], dataset.classes[found.guesses[row]]
-        axes.set_title(f"{is_} → {taken}", fontsize=9)
+        axes.set_title(f"{is_} → {taken}", fontsize=9, parse_math=False)
     return figure
 
 

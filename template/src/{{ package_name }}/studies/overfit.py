@@ -1,9 +1,10 @@
 # The template's: updates improve this file and keep your edits.
-"""Step 4: a model that can't learn a few batches by heart is broken; so is data that leaks.
+"""Step 4: a model that can't learn a few batches by heart is broken; so is one that knows too much.
 
 Two short runs. The first sees only a few batches and has to fit them; if it can't, look at the
 network, the loss and the learning rate before anything larger. The second sees all records with
-shuffled labels; where it still does better than chance on held-out records, the answer leaks.
+shuffled labels, from which nothing can be learnt; where it still does better than chance on
+held-out records, the truth reaches it by another way than the labels.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..eval.evaluate import predict
 from ..training.loop import train
 from ..training.run import Run
 
-LEAK_MARGIN = 0.15  # of the way from chance to certainty
+MARGIN = 0.15  # of the way from chance to certainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,14 @@ class Verdict:
         return self.loss <= self.loss_threshold
 
     @property
-    def is_tight(self) -> bool:
-        """Whether nothing about held-out records could be learnt from noise."""
+    def is_blind(self) -> bool:
+        """Whether nothing about held-out records was learnt from noise."""
         return self.belief <= self.belief_threshold
 
     @property
     def passed(self) -> bool:
         """Whether the step counts as done."""
-        return self.learns and self.is_tight
+        return self.learns and self.is_blind
 
 
 def overfit(
@@ -64,12 +65,13 @@ def overfit(
             f"{len(training) // config.training.batch_size}, since there are {len(training)} "
             "records to train on"
         )
-    few = replace(training, first=wanted)
+    random = np.random.Generator(np.random.Philox(derive_seed(config.seed, "overfit")))
+    rows = np.sort(random.permutation(len(training))[:wanted])  # files are often sorted by class
+    few = replace(training, rows=rows)
     with run.locked():
         model = train(config, run, few, held_out, console).model
         learnt = predict(model, few, config.training.batch_size)
 
-    random = np.random.Generator(np.random.Philox(derive_seed(config.seed, "shuffled")))
     noise = replace(training, relabelled=random.permutation(training.labels))
     with shuffled.locked():
         model = train(config, shuffled, noise, held_out, console).model
@@ -80,5 +82,5 @@ def overfit(
         loss=learnt.loss,
         loss_threshold=config.overfit.loss_threshold,
         belief=blind.belief,
-        belief_threshold=chance + LEAK_MARGIN * (1 - chance),
+        belief_threshold=chance + MARGIN * (1 - chance),
     )

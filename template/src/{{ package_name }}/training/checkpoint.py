@@ -113,11 +113,10 @@ class CheckpointStore:
     ) -> None:
         step = numbers["step"]
         assert isinstance(step, int)
-        if not self._intact(step):  # a resumed run comes past steps that it has saved before
-            self._write(step, tensors, numbers)
-            logger.debug("saved %s", self.path(step))
-        steps = self.steps()
-        for old in set(steps) - self.retained(steps, best) - {step}:
+        self._write(step, tensors, numbers)
+        logger.debug("saved %s", self.path(step))
+        steps = [each for each in self.steps() if each <= step]  # a later one is damaged
+        for old in set(steps) - self.retained(steps, best):
             self._remove(old)
 
     def _write(
@@ -140,7 +139,7 @@ class CheckpointStore:
             for path in (*unfinished.iterdir(), unfinished):
                 _flush(path)
             if final.exists():
-                self._remove(step)  # damaged, or `_commit` would have left it
+                self._remove(step)  # damaged: resuming begins at the newest intact one
             unfinished.rename(final)
             _flush(self.folder)
         except (OSError, RuntimeError, SafetensorError) as error:
@@ -197,7 +196,8 @@ class CheckpointStore:
             return newest
         if self._intact(best):
             return best
-        self.damaged.append(str(self.path(best)))
+        if self.path(best).exists():
+            self.damaged.append(str(self.path(best)))
         return newest
 
     def restore(self, state: State) -> None:
@@ -247,7 +247,7 @@ def _flush(path: Path) -> None:
     """Have the operating system put a file, or a folder's list of names, on the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows can't open folders, and orders the rename by itself
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

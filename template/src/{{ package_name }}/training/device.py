@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -40,6 +42,9 @@ class Device:
             expected = f"a device that this machine has: auto, {', '.join(present)}"
             raise ConfigError([Problem("training.device", config.device, expected)])
         name = present[0] if config.device == "auto" else config.device
+        if name == "cuda":  # https://docs.pytorch.org/docs/stable/notes/randomness.html
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
         dtype = torch.bfloat16 if config.precision == "bfloat16" else None
         return cls(torch.device(name), dtype)
 
@@ -83,4 +88,5 @@ class Device:
             import resource
         except ImportError:  # Windows
             return 0
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..config import Config, to_dict
 from ..data.dataset import Dataset
 from ..data.loader import BatchOrder, load
-from ..errors import Interrupted, TrainingError
+from ..errors import Interrupted, RunError, TrainingError
 from ..eval.evaluate import predict
 from ..models.network import Network, losses
 from ..protocols import Batch, Metrics, Tracker
@@ -52,6 +52,7 @@ def train(
         Interrupted: SIGTERM or SIGINT came; the state is saved.
         TrainingError: the loss isn't finite any more; the last good checkpoint stays.
         CheckpointError: a checkpoint couldn't be written, or none can be read.
+        RunError: the run has more steps behind it than it is to have.
     """
     settings, device = config.training, Device.choose(config.training)
     device.seed(config.seed, "weights")
@@ -64,6 +65,11 @@ def train(
     checkpoints = CheckpointStore(run.checkpoints, partial(retained, config=config.checkpoint))
     checkpoints.sweep()
     checkpoints.restore(state)
+    if state.step > settings.max_steps:
+        raise RunError(
+            f"training.max_steps = {settings.max_steps}: expected at least {state.step}, "
+            f"the steps that {run.folder} has behind it"
+        )
     for file in (run.metrics, run.timings):
         rewind(file, state.step)
 
@@ -90,28 +96,32 @@ def train(
 
             last = state.step == settings.max_steps
             evaluating = last or state.step % settings.evaluate_every == 0
+            logging_ = evaluating or state.step % settings.log_every == 0
             saving = last or state.step % config.checkpoint.every == 0 or bool(stop)
-            if evaluating or state.step % settings.log_every == 0:
+            if logging_ or saving:
                 metrics = {
                     "train/loss": loss.item(),  # waits for the device, hence not in every step
                     "train/gradient_norm": gradient_norm.item(),
                     "train/learning_rate": rate,
                 }
-                require_finite(metrics, state, checkpoints)
                 if evaluating:
                     found = predict(model, validation, settings.batch_size)
                     metrics |= {
                         "validation/loss": found.loss,
                         "validation/accuracy": found.accuracy,
                     }
+                require_finite(metrics, state, checkpoints)
+                if evaluating:
                     best_by, best_is = config.checkpoint.metric, config.checkpoint.best_is
                     saving |= state.improve(metrics[best_by], best_is)
-                monitor.log(state.step, metrics, settings.batch_size, device.memory())
+                if logging_:
+                    monitor.log(state.step, metrics, settings.batch_size, device.memory())
             monitor.advance(state.step)
-            if saving:
+            stopping = bool(stop) and not last  # a signal may have come while evaluating
+            if saving or stopping:
                 monitor.flush()
                 checkpoints.save(state, writer)
-            if stop and not last:
+            if stopping:
                 raise Interrupted(
                     f"stopped by {stop} after step {state.step}, which is saved. "
                     f"Continue with: train --resume {run.folder}"
@@ -139,17 +149,16 @@ def batch_order(config: Config, training: Dataset) -> BatchOrder:
 
 def step(state: State, batch: Batch, device: Device, config: Config) -> tuple[Tensor, Tensor]:
     """One step of the optimizer. Gives the mean loss and the norm of the gradient, both scalars."""
-    parts: list[Tensor] = []
-    chunks = (tensor.chunk(config.training.accumulation_steps) for tensor in batch)
-    for inputs, labels in zip(*chunks, strict=True):
+    total: list[Tensor] = []
+    for inputs, labels in batch.split(config.training.accumulation_steps):
         with device.autocast():
             loss = losses(state.model(inputs), labels).sum() / len(batch.labels)
         loss.backward()
-        parts.append(loss.detach())
+        total.append(loss.detach())
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.training.gradient_clip)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
-    return reduce(torch.add, parts), norm
+    return reduce(torch.add, total), norm
 
 
 def build_network(config: Config, records: Dataset) -> Network:

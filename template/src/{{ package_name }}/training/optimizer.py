@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +48,15 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as named tensors, such as `0.exp_avg` for the first parameter's."""
-    state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
-    return {
+    state: Mapping[int, Mapping[str, Tensor]] = optimizer.state_dict()["state"]
+    tensors = {
         f"{index}.{name}": value
         for index, values in state.items()
         for name, value in values.items()
-        if isinstance(value, Tensor)
     }
+    for name, value in tensors.items():  # LBFGS, say, also keeps lists
+        assert isinstance(value, Tensor), f"{name} is no tensor: extend optimizer_tensors for it"
+    return tensors
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

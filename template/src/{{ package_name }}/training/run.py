@@ -19,11 +19,12 @@ from importlib.metadata import distributions
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from uuid import uuid4
 
 import tomli_w
 from filelock import FileLock, Timeout
 
-from ..config import Config, from_dict, read, to_dict
+from ..config import Config, to_dict
 from ..errors import RunError
 
 RUNS = Path("runs")
@@ -86,20 +87,28 @@ class Run:
         if not name or Path(name).name != name or name.startswith("."):
             raise RunError(f"--run-name {name!r}: expected the name of a folder, such as 'wide'")
         run = cls(RUNS / name)
-        if run.folder.exists() and not (scratch and run.read_provenance().get("scratch")):
-            raise RunError(
-                f"{run.folder} exists. Continue it with --resume {run.folder}, "
-                "or choose another name with --run-name NAME"
-            )
-        unfinished = RUNS / f".{name}-{os.getpid()}"
+        taken = RunError(
+            f"{run.folder} exists. Continue it with --resume {run.folder}, "
+            "or choose another name with --run-name NAME"
+        )
+        if run.folder.exists() and not scratch:
+            raise taken
+        unfinished = RUNS / f".{name}-{uuid4().hex}"
         unfinished.mkdir(parents=True)
         new = cls(unfinished)
-        new.config.write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")
-        new.write_provenance(provenance(config, data) | {"scratch": scratch})
-        if run.folder.exists():
-            with run.locked():
-                shutil.rmtree(run.folder)
-        unfinished.rename(run.folder)
+        try:
+            new.write_config(config)
+            new.write_provenance(provenance(config, data) | {"scratch": scratch})
+            if scratch and run.folder.exists():
+                with run.locked():
+                    if not run.read_provenance()["scratch"]:
+                        raise taken
+                    shutil.rmtree(run.folder)
+            unfinished.rename(run.folder)
+        except FileExistsError:  # another process was first
+            raise taken from None
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         return run
 
     @classmethod
@@ -117,16 +126,27 @@ class Run:
         hint = f"did you mean {near[0]}?" if near else "expected the folder of a run in runs/"
         raise RunError(f"{path}: no such run; {hint}")
 
-    def read_config(self) -> Config:
-        """The config that the run was started with."""
-        return from_dict(read(self.config))
-
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance` said when the run was started."""
         try:
-            return json.loads(self.provenance.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content: dict[str, Any] = json.loads(self.provenance.read_text(encoding="utf-8"))
+            if missing := {"config", "data", "scratch"} - set(content):
+                raise ValueError(f"without {', '.join(sorted(missing))}")
+        except (OSError, ValueError, TypeError) as error:
             raise RunError(f"{self.provenance}: {error}. Is {self.folder} a run?") from None
+        return content
+
+    def write_config(self, config: Config) -> None:
+        """Write config.toml, for people and for `--resume`; run.json holds the same."""
+        self.config.write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")
+
+    def record_change(self, config: Config, data: str) -> None:
+        """Go on with this config and this data, and remember what it was until now."""
+        before = self.read_provenance()
+        changes = [*before.get("changes", []), {name: before[name] for name in ("config", "data")}]
+        now = provenance(config, data) | {"scratch": before["scratch"], "changes": changes}
+        self.write_provenance(now)
+        self.write_config(config)
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Replace run.json, at once: a crash leaves the old one or the new one."""
@@ -140,18 +160,32 @@ class Run:
         Raises:
             RunError: naming each difference.
         """
-        before, now = _flat(to_dict(self.read_config())), _flat(to_dict(config))
+        recorded = self.read_provenance()
+        before, now = _flat(recorded["config"]), _flat(to_dict(config))
         lines = [
             f"  {name}: was {before.get(name)!r}, now {now.get(name)!r}"
             for name in sorted({*before, *now})
             if before.get(name) != now.get(name)
         ]
-        if (recorded := self.read_provenance()["data"]) != data:
-            lines.append(f"  data (or the code that reads it): was {recorded}, now {data}")
+        if recorded["data"] != data:
+            lines.append(f"  data (or the code that reads it): was {recorded['data']}, now {data}")
         if lines:
             raise RunError(
                 f"{self.folder} was trained otherwise:\n" + "\n".join(lines) + "\n"
                 "Restore that, start another run, or insist with --allow-changes"
+            )
+
+    def require_data(self, data: str) -> None:
+        """Refuse to judge a model by records that it may have learnt from.
+
+        Raises:
+            RunError: the data, its splits or the code that reads it changed since.
+        """
+        recorded = self.read_provenance()["data"]
+        if recorded != data:
+            raise RunError(
+                f"{self.folder} was trained on other records or splits: data was {recorded}, now "
+                f"{data}. Restore them (settings of data., data/*.py), or train anew"
             )
 
     @contextmanager
@@ -196,6 +230,7 @@ def provenance(config: Config, data: str) -> dict[str, Any]:
         "git": {
             "commit": _git("rev-parse", "HEAD").strip() or None,
             "diff": _git("diff", "HEAD"),
+            "untracked": _git("ls-files", "--others", "--exclude-standard").splitlines(),
         },
         "python": platform.python_version(),
         "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},

@@ -1,0 +1,85 @@
+# The template's: updates improve this file and keep your edits.
+"""What the network says about a split, and the numbers that sum it up.
+
+Shapes: N records in the split, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data.dataset import Dataset
+from ..models.network import losses
+from ..protocols import Array, Batch, Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The network's answer for each record of a split."""
+
+    labels: Indices  # (N,), the truth
+    probabilities: Array  # (N, K), float32
+    losses: Array  # (N,), float32
+
+    @property
+    def guesses(self) -> Indices:
+        """The most probable class of each record, (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def loss(self) -> float:
+        """Mean over the records."""
+        return float(self.losses.mean(dtype=np.float64))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the records whose most probable class is the true one."""
+        return float((self.guesses == self.labels).mean())
+
+    @property
+    def belief(self) -> float:
+        """Mean probability of the true class: an accuracy that doesn't hang on near ties."""
+        return float(self.probabilities[np.arange(len(self.labels)), self.labels].mean())
+
+    def accuracy_interval(self) -> tuple[float, float]:
+        """Where the accuracy on unseen records lies, with a confidence of 95 %.
+
+        Wilson's score interval (https://doi.org/10.1080/01621459.1927.10502953).
+        """
+        z, n, p = 1.959964, len(self.labels), self.accuracy
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def confusion(self) -> Indices:
+        """How often each true class (row) was taken for each class (column), (K, K)."""
+        classes = self.probabilities.shape[1]
+        cells = np.bincount(self.labels * classes + self.guesses, minlength=classes * classes)
+        return cells.reshape(classes, classes)
+
+    def worst_mistakes(self, most: int) -> Indices:
+        """The rows of the wrong guesses with the highest loss, worst first."""
+        wrong = np.flatnonzero(self.guesses != self.labels)
+        return wrong[np.argsort(-self.losses[wrong], kind="stable")][:most]
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
+    """Ask the network about every record, in float32 and without dropout or augmentation."""
+    place = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    probabilities: list[torch.Tensor] = []
+    costs: list[torch.Tensor] = []
+    for batch in dataset.plain().in_order(batch_size):
+        inputs, labels = Batch(*(tensor.to(place) for tensor in batch))
+        logits = model(inputs)
+        probabilities.append(logits.float().softmax(dim=1).cpu())
+        costs.append(losses(logits, labels).cpu())
+    model.train(was_training)
+    return Predictions(dataset.labels, torch.cat(probabilities).numpy(), torch.cat(costs).numpy())

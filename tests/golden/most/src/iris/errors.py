@@ -1,0 +1,73 @@
+# The template's: updates improve this file and keep your edits.
+"""What can go wrong, each with a message that names what was given, what was expected, the way out.
+
+The command line prints the message without a traceback and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class ProjectError(Exception):
+    """Base of the errors that a person can mend. Any other is a bug, and keeps its traceback."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a config, or with a record."""
+
+    path: str  # such as "training.max_steps", or a record's id
+    given: object
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.path} = {self.given!r}: expected {self.expected}"
+
+
+class ConfigError(ProjectError):
+    """Settings that are unknown, of a wrong type, out of range or contradictory.
+
+    Not a ValueError: tyro would wrap that in a box of its own and hide the setting's path.
+    """
+
+    def __init__(self, problems: Iterable[Problem | str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DataError(ProjectError):
+    """Records that can't be read or don't fit the schema, all of them."""
+
+
+class RunError(ProjectError):
+    """A run that exists, doesn't exist, is in use, or was trained otherwise."""
+
+
+class CheckpointError(ProjectError):
+    """No checkpoint could be written, or none of those there is intact."""
+
+    exit_code = 1
+
+
+class TrainingError(ProjectError):
+    """Training went wrong: the loss isn't finite."""
+
+    exit_code = 1
+
+
+class Interrupted(ProjectError):  # noqa: N818 - nothing went wrong
+    """SIGTERM or SIGINT: the state is saved, and a scheduler may start the run again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h, "try again"
+
+
+def unknown(path: str, valid: Sequence[str], kind: str = "setting") -> str:
+    """The message for a name that doesn't exist, with the nearest one that does."""
+    near = get_close_matches(path, valid, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(valid)}"
+    return f"{path}: unknown {kind}; {hint}"

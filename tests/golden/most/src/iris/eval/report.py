@@ -1,0 +1,153 @@
+# The template's: updates improve this file and keep your edits.
+"""A run's result as one self-contained page: numbers, curves, confusion, the worst mistakes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..data.dataset import Dataset
+from ..features.transforms import draw
+from .evaluate import Predictions
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1f2430; }
+h1 { font-size: 1.6rem; margin-bottom: 0; }
+h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #d8dce5; }
+p.about { color: #5b6477; margin-top: 0.2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: 0.25rem 1.2rem 0.25rem 0; text-align: left; border-bottom: 1px solid #eceff4; }
+img { max-width: 100%; }
+"""
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    about: str,
+    numbers: Mapping[str, str],
+    history: Sequence[Mapping[str, float]],
+    found: Predictions,
+    dataset: Dataset,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: of the HTML file.
+        title: the run's name.
+        about: a line on the checkpoint and the split.
+        numbers: what is said first, name by name.
+        history: the lines of `metrics.jsonl`.
+        found: the predictions for the dataset.
+        dataset: the records that the predictions are about.
+    """
+    mistakes = found.worst_mistakes(24)
+    parts = [
+        f"<h1>{escape(title)}</h1><p class='about'>{escape(about)}</p>",
+        _table(numbers.items()),
+        "<h2>Training</h2>",
+        _image(_curves(history), "Loss, accuracy and learning rate over the steps"),
+        "<h2>Which class was taken for which</h2>",
+        _confusion(found, dataset.classes),
+        f"<h2>The worst of {np.count_nonzero(found.guesses != found.labels)} mistakes</h2>",
+    ]
+    if len(mistakes):
+        parts.append(_image(_mistakes(mistakes, found, dataset), "The worst mistakes"))
+        rows = ((dataset.ids[row], _verdict(row, found, dataset.classes)) for row in mistakes)
+        parts.append(_table(rows))
+    else:
+        parts.append("<p>None.</p>")
+    page = (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    cells = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
+    return f"<table>{''.join(cells)}</table>"
+
+
+def _image(figure: Figure, alternative: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"
+
+
+def _curves(history: Sequence[Mapping[str, float]]) -> Figure:
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, 3)
+    curves = (
+        ("loss (log scale)", ("train/loss", "validation/loss")),
+        ("accuracy", ("validation/accuracy",)),
+        ("learning rate", ("train/learning_rate",)),
+    )
+    for axes, (title, names) in zip(panels, curves, strict=True):
+        for name in names:
+            points = [(line["step"], line[name]) for line in history if name in line]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.partition("/")[0])
+        axes.set(title=title, xlabel="step")
+        if len(names) > 1 and history:
+            axes.set_yscale("log")
+            axes.legend()
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _confusion(found: Predictions, classes: Sequence[str]) -> str:
+    counts = found.confusion()
+    if len(classes) > 40:  # a matrix that nobody could read
+        np.fill_diagonal(counts, 0)
+        cells = np.argsort(-counts, axis=None, kind="stable")[:20]
+        pairs = [divmod(int(cell), len(classes)) for cell in cells if counts.flat[cell]]
+        return _table((f"{classes[a]} → {classes[b]}", f"{counts[a, b]} times") for a, b in pairs)
+    side = 1.8 + 0.3 * len(classes)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(np.log1p(counts), cmap="Blues")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            shade = "white" if count > counts.max() / 3 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=shade)
+    slant = 45 if max(map(len, classes)) > 3 else 0
+    axes.set_xticks(range(len(classes)), classes, rotation=slant, parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
+    axes.set(xlabel="taken for", ylabel="is")
+    return _image(figure, "Confusion matrix")
+
+
+def _mistakes(rows: Iterable[np.int64], found: Predictions, dataset: Dataset) -> Figure:
+    shown = list(rows)
+    lines = -(-len(shown) // 8)
+    figure = Figure(figsize=(9, 1.5 * lines), layout="constrained")
+    panels = figure.subplots(lines, 8, squeeze=False).flatten().tolist()
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
+    for axes, row in zip(panels, shown, strict=False):
+        draw(axes, dataset.prepare(dataset.inputs[row : row + 1])[0])
+        is_, taken = dataset.classes[found.labels[row]], dataset.classes[found.guesses[row]]
+        axes.set_title(f"{is_} → {taken}", fontsize=9, parse_math=False)
+    return figure
+
+
+def _verdict(row: np.int64, found: Predictions, classes: Sequence[str]) -> str:
+    label, guess = found.labels[row], found.guesses[row]
+    sure = found.probabilities[row]
+    return (
+        f"is {classes[label]} ({sure[label]:.1%} sure), "
+        f"taken for {classes[guess]} ({sure[guess]:.1%} sure)"
+    )

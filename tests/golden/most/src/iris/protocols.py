@@ -1,0 +1,105 @@
+# The template's: updates improve this file and keep your edits.
+"""The words that the modules share, and the parts that come in several kinds.
+
+Shapes: B records in a batch, N records in a split, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = NDArray[Any]
+Indices = NDArray[np.int64]
+Metrics = Mapping[str, float]
+Tensors = Mapping[str, "Tensor"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One labelled example, as the source gives it."""
+
+    id: str
+    inputs: Array
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands where a record should be: reading goes on, so that every problem is listed."""
+
+    id: str
+    problem: str
+
+
+class Batch(NamedTuple):
+    """What the network sees in one step."""
+
+    inputs: Tensor  # (B, ...), float32
+    labels: Tensor  # (B,), int64
+
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in so many equal parts, for the accumulation of gradients."""
+        if parts == 1:
+            return [self]  # most runs; views of tensors have their price
+        inputs, labels = self.inputs.chunk(parts), self.labels.chunk(parts)
+        return [Batch(*part) for part in zip(inputs, labels, strict=True)]
+
+
+class BatchKey(NamedTuple):
+    """Names a batch: all that is random about it follows from the seed and these."""
+
+    epoch: int
+    position: int  # of the batch in its epoch
+    indices: Indices  # (B,), into the split
+
+
+class Prepare(Protocol):
+    """The part of the features that training and evaluation share."""
+
+    def __call__(self, inputs: Array) -> Array:
+        """Raw inputs of a batch, (B, ...), as the network takes them."""
+        ...
+
+
+class Augment(Protocol):
+    """Random changes that leave the label as it is."""
+
+    def __call__(self, inputs: Array, random: np.random.Generator) -> Array:
+        """Prepared inputs of a batch, (B, ...), changed at random; the shape stays."""
+        ...
+
+
+class Tracker(Protocol):
+    """A place where metrics go besides `metrics.jsonl`."""
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        """The metrics after so many steps."""
+        ...
+
+    def close(self, status: Literal["finished", "interrupted", "failed"]) -> None:
+        """The run is over, for now or for good."""
+        ...
+
+
+class CheckpointWriter(Protocol):
+    """Decides when a checkpoint reaches the disk; `commit` is what puts it there."""
+
+    def write(
+        self, tensors: Mapping[str, Tensors], commit: Callable[[Mapping[str, Tensors]], None]
+    ) -> None:
+        """Have these tensors, by file and name, committed as they are at this moment."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what is under way, and raise what went wrong with it."""
+        ...
