@@ -143,8 +143,8 @@ def main() -> None:
                 {"data": data, "training": {"max_steps": options.steps, "evaluate_every": 10**9}},
             )
             config = package.config.from_dict(stated)
-            training = package.cli.records(config, "train")
-            validation = package.cli.records(config, "validation")
+            training = package.training.loop.records(config, "train")
+            validation = package.training.loop.records(config, "validation")
             times: dict[str, list[float]] = {"bare": [], "ours": [], "saving": []}
             for number in range(options.rounds + 1):
                 first = bare(package, config, training)

@@ -296,7 +296,7 @@ SETTINGS = (
         section="training",
         name="batch_size",
         type="int",
-        default=64,
+        default=32,
         at_least=1,
         why="Records in one optimizer step.",
     ),
@@ -575,9 +575,9 @@ STARTER = Question(
             checks=(
                 Check(
                     section="training",
-                    name="accumulation_steps",
+                    name="batch_size",
                     holds="self.batch_size // self.accumulation_steps >= 2",
-                    expected="two records or more in each part, which batch normalisation needs",
+                    expected="at least twice training.accumulation_steps, for batch normalisation",
                 ),
             ),
         ),

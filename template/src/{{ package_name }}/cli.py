@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from .config import Config, from_dict, merge, read
-from .errors import Interrupted, ProjectError, RunError
-
-if TYPE_CHECKING:
-    from .data.dataset import Dataset
-    from .protocols import Split
-
-NAME = __package__.replace("_", "-") if __package__ else "project"
+from .config import Config, from_dict, merge, read, to_dict
+from .errors import NAME, Interrupted, ProjectError, RunError
 
 DEBUG: dict[str, Any] = {
     "training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1},
@@ -35,61 +30,174 @@ DEBUG: dict[str, Any] = {
 }
 """What `--debug` lays over the config: two batches, everything said."""
 
-Settings = Annotated[Config, arg(name="")]
-File = Annotated[Path | None, arg(metavar="FILE")]
-Flag = FlagCreatePairsOff[bool]
+
+@dataclass(frozen=True, kw_only=True)
+class Command(ABC):
+    """What every command takes. Calling it runs it and gives the exit code."""
+
+    config: Annotated[Path | None, arg(metavar="FILE")] = None
+    """TOML file with the settings that differ from the defaults."""
+    debug: FlagCreatePairsOff[bool] = False
+    """Everything said, and at most two batches of training, in a run that is scratch."""
+    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
+
+    @abstractmethod
+    def __call__(self) -> int:
+        """Gives 0 if the step passed, 1 if it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validate:
+class Validate(Command):
     """Step 2. Check every record against the schema, and the splits against each other."""
 
-    config: File = None
-    """TOML file with the settings that differ from the defaults."""
-    debug: Flag = False
-    """Everything said."""
-    settings: Settings = field(default_factory=Config)
+    def __call__(self) -> int:
+        """See `Command`."""
+        from .data import dataset
+        from .protocols import SPLITS
+
+        config = self.settings.data
+        findings = dataset.validate(config)
+        console = Console()
+        table = Table("split", "records", *dataset.source.SCHEMA.classes, box=None)
+        for split in SPLITS:
+            labels = range(len(dataset.source.SCHEMA.classes))
+            counts = (str(findings.labels[split, label]) for label in labels)
+            table.add_row(split, str(findings.sizes[split]), *counts)
+        console.print(table)
+        findings.raise_problems()
+        folder = dataset.prepare(config)
+        print(f"Passed: {findings.sizes.total()} records fit the schema, and no split leaks.")
+        print(f"Prepared records: {folder}")
+        print(f"Next: {NAME} overfit --config configs/overfit.toml")
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overfit:
+class Overfit(Command):
     """Step 4. Learn a few batches by heart, and nothing from shuffled labels."""
 
-    config: File = None
-    """TOML file with the settings that differ from the defaults."""
-    debug: Flag = False
-    """Two batches, everything said; the run is scratch."""
-    settings: Settings = field(default_factory=Config)
+    def __call__(self) -> int:
+        """See `Command`."""
+        from .studies.overfit import overfit, require_enough
+        from .training.loop import records, require_trainable
+        from .training.run import Run
+
+        config = self.settings
+        training, held_out = records(config, "train"), records(config, "validation")
+        require_trainable(config, training)
+        require_enough(config, training)
+        name, data = "overfit-debug" if self.debug else "overfit", training.folder.name
+        run = Run.create(f"{name}-few", config, data, scratch=True)
+        shuffled = Run.create(f"{name}-shuffled", config, data, scratch=True)
+        try:
+            verdict = overfit(config, run, shuffled, training, held_out, Console())
+        except Interrupted:
+            raise Interrupted("stopped; the study is short: run it again") from None
+        print(f"Loss on {config.overfit.batches} batches: {verdict.loss:.4f}", end="")
+        print(f" (to pass: at most {verdict.loss_threshold:g})")
+        print(f"Probability of the truth after shuffled labels: {verdict.belief:.3f}", end="")
+        print(f" (to pass: at most {verdict.belief_threshold:.3f})")
+        print(f"Metrics: {run.metrics} and {shuffled.metrics}")
+        if verdict.passed:
+            print(f"Passed. Next: {NAME} train --config configs/small.toml")
+            return 0
+        if not verdict.learns:
+            print("Failed: the model can't learn a few batches. Look at the network and the loss.")
+        if not verdict.is_blind:
+            print("Failed: better than chance after shuffled labels. The truth reaches the model")
+            print("by another way: look at what source.py and transforms.py hand on.")
+        return 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
-    """Step 7. Train for good; `--resume RUN` continues a run that was stopped."""
+class Train(Command):
+    """Steps 5 to 7. Train; `--resume RUN` continues a run that was stopped."""
 
-    config: File = None
-    """TOML file with the settings that differ from the defaults."""
-    debug: Flag = False
-    """Two batches, everything said; the run is scratch."""
     run_name: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the folder in runs/; by default the config file's."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
     """Folder of the run to continue, with its own config."""
-    allow_changes: Flag = False
+    allow_changes: FlagCreatePairsOff[bool] = False
     """Continue although settings or data differ from those that the run began with."""
-    settings: Settings = field(default_factory=Config)
+
+    def __call__(self) -> int:
+        """See `Command`."""
+        from .training.loop import records, require_trainable, train
+        from .training.run import Run
+
+        config = self.settings
+        training, validation = records(config, "train"), records(config, "validation")
+        require_trainable(config, training)
+        data = training.folder.name
+        if self.resume is not None:
+            if self.run_name or self.debug:
+                raise RunError("--resume: a run goes on as it began; no --run-name, no --debug")
+            run = Run.open(self.resume)
+            if not self.allow_changes:
+                run.require_same(config, data)
+        else:
+            name = "debug" if self.debug else self.config.stem if self.config else "default"
+            scratch = self.debug and not self.run_name
+            run = Run.create(self.run_name or name, config, data, scratch=scratch)
+        with run.locked():
+            if self.allow_changes:
+                run.record_change(config, data)
+            state = train(config, run, training, validation, Console())
+        best = f"{config.checkpoint.metric} {state.best_value:.4f}"
+        print(f"Done: {state.step} steps; the best, at step {state.best_step}: {best}")
+        print(f"The run: {run.folder}")
+        print(f"Next: {NAME} evaluate {run.folder}")
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
+class Evaluate(Command):
     """Step 7. Measure a run's best checkpoint on the test split and write its report."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
-    """Folder of the run."""
-    config: File = None
-    """TOML file to use in place of the run's own config."""
-    debug: Flag = False
-    """Everything said."""
-    settings: Settings = field(default_factory=Config)
+    """Folder of the run, before all options; its own config counts."""
+
+    def __call__(self) -> int:
+        """See `Command`."""
+        from functools import partial
+
+        from .eval.evaluate import predict
+        from .eval.report import write_report
+        from .training.checkpoint import CheckpointStore
+        from .training.device import Device
+        from .training.loop import build_network, records
+        from .training.monitor import read_metrics
+        from .training.retention import retained
+        from .training.run import Run
+
+        config, run = self.settings, Run.open(self.run)
+        checkpoints = CheckpointStore(run.checkpoints, partial(retained, config=config.checkpoint))
+        step = checkpoints.best()
+        for path in checkpoints.damaged:
+            print(f"{path} is damaged; evaluating another checkpoint", file=sys.stderr)
+        if step is None:
+            raise RunError(f"no checkpoint yet; first: {NAME} train --resume {run.folder}")
+        test = records(config, "test")
+        run.require_data(test.folder.name)
+        model = build_network(config, test)
+        checkpoints.load_model(step, model)
+        model.to(Device.choose(config.training).name)
+        found = predict(model, test, config.training.batch_size)
+        about = f"Checkpoint of step {step}, on the test split."
+        write_report(
+            run.report,
+            title=run.folder.name,
+            about=about,
+            history=read_metrics(run.metrics),
+            found=found,
+            dataset=test,
+        )
+        print(about)
+        for name, text in found.summary().items():
+            print(f"{name}: {text}")
+        print(f"The report, with pictures: {run.report}")
+        print(f"Next: look at its mistakes; then {NAME} train --config configs/full.toml")
+        return 0
 
 
 COMMANDS = {"validate": Validate, "overfit": Overfit, "train": Train, "evaluate": Evaluate}
@@ -102,15 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = _parse(argv)
         logging.basicConfig(format="%(name)s: %(message)s")
         logging.getLogger(__package__).setLevel(logging.DEBUG if command.debug else logging.INFO)
-        match command:
-            case Validate():
-                return _validate(command)
-            case Overfit():
-                return _overfit(command)
-            case Train():
-                return _train(command)
-            case Evaluate():
-                return _evaluate(command)
+        return command()
     except ProjectError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -124,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parse(argv: list[str]) -> Validate | Overfit | Train | Evaluate:
+def _parse(argv: list[str]) -> Command:
     """Read the config first: it gives the command line its defaults."""
     name = argv[0] if argv else ""
     settings = from_dict(_stated(name, argv))
@@ -151,8 +251,17 @@ def _stated(name: str, argv: list[str]) -> dict[str, Any]:
     elif run:
         from .training.run import Run
 
-        stated = read(Run.open(Path(run)).config)
+        stated = _known(read(Run.open(Path(run)).config), to_dict(Config()))
     return merge(stated, DEBUG) if "--debug" in argv and not run else stated
+
+
+def _known(stated: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """An earlier run's settings without those that the project has lost since."""
+    return {
+        name: _known(value, settings[name]) if isinstance(value, dict) else value
+        for name, value in stated.items()
+        if name in settings
+    }
 
 
 def _value(flag: str, argv: list[str]) -> str | None:
@@ -162,149 +271,6 @@ def _value(flag: str, argv: list[str]) -> str | None:
         if word.startswith(f"{flag}="):
             return word.partition("=")[2]
     return None
-
-
-def _validate(command: Validate) -> int:
-    from .data import dataset
-    from .protocols import SPLITS
-
-    config = command.settings.data
-    findings = dataset.validate(config)
-    console = Console()
-    table = Table("split", "records", *dataset.source.SCHEMA.classes, box=None)
-    for split in SPLITS:
-        labels = range(len(dataset.source.SCHEMA.classes))
-        counts = (str(findings.labels[split, label]) for label in labels)
-        table.add_row(split, str(findings.sizes[split]), *counts)
-    console.print(table)
-    findings.raise_problems()
-    folder = dataset.prepare(config)
-    print(f"Passed: {findings.sizes.total()} records fit the schema, and no split leaks.")
-    print(f"Prepared records: {folder}")
-    print(f"Next: {NAME} overfit --config configs/overfit.toml")
-    return 0
-
-
-def _overfit(command: Overfit) -> int:
-    from .studies.overfit import overfit
-    from .training.loop import require_trainable
-    from .training.run import Run
-
-    config = command.settings
-    training, held_out = records(config, "train"), records(config, "validation")
-    require_trainable(config, training)
-    name, data = "overfit-debug" if command.debug else "overfit", training.folder.name
-    run = Run.create(f"{name}-few", config, data, scratch=True)
-    shuffled = Run.create(f"{name}-shuffled", config, data, scratch=True)
-    try:
-        verdict = overfit(config, run, shuffled, training, held_out, Console())
-    except Interrupted:
-        raise Interrupted("stopped; the study is short, so run it again from the start") from None
-    print(f"Loss on {config.overfit.batches} batches: {verdict.loss:.4f}", end="")
-    print(f" (to pass: at most {verdict.loss_threshold:g})")
-    print(f"Probability of the truth after shuffled labels: {verdict.belief:.3f}", end="")
-    print(f" (to pass: at most {verdict.belief_threshold:.3f})")
-    print(f"Metrics: {run.metrics} and {shuffled.metrics}")
-    if verdict.passed:
-        print(f"Passed. Next: {NAME} train --config configs/small.toml")
-        return 0
-    if not verdict.learns:
-        print("Failed: the model can't learn a few batches. Look at the network and the loss.")
-    if not verdict.is_blind:
-        print("Failed: better than chance after shuffled labels. The truth reaches the model by")
-        print("another way than the labels: look at what source.py and transforms.py hand on.")
-    return 1
-
-
-def _train(command: Train) -> int:
-    from .training.loop import require_trainable, train
-    from .training.run import Run
-
-    config = command.settings
-    training, validation = records(config, "train"), records(config, "validation")
-    require_trainable(config, training)
-    data = training.folder.name
-    if command.resume is not None:
-        run = Run.open(command.resume)
-        if not command.allow_changes:
-            run.require_same(config, data)
-    else:
-        name = "debug" if command.debug else command.config.stem if command.config else "default"
-        scratch = command.debug and not command.run_name
-        run = Run.create(command.run_name or name, config, data, scratch=scratch)
-    with run.locked():
-        if command.allow_changes:
-            run.record_change(config, data)
-        state = train(config, run, training, validation, Console())
-    best = f"{config.checkpoint.metric} {state.best_value:.4f}"
-    print(f"Done: {state.step} steps; the best, at step {state.best_step}: {best}")
-    print(f"The run: {run.folder}")
-    print(f"Next: {NAME} evaluate {run.folder}")
-    return 0
-
-
-def _evaluate(command: Evaluate) -> int:
-    from functools import partial
-
-    from .eval.evaluate import predict
-    from .eval.report import write_report
-    from .training.checkpoint import CheckpointStore
-    from .training.device import Device
-    from .training.loop import build_network
-    from .training.monitor import read_metrics
-    from .training.retention import retained
-    from .training.run import Run
-
-    config, run = command.settings, Run.open(command.run)
-    checkpoints = CheckpointStore(run.checkpoints, partial(retained, config=config.checkpoint))
-    step = checkpoints.best()
-    for path in checkpoints.damaged:
-        print(f"{path} is damaged; evaluating another checkpoint", file=sys.stderr)
-    if step is None:
-        raise RunError(f"{run.folder} has no checkpoint yet: {NAME} train --resume {run.folder}")
-    test = records(config, "test")
-    run.require_data(test.folder.name)
-    model = build_network(config, test)
-    checkpoints.load_model(step, model)
-    model.to(Device.choose(config.training).name)
-    found = predict(model, test, config.training.batch_size)
-    low, high = found.accuracy_interval()
-    numbers = {
-        "test accuracy": f"{found.accuracy:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)",
-        "test loss": f"{found.loss:.4f}",
-        "records": f"{len(test)}",
-    }
-    about = f"Checkpoint of step {step}, on the test split."
-    write_report(
-        run.report,
-        title=run.folder.name,
-        about=about,
-        numbers=numbers,
-        history=read_metrics(run.metrics),
-        found=found,
-        dataset=test,
-    )
-    print(about)
-    for name, text in numbers.items():
-        print(f"{name}: {text}")
-    print(f"The report, with pictures: {run.report}")
-    return 0
-
-
-def records(config: Config, split: Split) -> Dataset:
-    """The records of one split, with everything that is done to them."""
-    from functools import partial
-
-    from .data.dataset import Dataset, prepare
-    from .features import transforms
-
-    return Dataset(
-        folder=prepare(config.data),
-        split=split,
-        prepare=transforms.prepare,
-        augment=partial(transforms.augment, config=config.features) if split == "train" else None,
-        seed=config.seed,
-    )
 
 
 if __name__ == "__main__":

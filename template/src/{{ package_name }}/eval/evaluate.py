@@ -56,6 +56,15 @@ class Predictions:
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
 
+    def summary(self) -> dict[str, str]:
+        """What is said first about a model."""
+        low, high = self.accuracy_interval()
+        return {
+            "accuracy": f"{self.accuracy:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)",
+            "loss": f"{self.loss:.4f}",
+            "records": f"{len(self.labels)}",
+        }
+
     def confusion(self) -> Indices:
         """How often each true class (row) was taken for each class (column), (K, K)."""
         classes = self.probabilities.shape[1]

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.metadata import distributions
@@ -30,46 +29,18 @@ from ..errors import RunError
 RUNS = Path("runs")
 
 
-@dataclass(frozen=True, slots=True)
 class Run:
-    """The folder of one run, and the names in it."""
+    """The folder of one run, and the names in it, which other tools read."""
 
-    folder: Path
-
-    @property
-    def config(self) -> Path:
-        """The resolved config."""
-        return self.folder / "config.toml"
-
-    @property
-    def provenance(self) -> Path:
-        """Where the run came from."""
-        return self.folder / "run.json"
-
-    @property
-    def metrics(self) -> Path:
-        """A line for each logged step."""
-        return self.folder / "metrics.jsonl"
-
-    @property
-    def timings(self) -> Path:
-        """The same steps' times, apart, since they differ from run to run."""
-        return self.folder / "timings.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """What was said."""
-        return self.folder / "train.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        """See checkpoint.py."""
-        return self.folder / "checkpoints"
-
-    @property
-    def report(self) -> Path:
-        """Written by `evaluate`."""
-        return self.folder / "report.html"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.toml"  # as resolved
+        self.provenance = folder / "run.json"  # where the run came from
+        self.metrics = folder / "metrics.jsonl"  # a line for each logged step
+        self.timings = folder / "timings.jsonl"  # apart, since times differ from run to run
+        self.log = folder / "train.log"
+        self.checkpoints = folder / "checkpoints"
+        self.report = folder / "report.html"  # written by `evaluate`
 
     @classmethod
     def create(cls, name: str, config: Config, data: str, *, scratch: bool = False) -> Run:
@@ -121,9 +92,9 @@ class Run:
         for folder in (path, RUNS / path):
             if (folder / "config.toml").is_file():
                 return cls(folder)
-        names = [str(each.parent) for each in sorted(RUNS.glob("*/config.toml"))]
-        near = get_close_matches(str(path), names, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]}?" if near else "expected the folder of a run in runs/"
+        names = [each.parent.name for each in sorted(RUNS.glob("*/config.toml"))]
+        near = get_close_matches(path.name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {RUNS / near[0]}?" if near else "expected a folder in runs/"
         raise RunError(f"{path}: no such run; {hint}")
 
     def read_provenance(self) -> dict[str, Any]:
@@ -157,15 +128,17 @@ class Run:
     def require_same(self, config: Config, data: str) -> None:
         """Refuse to continue with other settings or other data than the run began with.
 
+        A setting that the project has got or lost since then is no difference.
+
         Raises:
             RunError: naming each difference.
         """
         recorded = self.read_provenance()
         before, now = _flat(recorded["config"]), _flat(to_dict(config))
         lines = [
-            f"  {name}: was {before.get(name)!r}, now {now.get(name)!r}"
+            f"  {name}: was {before[name]!r}, now {now[name]!r}"
             for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
+            if name in before and name in now and before[name] != now[name]
         ]
         if recorded["data"] != data:
             lines.append(f"  data (or the code that reads it): was {recorded['data']}, now {data}")

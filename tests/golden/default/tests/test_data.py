@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from digits.cli import records
 from digits.config import Config, DataConfig, from_dict
 from digits.data import dataset, source
 from digits.data.loader import BatchOrder, load
@@ -16,6 +15,7 @@ from digits.data.validation import Schema, inspect
 from digits.errors import DataError
 from digits.features.transforms import augment
 from digits.protocols import SPLITS, BatchKey, Record, Split, Unreadable
+from digits.training.loop import records
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from iris.cli import records
 from iris.config import Config, DataConfig, from_dict
 from iris.data import dataset, source
 from iris.data.loader import BatchOrder, load
@@ -16,6 +15,7 @@ from iris.data.validation import Schema, inspect
 from iris.errors import DataError
 from iris.features.transforms import augment
 from iris.protocols import SPLITS, BatchKey, Record, Split, Unreadable
+from iris.training.loop import records
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,13 @@ def test_bad_records_stop_the_preparation_and_leave_nothing(
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("x1,1,2,3,setosa", "x1: 5 cells, expected 6"),
-        ("x2,1,2,wide,4,setosa", "x2: could not convert string to float: 'wide'"),
-        ("x3,1,2,3,4,rose", "x3: label 'rose', expected one of setosa, versicolor, virginica"),
+        ("x1,1,2,3,setosa", "{path}, line 152: 5 cells, expected 6"),
+        (",1,2,3,4,setosa", "{path}, line 152: no id"),
+        ("x2,1,2,wide,4,setosa", "{path}, line 152: could not convert string to float: 'wide'"),
+        (
+            "x3,1,2,3,4,rose",
+            "{path}, line 152: label 'rose', expected one of setosa, versicolor, virginica",
+        ),
         ("x4,1,2,3,99,setosa", "x4: inputs from 1 to 99, expected 0 to 20"),
     ],
 )
@@ -98,7 +102,7 @@ def test_a_bad_line_of_the_table_is_named(line: str, problem: str, tmp_path: Pat
     table = tmp_path / "records.csv"
     original = Config().data.path.read_text(encoding="utf-8")
     table.write_text(f"{original}{line}\n", encoding="utf-8")
-    assert dataset.validate(DataConfig(path=table)).problems == [problem]
+    assert dataset.validate(DataConfig(path=table)).problems == [problem.format(path=table)]
 
 
 def test_a_missing_table_is_named_with_the_way_out(tmp_path: Path) -> None:

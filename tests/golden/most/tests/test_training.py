@@ -294,6 +294,39 @@ def test_a_config_that_was_edited_in_the_run_is_refused_and_insisting_is_remembe
     assert cli.main(["train", "--resume", "runs/debug"]) == 0
 
 
+def test_a_run_outlives_settings_that_the_project_loses(workplace: Path) -> None:
+    assert cli.main(["train", "--debug"]) == 0
+    run = Run.open(Path("debug"))
+    text = run.config.read_text(encoding="utf-8")
+    run.config.write_text(text.replace("[checkpoint]", "[checkpoint]\nlost = 3"), encoding="utf-8")
+    before = run.read_provenance()
+    before["config"]["checkpoint"]["lost"] = 3
+    run.write_provenance(before)
+    assert cli.main(["train", "--resume", "runs/debug"]) == 0
+    assert cli.main(["evaluate", "runs/debug"]) == 0
+
+
+def test_a_refused_study_leaves_the_earlier_one(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["overfit", "--debug"]) == 0
+    assert cli.main(["overfit", "--debug", "--overfit.batches", "99999"]) == 2
+    assert "overfit.batches = 99999: expected at most" in capsys.readouterr().err
+    assert read_metrics(Path("runs/overfit-debug-few/metrics.jsonl")) != []
+
+
+def test_a_damaged_cache_is_named_with_the_way_out_before_a_run_is_made(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = ["--data.cache-dir", "cache"]
+    assert cli.main(["validate", *cache]) == 0
+    (inputs,) = workplace.glob("cache/*/train.inputs.npy")
+    inputs.write_bytes(inputs.read_bytes()[:200])
+    assert cli.main(["train", *cache]) == 2
+    assert "delete it, and it is prepared again" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
 def test_a_run_does_not_go_back_behind_its_own_steps(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

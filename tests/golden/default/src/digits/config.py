@@ -96,7 +96,7 @@ class TrainingConfig(Section):
 
     section = "training"
 
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Annotated[int, Field(ge=1)] = 32
     """Records in one optimizer step."""
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Parts that a batch is split into, to fit the memory."""
@@ -221,39 +221,28 @@ def _settings(kind: type[Section], prefix: str = "") -> Iterator[str]:
         yield prefix + name
 
 
+_EXPECTED = {  # Pydantic's names of errors in our words, which dataclasses would use as well
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "an integer",
+    "int_type": "an integer",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "model_type": "a table of settings",
+    "path_type": "a path",
+    "string_type": "text",
+}
+
+
 def _problem(kind: type[Section], error: ErrorDetails) -> Problem | str:
-    """One of Pydantic's errors in our words, which are the same whatever a config is made of."""
     path = ".".join(str(part) for part in (kind.section, *error["loc"]) if part)
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            return unknown(path, list(_settings(Config)))
-        case "int_type" | "int_from_float":
-            expected = "an integer"
-        case "float_type":
-            expected = "a number"
-        case "finite_number":
-            expected = "a finite number"
-        case "string_type":
-            expected = "text"
-        case "path_type":
-            expected = "a path"
-        case "bool_type":
-            expected = "true or false"
-        case "greater_than_equal":
-            expected = f"at least {context['ge']:g}"
-        case "greater_than":
-            expected = f"more than {context['gt']:g}"
-        case "less_than_equal":
-            expected = f"at most {context['le']:g}"
-        case "less_than":
-            expected = f"less than {context['lt']:g}"
-        case "literal_error":
-            expected = f"{context['expected']}"
-        case "model_type" | "model_attributes_type":
-            expected = "a table of settings"
-        case _:
-            expected = error["msg"]
+    if error["type"] == "extra_forbidden":
+        return unknown(path, list(_settings(Config)))
+    expected = _EXPECTED[error["type"]].format(**error.get("ctx", {}))
     return Problem(path, error["input"], expected)
 
 
@@ -265,7 +254,9 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError):
+    except IsADirectoryError:
+        raise ConfigError([f"{path}: expected a TOML file, and this is a folder"]) from None
+    except FileNotFoundError:
         near = sorted(str(each) for each in path.parent.glob("*.toml"))
         hint = unknown(str(path), near, "file") if near else f"{path}: there is no such file"
         raise ConfigError([hint]) from None

@@ -122,7 +122,7 @@ class ModelConfig:
 class TrainingConfig:
     """One run of the optimizer: how long, how fast, on what."""
 
-    batch_size: int = 64
+    batch_size: int = 32
     """Records in one optimizer step."""
     accumulation_steps: int = 1
     """Parts that a batch is split into, to fit the memory."""
@@ -169,8 +169,8 @@ class TrainingConfig:
         )
         check.require(
             self.batch_size // self.accumulation_steps >= 2,
-            "accumulation_steps",
-            "two records or more in each part, which batch normalisation needs",
+            "batch_size",
+            "at least twice training.accumulation_steps, for batch normalisation",
         )
 
 
@@ -315,7 +315,9 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError):
+    except IsADirectoryError:
+        raise ConfigError([f"{path}: expected a TOML file, and this is a folder"]) from None
+    except FileNotFoundError:
         near = sorted(str(each) for each in path.parent.glob("*.toml"))
         hint = unknown(str(path), near, "file") if near else f"{path}: there is no such file"
         raise ConfigError([hint]) from None

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+NAME = __name__.partition(".")[0].replace("_", "-")
+"""Of the command, for messages that say what to run."""
+
 
 class ProjectError(Exception):
     """Base of the errors that a person can mend. Any other is a bug, and keeps its traceback."""

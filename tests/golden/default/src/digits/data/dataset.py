@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import numpy as np
@@ -146,7 +146,7 @@ class Dataset:
     @cached_property
     def inputs(self) -> Array:
         """All inputs, (N, ...), mapped rather than read."""
-        array: Array = np.load(self.folder / f"{self.split}.inputs.npy", mmap_mode="r")
+        array = self._load("inputs", mmap_mode="r")
         array = array.view(np.ndarray)  # indexing a memmap takes twice as long
         return array if self.rows is None else array[self.rows]
 
@@ -155,7 +155,7 @@ class Dataset:
         """All labels, (N,)."""
         if self.relabelled is not None:
             return self.relabelled
-        array: Array = np.load(self.folder / f"{self.split}.labels.npy")
+        array = self._load("labels")
         return array if self.rows is None else array[self.rows]
 
     @cached_property
@@ -187,6 +187,14 @@ class Dataset:
         for first in range(0, len(self), batch_size):
             rows = np.arange(first, min(first + batch_size, len(self)))
             yield self[BatchKey(0, first // batch_size, rows)]
+
+    def _load(self, name: str, mmap_mode: Literal["r"] | None = None) -> Array:
+        try:
+            return np.load(self.folder / f"{self.split}.{name}.npy", mmap_mode=mmap_mode)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self.folder} is damaged ({error}): delete it, and it is prepared again"
+            ) from None
 
     def __getstate__(self) -> dict[str, Any]:
         """Workers open the arrays themselves instead of being sent them."""

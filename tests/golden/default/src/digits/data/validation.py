@@ -91,6 +91,9 @@ def inspect(records: Iterable[tuple[Record, Split] | Unreadable], schema: Schema
             )
         findings.sizes[split] += 1
         findings.labels[split, record.label] += 1
+    if not findings.sizes.total():
+        findings.problems.append("no records at all")
+        return findings
     for split in SPLITS:
         if not findings.sizes[split]:
             findings.problems.append(f"the {split} split is empty: change the fractions")

@@ -34,7 +34,6 @@ def write_report(
     *,
     title: str,
     about: str,
-    numbers: Mapping[str, str],
     history: Sequence[Mapping[str, float]],
     found: Predictions,
     dataset: Dataset,
@@ -45,7 +44,6 @@ def write_report(
         path: of the HTML file.
         title: the run's name.
         about: a line on the checkpoint and the split.
-        numbers: what is said first, name by name.
         history: the lines of `metrics.jsonl`.
         found: the predictions for the dataset.
         dataset: the records that the predictions are about.
@@ -53,12 +51,12 @@ def write_report(
     mistakes = found.worst_mistakes(24)
     parts = [
         f"<h1>{escape(title)}</h1><p class='about'>{escape(about)}</p>",
-        _table(numbers.items()),
+        _table(found.summary().items()),
         "<h2>Training</h2>",
         _image(_curves(history), "Loss, accuracy and learning rate over the steps"),
         "<h2>Which class was taken for which</h2>",
         _confusion(found, dataset.classes),
-        f"<h2>The worst of {np.count_nonzero(found.guesses != found.labels)} mistakes</h2>",
+        f"<h2>The worst mistakes, of {np.count_nonzero(found.guesses != found.labels)}</h2>",
     ]
     if len(mistakes):
         parts.append(_image(_mistakes(mistakes, found, dataset), "The worst mistakes"))

@@ -50,28 +50,39 @@ class Verdict:
         return self.learns and self.is_blind
 
 
+def wanted(config: Config) -> int:
+    """The number of records to learn by heart."""
+    return config.overfit.batches * config.training.batch_size
+
+
+def require_enough(config: Config, training: Dataset) -> None:
+    """Find out before a run is made whether there are records enough.
+
+    Raises:
+        DataError: there are fewer than the batches hold.
+    """
+    if wanted(config) > len(training):
+        raise DataError(
+            f"overfit.batches = {config.overfit.batches}: expected at most "
+            f"{len(training) // config.training.batch_size} of {config.training.batch_size} "
+            f"records, since there are {len(training)}; or lower training.batch_size"
+        )
+
+
 def overfit(
     config: Config, run: Run, shuffled: Run, training: Dataset, held_out: Dataset, console: Console
 ) -> Verdict:
-    """Train both runs and compare them with what was to be expected.
-
-    Raises:
-        DataError: there are fewer records than the batches hold.
-    """
-    wanted = config.overfit.batches * config.training.batch_size
-    if wanted > len(training):
-        raise DataError(
-            f"overfit.batches = {config.overfit.batches}: expected at most "
-            f"{len(training) // config.training.batch_size}, since there are {len(training)} "
-            "records to train on"
-        )
+    """Train both runs and compare them with what was to be expected."""
+    console.print(f"Learning {config.overfit.batches} batches by heart:")
     random = np.random.Generator(np.random.Philox(derive_seed(config.seed, "overfit")))
-    rows = np.sort(random.permutation(len(training))[:wanted])  # files are often sorted by class
+    order = random.permutation(len(training))  # since files are often sorted by class
+    rows = np.sort(order[: wanted(config)])
     few = replace(training, rows=rows)
     with run.locked():
         model = train(config, run, few, held_out, console).model
         learnt = predict(model, few, config.training.batch_size)
 
+    console.print("Learning shuffled labels:")
     noise = replace(training, relabelled=random.permutation(training.labels))
     with shuffled.locked():
         model = train(config, shuffled, noise, held_out, console).model

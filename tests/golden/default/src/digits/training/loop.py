@@ -18,12 +18,13 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from ..config import Config, to_dict
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, prepare
 from ..data.loader import BatchOrder, load
-from ..errors import Interrupted, RunError, TrainingError
+from ..errors import NAME, Interrupted, RunError, TrainingError
 from ..eval.evaluate import predict
+from ..features import transforms
 from ..models.network import Network, losses
-from ..protocols import Batch, Metrics, Tracker
+from ..protocols import Batch, Metrics, Split, Tracker
 from .checkpoint import CheckpointStore, State
 from .device import Device
 from .monitor import Monitor, rewind
@@ -124,9 +125,20 @@ def train(
             if stopping:
                 raise Interrupted(
                     f"stopped by {stop} after step {state.step}, which is saved. "
-                    f"Continue with: train --resume {run.folder}"
+                    f"Continue with: {NAME} train --resume {run.folder}"
                 )
     return state
+
+
+def records(config: Config, split: Split) -> Dataset:
+    """The records of one split, with everything that is done to them; prepared if need be."""
+    return Dataset(
+        folder=prepare(config.data),
+        split=split,
+        prepare=transforms.prepare,
+        augment=partial(transforms.augment, config=config.features) if split == "train" else None,
+        seed=config.seed,
+    )
 
 
 def require_trainable(config: Config, training: Dataset) -> None:
@@ -138,6 +150,7 @@ def require_trainable(config: Config, training: Dataset) -> None:
     """
     Device.choose(config.training)
     batch_order(config, training)
+    assert len(training.inputs) == len(training), "opened, so that damage shows now"
 
 
 def batch_order(config: Config, training: Dataset) -> BatchOrder:

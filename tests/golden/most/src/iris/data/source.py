@@ -45,17 +45,19 @@ def read(config: DataConfig) -> Iterator[Record | Unreadable]:
                 f"expected {', '.join(expected)}"
             )
         for row in filter(None, rows):  # an empty line is nothing
-            name = row[0] or f"{config.path}, line {rows.line_num}"
+            place = f"{config.path}, line {rows.line_num}"
             try:
-                yield _record(name, row)
+                yield _record(row)
             except ValueError as error:
-                yield Unreadable(name, str(error))
+                yield Unreadable(place, str(error))
 
 
-def _record(name: str, row: list[str]) -> Record:
+def _record(row: list[str]) -> Record:
     if len(row) != len(COLUMNS) + 2:
         raise ValueError(f"{len(row)} cells, expected {len(COLUMNS) + 2}")
-    *cells, label = row[1:]
+    name, *cells, label = row
+    if not name.strip():
+        raise ValueError("no id")
     if label not in SCHEMA.classes:
         raise ValueError(f"label {label!r}, expected one of {', '.join(SCHEMA.classes)}")
     return Record(name, np.array(cells, dtype=np.float32), SCHEMA.classes.index(label))
