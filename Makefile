@@ -7,6 +7,7 @@ DEMO := build/demo/digits
 
 tools := .venv/installed
 project := .venv-project/installed
+peers := .venv-bench/installed
 
 # A fresh machine has no name for commits, and the build of a package is to be pinned as well.
 export GIT_AUTHOR_NAME ?= ml-architect
@@ -32,30 +33,33 @@ demo: $(tools) $(project) ## generate a project, check its data, train and evalu
 	@echo "The pictures: $(CURDIR)/$(DEMO)/runs/small/report.html"
 
 test: lint ## everything: lint, types, the template, the projects that it makes
-	.venv/bin/pytest --numprocesses=auto
+	.venv/bin/pytest --numprocesses=auto --dist=worksteal
 
 check: lint ## the same without what takes minutes
-	.venv/bin/pytest --numprocesses=auto -m "not slow"
+	.venv/bin/pytest --numprocesses=auto --dist=worksteal -m "not slow"
 
 lint: $(tools) $(project)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright --pythonpath .venv/bin/python
-	.venv/bin/pyright --pythonpath .venv-project/bin/python benchmarks/loop.py
+	.venv/bin/pyright --pythonpath .venv-project/bin/python benchmarks/loop.py \
+	benchmarks/checkpoint.py benchmarks/peers.py tests/abuse.py tests/readers
 
 golden: $(tools) ## renew tests/golden and the README's table after a change; look at the diff
 	.venv/bin/python tests/golden.py
 	.venv/bin/python tests/readme.py
 
-bench: $(tools) $(project) ## what is claimed about speed: of generating a project, of its loop
+bench: $(tools) $(project) $(peers) ## what is claimed about speed: generation, the loop, checkpoints
 	.venv/bin/python benchmarks/generation.py
-	for starter in image blank; do \
-	rm -rf build/bench/$$starter && .venv/bin/copier copy --trust --defaults --quiet --vcs-ref HEAD \
-	--data starter=$$starter . build/bench/$$starter || exit 1; done
-	.venv-project/bin/python benchmarks/loop.py build/bench/image build/bench/blank
+	rm -rf build/bench
+	for answers in starter=image starter=blank checkpoint_writer=background; do \
+	.venv/bin/copier copy --trust --defaults --quiet --vcs-ref HEAD --data $$answers \
+	. build/bench/$${answers#*=} || exit 1; done
+	.venv-bench/bin/python benchmarks/loop.py build/bench/image build/bench/blank
+	.venv-project/bin/python benchmarks/checkpoint.py build/bench/image build/bench/background
 
 clean: ## remove everything that make has made
-	rm -rf .venv .venv-project build
+	rm -rf .venv .venv-project .venv-bench build
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,4 +74,13 @@ $(project): extensions/catalogue.py tests/requirements.py tests/constraints.txt 
 	test -d .venv-project || $(PYTHON) -m venv .venv-project
 	.venv/bin/python tests/requirements.py > .venv-project/requirements.txt
 	.venv-project/bin/pip install -qq --requirement .venv-project/requirements.txt
+	touch $@
+
+# What a project needs, without the trackers that the benchmark leaves out, and the peers.
+$(peers): benchmarks/constraints.txt $(project)
+	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	grep -vE '^(mlflow|wandb|trackio)' .venv-project/requirements.txt > .venv-bench/requirements.txt
+	PIP_CONSTRAINT= .venv-bench/bin/pip install -qq --constraint tests/constraints.txt \
+	--constraint benchmarks/constraints.txt --requirement .venv-bench/requirements.txt \
+	lightning accelerate
 	touch $@

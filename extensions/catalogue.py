@@ -216,7 +216,7 @@ REQUIREMENTS = (
         name="rich", versions=">=14,<16", module="rich", why="progress bar and tables on a terminal"
     ),
     Requirement(
-        name="filelock", versions=">=3.16,<5", module="filelock", why="one process writes to a run"
+        name="filelock", versions=">=3.30,<5", module="filelock", why="one process writes to a run"
     ),
     Requirement(
         name="matplotlib", versions=">=3.9,<4", module="matplotlib", why="the report's pictures"
@@ -382,14 +382,6 @@ SETTINGS = (
     ),
     Setting(
         section="checkpoint",
-        name="every",
-        type="int",
-        default=500,
-        at_least=1,
-        why="Steps between two checkpoints: the most that a crash can cost.",
-    ),
-    Setting(
-        section="checkpoint",
         name="metric",
         type='Literal["validation/loss", "validation/accuracy"]',
         default="validation/loss",
@@ -457,6 +449,15 @@ DROPOUT = Setting(
     at_least=0,
     less_than=1,
     why="Chance that a unit is dropped in training.",
+)
+
+EVERY = Setting(
+    section="checkpoint",
+    name="every",
+    type="int",
+    default=500,
+    at_least=1,
+    why="Steps between two checkpoints: the most that a crash can cost.",
 )
 
 STAGE = Question(
@@ -632,7 +633,7 @@ TRACKER = Question(
         Option(
             value="jsonl",
             title="JSON lines",
-            buys="nothing to install or to run, read by every tool",
+            buys="nothing to install or to run; `plot` draws the curves",
             costs="no web page",
             prefer="one person compares a handful of runs",
         ),
@@ -640,13 +641,58 @@ TRACKER = Question(
             value="tensorboard",
             title="TensorBoard",
             buys="live curves in a local web page",
-            costs="8 packages, some 70 µs a logged step",
+            costs="7 packages, 54 MB",
             prefer="curves are watched while they grow",
             requirements=(
                 Requirement(
                     name="tensorboard",
                     versions=">=2.18,<3",
                     module="tensorboard",
+                    why="the chosen tracker",
+                ),
+            ),
+        ),
+        Option(
+            value="mlflow",
+            title="MLflow",
+            buys="runs compared in a web page, here or on a server",
+            costs="63 packages, 450 MB, 3 s a run",
+            prefer="an MLflow server is there, or models are to be registered",
+            requirements=(
+                Requirement(
+                    name="mlflow",
+                    versions=">=3.5,<4",
+                    module="mlflow",
+                    why="the chosen tracker",
+                ),
+            ),
+        ),
+        Option(
+            value="wandb",
+            title="Weights & Biases",
+            buys="runs compared on a hosted page",
+            costs="27 packages, 80 MB, an account",
+            prefer="a team looks at the same runs from many machines",
+            requirements=(
+                Requirement(
+                    name="wandb",
+                    versions=">=0.31,<1",
+                    module="wandb",
+                    why="the chosen tracker",
+                ),
+            ),
+        ),
+        Option(
+            value="trackio",
+            title="Trackio",
+            buys="runs compared in a local web page",
+            costs="26 packages, 60 MB, a young project",
+            prefer="the page should stay on this machine, or on a Hugging Face Space",
+            requirements=(
+                Requirement(
+                    name="trackio",
+                    versions=">=0.43,<1",
+                    module="trackio",
                     why="the chosen tracker",
                 ),
             ),
@@ -666,6 +712,7 @@ CHECKPOINT = Question(
             buys="the least disk: two checkpoints",
             costs="damage to the last one sets a run back to the best",
             prefer="runs are short or the disk is small",
+            settings=(EVERY,),
         ),
         Option(
             value="rolling",
@@ -674,6 +721,7 @@ CHECKPOINT = Question(
             costs="the disk of K more",
             prefer="runs are long, or a run that went wrong is studied afterwards",
             settings=(
+                EVERY,
                 Setting(
                     section="checkpoint",
                     name="keep",
@@ -681,6 +729,23 @@ CHECKPOINT = Question(
                     default=3,
                     at_least=2,
                     why="Newest checkpoints that stay; two, so that one may be damaged.",
+                ),
+            ),
+        ),
+        Option(
+            value="interval",
+            title="Interval",
+            buys="a kill costs some minutes, however many steps they hold",
+            costs="each run saves at other steps",
+            prefer="the machine can be taken away: spot instances, time limits, preemption",
+            settings=(
+                Setting(
+                    section="checkpoint",
+                    name="minutes",
+                    type="float",
+                    default=10.0,
+                    more_than=0,
+                    why="Wall-clock time between two checkpoints: what a kill costs, and a step.",
                 ),
             ),
         ),
@@ -699,6 +764,13 @@ CHECKPOINT_WRITER = Question(
             buys="the simplest thing that can't lose anything",
             costs="the loop waits while the disk writes",
             prefer="a checkpoint takes less time than the steps between two of them",
+        ),
+        Option(
+            value="background",
+            title="Background",
+            buys="the loop goes on while a thread writes",
+            costs="memory for a second copy of weights and moments",
+            prefer="the model is large, or checkpoints are frequent",
         ),
     ),
 )

@@ -24,7 +24,7 @@ DEFAULTS: Mapping[str, str] = {
 }
 
 SHAPING = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_writer")
-"""The questions of which every combination is rendered; the others change a line or a file."""
+"""The questions that decide what runs; the others change a line or a file."""
 
 
 def fits(answers: Mapping[str, str]) -> bool:
@@ -44,14 +44,15 @@ def every() -> list[Answers]:
     return [each for each in answers if fits(each)]
 
 
-def pairwise() -> list[Answers]:
-    """Few combinations in which every two options of any two questions meet."""
+def covering(names: Sequence[str] = tuple(CHOICES)) -> list[Answers]:
+    """Few combinations in which every two answers to these questions meet."""
 
     def row_fits(row: Sequence[str]) -> bool:
-        return fits(dict(zip(CHOICES, row, strict=False)))
+        return fits(dict(zip(names, row, strict=False)))
 
-    rows: Any = AllPairs([list(values) for values in CHOICES.values()], filter_func=row_fits)
-    return [dict(zip(CHOICES, row, strict=True)) for row in rows]
+    columns = [list(CHOICES[name]) for name in names]
+    rows: Any = AllPairs(columns, filter_func=row_fits)
+    return [{**DEFAULTS, **dict(zip(names, row, strict=True))} for row in rows]
 
 
 def title(answers: Answers) -> str:
@@ -59,4 +60,7 @@ def title(answers: Answers) -> str:
     return "-".join(answers[name] for name in CHOICES)
 
 
-COMBINATIONS: Mapping[str, Answers] = {title(each): each for each in (*every(), *pairwise())}
+COMBINATIONS: Mapping[str, Answers] = {
+    title(each): each for each in (*covering(SHAPING), *covering())
+}
+"""What is looked at closely; that `every` combination is sound is a test of its own."""

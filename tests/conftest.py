@@ -25,3 +25,12 @@ def no_personal_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it lies in the working tree, outside git."""
     return copy_template(tmp_path_factory.mktemp("template"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what tests have measured and don't judge: their `record_property`."""
+    reports = terminalreporter.getreports("passed")
+    if found := [each for report in reports for each in report.user_properties]:
+        terminalreporter.section("measured")
+        for name, value in found:
+            terminalreporter.write_line(f"{name}: {value}")

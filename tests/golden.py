@@ -31,8 +31,9 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
         "stage": "production",
         "starter": "blank",
         "config": "dataclass",
-        "tracker": "tensorboard",
-        "checkpoint": "rolling",
+        "tracker": "mlflow",
+        "checkpoint": "interval",
+        "checkpoint_writer": "background",
         "license": "Apache-2.0",
     },
 }

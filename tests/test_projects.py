@@ -5,30 +5,27 @@ They run in `.venv-project`, which holds what any of them needs, without being i
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from allpairspy import AllPairs  # pyright: ignore[reportMissingTypeStubs]
-from combinations import CHOICES, DEFAULTS, SHAPING, Answers, fits, pairwise, title
+from combinations import CHOICES, SHAPING, Answers, covering, title
 from rendering import ROOT, render
 
 ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
-COMBINATIONS = {title(each): each for each in pairwise()}
+COMBINATIONS = {title(each): each for each in covering()}
 
 
 def shapes() -> list[Answers]:
-    """Few projects in which every two answers meet that decide what runs."""
+    """Few projects in which every two answers meet that decide what runs, and each tracker occurs.
 
-    def row_fits(row: Sequence[str]) -> bool:
-        return fits(dict(zip(SHAPING, row, strict=False)))
-
-    columns = [list(CHOICES[name]) for name in SHAPING]
-    rows: Any = AllPairs(columns, filter_func=row_fits)
-    return [{**DEFAULTS, **dict(zip(SHAPING, row, strict=True))} for row in rows]
+    A tracker meets the other parts through its Protocol alone; test_trackers.py has each by itself.
+    """
+    rows = covering([name for name in SHAPING if name != "tracker"])
+    trackers = itertools.cycle(CHOICES["tracker"])
+    return [{**row, "tracker": next(trackers)} for row in rows]
 
 
 SHAPES = {title(each): each for each in shapes()}

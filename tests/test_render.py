@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from combinations import CATALOGUE, COMBINATIONS, Answers
+from combinations import CATALOGUE, COMBINATIONS, Answers, every, title
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rendering import copy_template, render
@@ -134,11 +134,11 @@ def parse_all(project: Path) -> None:
 
 def ruff(folder: Path) -> str:
     """What ruff finds to complain of in a folder, each project by its own rules."""
-    command = [sys.executable, "-m", "ruff"]
+    command = [sys.executable, "-m", "ruff"]  # told --no-cache: other tests list the folder
     complaints = ""
-    for arguments in (["check", "--no-cache", "--output-format=concise"], ["format", "--diff"]):
+    for arguments in (["check", "--output-format=concise"], ["format", "--diff"]):
         done = subprocess.run(
-            [*command, *arguments, "."],
+            [*command, *arguments, "--no-cache", "."],
             cwd=folder,
             capture_output=True,
             encoding="utf-8",
@@ -258,6 +258,16 @@ def test_every_config_states_settings_that_exist(project: Path, answers: Answers
 def test_ruff_has_nothing_to_say_about_any_project(rendered: Render) -> None:
     folders = [rendered(name) for name in COMBINATIONS]
     complaints = ruff(folders[0].parent)
+    assert not complaints, complaints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", CATALOGUE.question("tracker").values)
+def test_every_combination_is_sound(tracker: str, template: Path, tmp_path: Path) -> None:
+    for answers in every():
+        if answers["tracker"] == tracker:
+            parse_all(render(template, tmp_path / title(answers), package_name="digits", **answers))
+    complaints = ruff(tmp_path)
     assert not complaints, complaints
 
 

@@ -84,7 +84,8 @@ def edit(project: Path) -> None:
     for name in tree(project):
         if is_yours(name):
             (project / name).write_text("Mine.\n", encoding="utf-8")
-    append(package / "training/loop.py", "\n\ndef mine() -> int:\n    return 1\n")
+    mine = "def mine() -> int:\n    return 1\n\n\n"
+    insert(package / "training/loop.py", "def build_network(", mine)
     insert(package / "cli.py", "def main(", "MINE = 1\n\n\n")
     insert(project / "pyproject.toml", "\n\n    # The template's:", '\n    "polars>=1,<2",')
     append(project / ".gitignore", "/mine/\n")

@@ -1,13 +1,24 @@
 # The template's: updates improve this file and keep your edits.
-"""The chosen retention: the newest checkpoints, and the best however old it is."""
+"""The chosen strategy: save every so many steps; the newest stay, and the best, however old."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..config import CheckpointConfig
 
 
-def retained(steps: Sequence[int], best: int | None, config: CheckpointConfig) -> set[int]:
-    """The steps whose checkpoints stay, out of all that there are (oldest first)."""
-    return {*steps[-config.keep :], *(step for step in steps if step == best)}
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """See `CheckpointStrategy`."""
+
+    config: CheckpointConfig
+
+    def due(self, step: int, seconds: float) -> bool:
+        """See `CheckpointStrategy`."""
+        return step % self.config.every == 0
+
+    def retained(self, steps: Sequence[int], best: int | None) -> set[int]:
+        """See `CheckpointStrategy`."""
+        return {*steps[-self.config.keep :], *(step for step in steps if step == best)}

@@ -17,5 +17,8 @@ class Writer:
         """See `CheckpointWriter`."""
         commit(tensors)
 
-    def close(self) -> None:
+    def check(self) -> None:
+        """See `CheckpointWriter`."""
+
+    def wait(self) -> None:
         """See `CheckpointWriter`."""

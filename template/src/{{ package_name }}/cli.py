@@ -7,13 +7,14 @@ setting don't wait for it.
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -21,25 +22,28 @@ from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from .config import Config, from_dict, merge, read, to_dict
-from .errors import NAME, Interrupted, ProjectError, RunError
+from .errors import NAME, Interrupted, ProjectError, RunError, TrainingError
+
+if TYPE_CHECKING:
+    from .training.run import Run
 
 DEBUG: dict[str, Any] = {
     "training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1},
-    "checkpoint": {"every": 1},
     "overfit": {"loss_threshold": 1e9},  # two steps can't learn anything
 }
 """What `--debug` lays over the config: two batches, everything said."""
+
+
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""What can befall a write to a file that is open; such an error doesn't name the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command(ABC):
     """What every command takes. Calling it runs it and gives the exit code."""
 
-    config: Annotated[Path | None, arg(metavar="FILE")] = None
-    """TOML file with the settings that differ from the defaults."""
     debug: FlagCreatePairsOff[bool] = False
     """Everything said, and at most two batches of training, in a run that is scratch."""
-    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
 
     @abstractmethod
     def __call__(self) -> int:
@@ -47,7 +51,16 @@ class Command(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validate(Command):
+class Step(Command):
+    """A command that goes by the settings."""
+
+    config: Annotated[Path | None, arg(metavar="FILE")] = None
+    """TOML file with the settings that differ from the defaults."""
+    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validate(Step):
     """Step 2. Check every record against the schema, and the splits against each other."""
 
     def __call__(self) -> int:
@@ -73,7 +86,7 @@ class Validate(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overfit(Command):
+class Overfit(Step):
     """Step 4. Learn a few batches by heart, and nothing from shuffled labels."""
 
     def __call__(self) -> int:
@@ -110,48 +123,81 @@ class Overfit(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command):
-    """Steps 5 to 7. Train; `--resume RUN` continues a run that was stopped."""
+class Train(Step):
+    """Steps 5 to 7. Train; `--resume RUN` continues a run, `--from-run RUN` makes it again."""
 
     run_name: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the folder in runs/; by default the config file's."""
     resume: Annotated[Path | None, arg(metavar="RUN")] = None
     """Folder of the run to continue, with its own config."""
+    or_resume: FlagCreatePairsOff[bool] = False
+    """Continue the run if it is there already: for a scheduler that starts a command again."""
+    from_run: Annotated[Path | None, arg(metavar="RUN")] = None
+    """Folder of a run to make again, with its config, under another name."""
     allow_changes: FlagCreatePairsOff[bool] = False
     """Continue although settings or data differ from those that the run began with."""
 
     def __call__(self) -> int:
         """See `Command`."""
         from .training.loop import records, require_trainable, train
-        from .training.run import Run
 
         config = self.settings
         training, validation = records(config, "train"), records(config, "validation")
         require_trainable(config, training)
         data = training.folder.name
-        if self.resume is not None:
-            if self.run_name or self.debug:
-                raise RunError("--resume: a run goes on as it began; no --run-name, no --debug")
-            run = Run.open(self.resume)
-            if not self.allow_changes:
-                run.require_same(config, data)
-        else:
-            name = "debug" if self.debug else self.config.stem if self.config else "default"
-            scratch = self.debug and not self.run_name
-            run = Run.create(self.run_name or name, config, data, scratch=scratch)
+        run, continued = self._run(data)
         with run.locked():
-            if self.allow_changes:
-                run.record_change(config, data)
-            state = train(config, run, training, validation, Console())
+            if continued:
+                run.record_start(config, data)
+            try:
+                state = train(config, run, training, validation, Console())
+            except OSError as error:
+                if error.errno not in DISK:
+                    raise
+                raise TrainingError(
+                    f"couldn't write to {run.folder}: {error.strerror}. Its checkpoints are whole; "
+                    f"make room, then: {NAME} train --resume {run.folder}"
+                ) from error
         best = f"{config.checkpoint.metric} {state.best_value:.4f}"
         print(f"Done: {state.step} steps; the best, at step {state.best_step}: {best}")
         print(f"The run: {run.folder}")
         print(f"Next: {NAME} evaluate {run.folder}")
         return 0
 
+    def _run(self, data: str) -> tuple[Run, bool]:
+        """The run to train, and whether it is one that goes on."""
+        from .training.run import RUNS, Run
+
+        name = "debug" if self.debug else self.config.stem if self.config else "default"
+        if self.from_run is not None:
+            name = f"{self.from_run.name}-{'debug' if self.debug else 'again'}"
+        name, scratch = self.run_name or name, self.debug and not self.run_name
+        if self.resume and (self.run_name or self.debug or self.from_run or self.or_resume):
+            raise RunError(
+                "--resume: a run goes on as it began, under its own name; "
+                "without --run-name, --debug, --from-run, --or-resume"
+            )
+        if self.from_run and self.config:
+            raise RunError("--from-run: takes that run's config; say what differs with options")
+        if self.resume or (self.or_resume and (RUNS / name).exists()):
+            run = Run.open(self.resume or RUNS / name)
+            if not self.allow_changes:
+                run.require_same(self.settings, data)
+            original = run
+        elif self.from_run is None:
+            return Run.create(name, self.settings, data, scratch=scratch), False
+        else:
+            original = Run.open(self.from_run)
+            if not self.allow_changes:
+                original.require_data(data)
+            run = Run.create(name, self.settings, data, scratch=scratch, repeats=original)
+        for line in original.differences(self.settings, data):
+            print(f"Not as it was when {original.folder} began: {line}")
+        return run, run is original
+
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Command):
+class Evaluate(Step):
     """Step 7. Measure a run's best checkpoint on the test split and write its report."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -159,21 +205,20 @@ class Evaluate(Command):
 
     def __call__(self) -> int:
         """See `Command`."""
-        from functools import partial
-
         from .eval.evaluate import predict
         from .eval.report import write_report
         from .training.checkpoint import CheckpointStore
         from .training.device import Device
         from .training.loop import build_network, records
         from .training.monitor import read_metrics
-        from .training.retention import retained
+        from .training.retention import Strategy
         from .training.run import Run
 
         config, run = self.settings, Run.open(self.run)
-        checkpoints = CheckpointStore(run.checkpoints, partial(retained, config=config.checkpoint))
+        checkpoints = CheckpointStore(run.checkpoints, Strategy(config.checkpoint))
         step = checkpoints.best()
-        for path in checkpoints.damaged:
+        for damaged in sorted(checkpoints.damaged):
+            path = checkpoints.path(damaged)
             print(f"{path} is damaged; evaluating another checkpoint", file=sys.stderr)
         if step is None:
             raise RunError(f"no checkpoint yet; first: {NAME} train --resume {run.folder}")
@@ -200,7 +245,43 @@ class Evaluate(Command):
         return 0
 
 
-COMMANDS = {"validate": Validate, "overfit": Overfit, "train": Train, "evaluate": Evaluate}
+@dataclass(frozen=True, kw_only=True)
+class Plot(Command):
+    """Draw the metrics of one run, or of several in the same panels."""
+
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN…")]]
+    """Folders of the runs."""
+    output: Annotated[Path, arg(metavar="FILE")] = Path("runs/curves.png")
+    """The picture: .png, .svg or .pdf."""
+
+    def __call__(self) -> int:
+        """See `Command`."""
+        from .eval.curves import draw_curves
+        from .training.monitor import read_metrics
+        from .training.run import Run
+
+        if not self.runs:
+            raise RunError(f"plot: expected the folders of runs: {NAME} plot RUN…")
+        runs = [Run.open(path) for path in self.runs]
+        histories = {str(run.folder): read_metrics(run.metrics) for run in runs}
+        if empty := [name for name, lines in histories.items() if not lines]:
+            raise RunError(f"{empty[0]}: nothing is logged yet; first: {NAME} train")
+        if self.output.suffix not in {".png", ".svg", ".pdf"}:
+            raise RunError(f"--output {self.output}: expected a name with .png, .svg or .pdf")
+        if not self.output.parent.is_dir():
+            raise RunError(f"--output {self.output}: there is no folder {self.output.parent}")
+        draw_curves(histories).savefig(self.output, dpi=120)
+        print(f"The curves: {self.output}")
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "validate": Validate,
+    "overfit": Overfit,
+    "train": Train,
+    "evaluate": Evaluate,
+    "plot": Plot,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -215,26 +296,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except OSError as error:  # a folder without permission, a full disk
-        if error.filename is None:
+        if error.filename is None and error.errno not in DISK:
             raise
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped before training began; nothing to resume", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return 130
 
 
 def _parse(argv: list[str]) -> Command:
     """Read the config first: it gives the command line its defaults."""
     name = argv[0] if argv else ""
-    settings = from_dict(_stated(name, argv))
+    goes_by_settings = issubclass(COMMANDS.get(name, Step), Step)
+    settings = from_dict(_stated(name, argv) if goes_by_settings else {})
     kinds: Any = None
     for title, kind in COMMANDS.items():
-        values: dict[str, Any] = {"settings": settings} if title == name else {}
-        if kind is Evaluate:
-            values["run"] = tyro.MISSING
-        kind = Annotated[kind, subcommand(title, default=kind(**values))]
-        kinds = kind if kinds is None else kinds | kind
+        values: dict[str, Any] = {"run": tyro.MISSING} if kind is Evaluate else {}
+        if kind is Plot:
+            values["runs"] = tyro.MISSING
+        if title == name and issubclass(kind, Step):
+            values["settings"] = settings
+        offered = Annotated[kind, subcommand(title, default=kind(**values))]
+        kinds = offered if kinds is None else kinds | offered
     return tyro.cli(kinds, args=argv, prog=NAME, config=(OmitSubcommandPrefixes,))
 
 
@@ -252,6 +336,11 @@ def _stated(name: str, argv: list[str]) -> dict[str, Any]:
         from .training.run import Run
 
         stated = _known(read(Run.open(Path(run)).config), to_dict(Config()))
+    elif original := _value("--from-run", argv):
+        from .training.run import Run
+
+        recorded = Run.open(Path(original)).read_provenance()["config"]
+        stated = _known(recorded, to_dict(Config()))
     return merge(stated, DEBUG) if "--debug" in argv and not run else stated
 
 

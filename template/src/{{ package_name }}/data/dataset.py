@@ -33,7 +33,7 @@ from ..protocols import (
     Unreadable,
 )
 from . import source, validation
-from .loader import derive_seed
+from .loader import KeyedRandom
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +164,11 @@ class Dataset:
         names = json.loads((self.folder / f"{self.split}.ids.json").read_text(encoding="utf-8"))
         return names if self.rows is None else [names[row] for row in self.rows]
 
+    @cached_property
+    def random(self) -> KeyedRandom:
+        """The source of augmentation's chance, one in each process."""
+        return KeyedRandom(self.seed, "augment")
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the labels."""
@@ -175,8 +180,8 @@ class Dataset:
     def __getitem__(self, key: BatchKey) -> Batch:
         inputs = self.prepare(self.inputs[key.indices])
         if self.augment is not None:
-            seed = derive_seed(self.seed, "augment", key.epoch, key.position)
-            inputs = self.augment(inputs, np.random.Generator(np.random.Philox(seed)))
+            random = self.random.start(key.epoch, key.position)
+            inputs = self.augment(inputs, random)
         return Batch(
             torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)),
             torch.from_numpy(self.labels[key.indices]),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ..config import TrainingConfig
-from ..data.loader import derive_seed
 from ..errors import ConfigError, Problem
 from ..protocols import Batch
 
@@ -64,14 +64,13 @@ class Device:
         pinned = tensor.pin_memory() if self.name.type == "cuda" else tensor
         return pinned.to(self.name, non_blocking=True)
 
-    def seed(self, *key: int | str) -> None:
-        """Start every random generator afresh: what follows depends on the key alone.
+    def seed(self, seed: int) -> None:
+        """Start every random generator afresh: what follows depends on these 64 bits alone.
 
-        Called in each step with the step as the key, it takes the place of saving the generators'
+        Called in each step with the step's own seed, it takes the place of saving the generators'
         states. It sets the generators directly, since `torch.manual_seed` takes a hundred times as
         long (it formats a stack trace, in case CUDA isn't initialised yet).
         """
-        seed = derive_seed(*key)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - for libraries that draw from it
         torch.default_generator.manual_seed(seed)
@@ -79,6 +78,16 @@ class Device:
             torch.cuda.manual_seed_all(seed)
         elif self.name.type == "mps":
             torch.mps.manual_seed(seed)
+
+    def describe(self) -> dict[str, str | int]:
+        """What decides on the last bits of a result: the processor, and the threads on it."""
+        kind = self.name.type
+        if kind == "cuda":
+            return {"type": kind, "model": torch.cuda.get_device_name(self.name)}
+        if kind == "mps":
+            return {"type": kind, "model": platform.machine()}
+        model = torch.backends.cpu.get_cpu_capability()  # such as AVX512
+        return {"type": kind, "model": model, "threads": torch.get_num_threads()}
 
     def memory(self) -> int:
         """The most memory that the process has held at once, in bytes."""

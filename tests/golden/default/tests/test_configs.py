@@ -41,6 +41,14 @@ def test_a_config_survives_the_way_through_a_file(tmp_path: Path) -> None:
             {"training": {"max_step": 5}},
             "training.max_step: unknown setting; did you mean training.max_steps?",
         ),
+        (
+            {"training": {"dropout": 0.1}},
+            "training.dropout: unknown setting; did you mean model.dropout?",
+        ),
+        (
+            {"overfit": {"zzz": 5}},
+            "overfit.zzz: unknown setting; expected one of overfit.batches, overfit.loss_threshold",
+        ),
         ({"training": {"max_steps": "5"}}, "training.max_steps = '5': expected an integer"),
         ({"training": {"max_steps": 1.5}}, "training.max_steps = 1.5: expected an integer"),
         ({"training": {"max_steps": True}}, "training.max_steps = True: expected an integer"),

@@ -2,10 +2,16 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
+import os
+import pickle
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
-from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,16 +19,17 @@ import torch
 from torch import nn
 
 from digits import cli
-from digits.config import CheckpointConfig, Config, TrainingConfig
-from digits.errors import CheckpointError, RunError, TrainingError
+from digits.config import CheckpointConfig, Config, TrainingConfig, from_dict, read
+from digits.errors import CheckpointError, RunError
 from digits.eval.evaluate import Predictions
-from digits.models.network import Network
-from digits.training import loop
+from digits.models.network import Network, losses
+from digits.protocols import Batch, Metrics
+from digits.training import loop, tracking
 from digits.training.checkpoint import CheckpointStore, State
-from digits.training.loop import require_finite
+from digits.training.device import Device
 from digits.training.monitor import read_metrics, rewind
 from digits.training.optimizer import build_optimizer, learning_rate
-from digits.training.retention import retained
+from digits.training.retention import Strategy
 from digits.training.run import Run
 from digits.training.writer import Writer
 
@@ -45,9 +52,15 @@ def advance(state: State) -> None:
 
 
 def store(folder: Path) -> CheckpointStore:
-    checkpoints = CheckpointStore(folder, partial(retained, config=CheckpointConfig()))
+    checkpoints = CheckpointStore(folder, Strategy(CheckpointConfig()))
     checkpoints.sweep()
     return checkpoints
+
+
+def save(checkpoints: CheckpointStore, state: State) -> None:
+    writer = Writer()
+    checkpoints.save(state, writer)
+    writer.wait()
 
 
 def tensors(state: State) -> dict[str, torch.Tensor]:
@@ -57,7 +70,7 @@ def tensors(state: State) -> dict[str, torch.Tensor]:
 
 def test_a_checkpoint_gives_back_weights_and_moments_bit_for_bit(tmp_path: Path) -> None:
     state = small_state()
-    store(tmp_path).save(state, Writer())
+    save(store(tmp_path), state)
     saved = copy.deepcopy(tensors(state))
     other = small_state()
     advance(other)
@@ -91,6 +104,36 @@ def spoil_by_a_manifest_that_is_no_json(checkpoint: Path) -> None:
     (checkpoint / "manifest.json").write_text("{")
 
 
+def forge(checkpoint: Path, name: str, content: bytes) -> None:
+    """Put something else into a file, and have the manifest say that it is right."""
+    (checkpoint / name).write_bytes(content)
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    digest = hashlib.sha256(content).hexdigest()
+    manifest[name] = {"bytes": len(content), "sha256": digest}
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+
+
+def spoil_by_a_manifest_that_lies(checkpoint: Path) -> None:
+    forge(checkpoint, "model.safetensors", b"no weights")
+
+
+def spoil_by_the_state_of_another_step(checkpoint: Path) -> None:
+    other = {"step": 7, "best_step": None, "best_value": None}
+    forge(checkpoint, "state.json", json.dumps(other).encode())
+
+
+class Trap:
+    """Unpickled, it would leave a file."""
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return (os.mkdir, ("sprung",))
+
+
+def spoil_by_a_pickle_in_the_place_of_weights(checkpoint: Path) -> None:
+    forge(checkpoint, "model.safetensors", pickle.dumps(Trap()))
+    (checkpoint / "model.pt").write_bytes(pickle.dumps(Trap()))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -99,26 +142,55 @@ def spoil_by_a_manifest_that_is_no_json(checkpoint: Path) -> None:
         spoil_by_removing_a_file,
         spoil_by_a_manifest_without_entries,
         spoil_by_a_manifest_that_is_no_json,
+        spoil_by_a_manifest_that_lies,
+        spoil_by_the_state_of_another_step,
+        spoil_by_a_pickle_in_the_place_of_weights,
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over_named_and_replaced(
-    spoil: Callable[[Path], None], tmp_path: Path
+    spoil: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     state, checkpoints = small_state(), store(tmp_path)
     for _ in range(2):
-        checkpoints.save(state, Writer())
+        save(checkpoints, state)
         advance(state)
     damaged = checkpoints.path(2)
     spoil(damaged)
     assert checkpoints.newest() == 1
-    assert checkpoints.damaged == [str(damaged)]
+    assert checkpoints.damaged == {2}
     state.step = 2
-    checkpoints.save(state, Writer())
+    save(checkpoints, state)
     assert store(tmp_path).newest() == 2
+    assert not Path("sprung").exists()
+
+
+def test_what_others_put_beside_the_checkpoints_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "step_00000009").write_text("a file by the name of a checkpoint")
+    (tmp_path / "step_5").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    save(store(tmp_path), small_state())
+    assert store(tmp_path).newest() == 1
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_damaged_checkpoint_does_not_count_among_those_that_stay(tmp_path: Path) -> None:
+    state, checkpoints = small_state(), store(tmp_path)
+    for state.step in (10, 20):
+        save(checkpoints, state)
+    spoil_by_truncating(checkpoints.path(20))
+    checkpoints = store(tmp_path)
+    checkpoints.restore(state)
+    assert state.step == 10
+    for state.step in (15, 25):  # other steps than before, as the clock has it
+        save(checkpoints, state)
+    assert checkpoints.newest() == 25
+    assert 15 in checkpoints.steps()
+    assert 20 not in checkpoints.steps()
 
 
 def test_only_damaged_checkpoints_are_an_error_with_the_way_out(tmp_path: Path) -> None:
-    store(tmp_path).save(small_state(), Writer())
+    save(store(tmp_path), small_state())
     spoil_by_truncating(tmp_path / "step_00000001")
     with pytest.raises(CheckpointError, match="delete that folder and resume"):
         store(tmp_path).newest()
@@ -132,18 +204,18 @@ def test_leftovers_of_a_crash_are_swept_and_never_read(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_earlier_checkpoints_whole(tmp_path: Path) -> None:
     state, checkpoints = small_state(), store(tmp_path)
-    checkpoints.save(state, Writer())
+    save(checkpoints, state)
     advance(state)
     (tmp_path / ".tmp-00000002").write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match="earlier checkpoints are whole"):
-        checkpoints.save(state, Writer())
+        save(checkpoints, state)
     assert checkpoints.newest() == 1
 
 
 @pytest.mark.parametrize("best", [None, 1, 4, 9])
 def test_the_best_and_at_least_two_checkpoints_stay(best: int | None) -> None:
     steps = [1, 2, 4, 8, 9]
-    kept = retained(steps, best, CheckpointConfig())
+    kept = Strategy(CheckpointConfig()).retained(steps, best)
     assert 9 in kept
     assert best is None or best in kept
     assert 2 <= len(kept) <= len(steps)
@@ -151,7 +223,7 @@ def test_the_best_and_at_least_two_checkpoints_stay(best: int | None) -> None:
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    store(tmp_path).save(small_state(), Writer())
+    save(store(tmp_path), small_state())
     with pytest.raises(CheckpointError, match="another network"):
         store(tmp_path).load_model(1, nn.Linear(3, 3))
 
@@ -181,17 +253,35 @@ def test_only_matrices_decay() -> None:
     assert [each.ndim for each in spared["params"]] == [1, 1, 1]
 
 
-def test_a_loss_that_is_not_finite_stops_training_with_step_and_rate(tmp_path: Path) -> None:
-    metrics = {"train/loss": math.nan, "train/learning_rate": 0.1}
-    with pytest.raises(TrainingError, match=r"step 1: .*nan.* learning rate 0\.1"):
-        require_finite(metrics, small_state(), store(tmp_path))
+def test_gradients_are_clipped_and_weights_updated_as_pytorch_does(tmp_path: Path) -> None:
+    config = Config(training=TrainingConfig(gradient_clip=0.01, weight_decay=0.1))
+    inputs, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    state = small_state()
+    state.model.train()
+    expected = copy.deepcopy(state.model)
+    matrices = [each for each in expected.parameters() if each.ndim >= 2]
+    others = [each for each in expected.parameters() if each.ndim < 2]
+    rate = config.training.learning_rate
+    state.optimizer = build_optimizer(state.model, config.training)
+    plain = [
+        torch.optim.AdamW(matrices, lr=rate, weight_decay=0.1),
+        torch.optim.AdamW(others, lr=rate, weight_decay=0.0),
+    ]
+    _, norm = loop.step(state, Batch(inputs, labels), Device(torch.device("cpu"), None), config)
+    loop.losses(expected(inputs), labels).mean().backward()
+    torch.nn.utils.clip_grad_norm_(expected.parameters(), 0.01)
+    assert norm.item() > 0.01
+    for optimizer in plain:
+        optimizer.step()
+    for one, other in zip(state.model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_rewinding_drops_later_lines_and_a_torn_one(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
     rewind(path, 2)
-    assert [line["step"] for line in read_metrics(path)] == [1, 2]
+    assert [step for step, _ in read_metrics(path)] == [1, 2]
 
 
 def test_a_run_that_exists_is_refused_with_both_ways_out(
@@ -239,9 +329,26 @@ def test_confusion_accuracy_and_mistakes_agree() -> None:
     assert (low, high) == pytest.approx((0.15004, 0.84996), abs=1e-4)
 
 
+class Nowhere:
+    """A tracker that keeps nothing; the chosen one is tried in test_resume.py."""
+
+    id = "nowhere"
+
+    def log(self, step: int, metrics: Metrics) -> None: ...
+
+    def artifact(self, path: Path) -> None: ...
+
+    def close(self, status: str) -> None: ...
+
+
+def open_nowhere(run: Run, settings: object, step: int) -> Nowhere:
+    return Nowhere()
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run commands in, with the project's own data if it has any."""
+    monkeypatch.setattr(tracking, "open_tracker", open_nowhere)
     project = Path(__file__).parents[1]
     if (project / "data").exists():
         (tmp_path / "data").symlink_to(project / "data")
@@ -254,15 +361,46 @@ def test_debug_trains_and_evaluates_in_two_batches(
 ) -> None:
     for _ in range(2):  # a debug run is scratch: the second takes the first one's place
         assert cli.main(["train", "--debug"]) == 0
-    assert [line["step"] for line in read_metrics(Path("runs/debug/metrics.jsonl"))] == [1, 2]
+    assert [step for step, _ in read_metrics(Path("runs/debug/metrics.jsonl"))] == [1, 2]
     assert cli.main(["evaluate", "runs/debug"]) == 0
     report = Path("runs/debug/report.html").read_text(encoding="utf-8")
     assert report.count("data:image/png;base64,") >= 2
     assert "http" not in report
-    provenance = json.loads(Path("runs/debug/run.json").read_text(encoding="utf-8"))
-    assert provenance["seed"] == 0
-    assert provenance["packages"]["torch"]
     assert "Next: " in capsys.readouterr().out
+
+
+def test_run_json_has_all_that_it_takes_to_make_the_run_again(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        author = ("-c", "user.name=a", "-c", "user.email=a@localhost")
+        done = subprocess.run(["git", *author, *arguments], check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    git("init")
+    for name, content in ((".gitignore", "runs/\ncache/\n"), ("model.py", "layers = 2\n")):
+        Path(name).write_text(content, encoding="utf-8")
+    git("add", ".")
+    git("commit", "--message", "Two layers")
+    Path("model.py").write_text("layers = 3\n", encoding="utf-8")
+    Path("new.py").write_text("", encoding="utf-8")
+    Path(".copier-answers.yml").write_text("_commit: 1.2.3\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["train", "--debug"])
+    assert cli.main(["train", "--debug"]) == 0
+    said = json.loads(Path("runs/debug/run.json").read_text(encoding="utf-8"))
+    assert said["git"]["commit"] == git("rev-parse", "HEAD")
+    assert "-layers = 2\n+layers = 3" in said["git"]["diff"]
+    assert said["git"]["untracked"] == [".copier-answers.yml", "new.py"]
+    assert said["command"] == ["train", "--debug"]
+    assert said["seed"] == said["config"]["seed"] == 0
+    assert said["config"] == read(Path("runs/debug/config.toml"))
+    assert said["data"] == loop.records(from_dict(said["config"]), "train").folder.name
+    assert said["template"] == "1.2.3"
+    assert said["packages"]["torch"] == metadata.version("torch")
+    assert said["python"] == platform.python_version()
+    assert said["host"]["name"] == platform.node()
+    assert said["device"]["type"] in {"cpu", "cuda", "mps"}
+    assert len(said["id"]) == 32
 
 
 def test_a_scratch_run_never_takes_the_place_of_another(workplace: Path) -> None:
@@ -336,18 +474,122 @@ def test_a_run_does_not_go_back_behind_its_own_steps(
     assert "training.max_steps = 1: expected at least 2" in capsys.readouterr().err
 
 
-def test_a_state_that_is_not_finite_is_never_saved(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run_with_step_records_and_rate(
+    value: float,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def broken(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return logits.sum(dim=1) * math.nan
+    seen: list[torch.Tensor] = []
+
+    def breaks_in_the_fifth_step(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(labels)
+        return losses(logits, labels) * (value if len(seen) == 5 else 1.0)
 
     assert cli.main(["train", "--debug"]) == 0
-    monkeypatch.setattr(loop, "losses", broken)
-    longer = ["--training.max-steps", "9", "--training.log-every", "100", "--allow-changes"]
+    monkeypatch.setattr(loop, "losses", breaks_in_the_fifth_step)
+    longer = ["--training.max-steps", "90", "--allow-changes"]
+    longer += ["--training.log-every", "20", "--training.evaluate-every", "50"]
     assert cli.main(["train", "--resume", "runs/debug", *longer]) == 1
-    assert "The last good checkpoint is that of step 2" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    broken = json.loads(Path("runs/debug/broken_batch.json").read_text(encoding="utf-8"))
+    assert broken["step"] == 2 + 5, "found in the twentieth step, named by its own"
+    assert f"step 7: train/loss is {value}" in said
+    assert f"learning rate {broken['learning_rate']:g}" in said
+    assert broken["records"][0] in said
+    config = Config()
+    training = loop.records(config, "train")
+    rows = [training.ids.index(each) for each in broken["records"]]
+    assert training.labels[rows].tolist() == seen[4].tolist()
     assert store(Path("runs/debug/checkpoints")).newest() == 2
+
+
+def test_a_tracker_that_fails_is_said_once_and_every_line_is_written(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed: list[str] = []
+
+    class Failing(Nowhere):
+        def log(self, step: int, metrics: Metrics) -> None:
+            raise ConnectionError("the server is gone")
+
+        def close(self, status: str) -> None:
+            closed.append(status)
+
+    def open_failing(run: Run, settings: object, step: int) -> Failing:
+        return Failing()
+
+    monkeypatch.setattr(tracking, "open_tracker", open_failing)
+    assert cli.main(["train", "--debug", "--run-name", "lone"]) == 0
+    assert capsys.readouterr().out.count("The tracker failed (ConnectionError: the server") == 1
+    assert [step for step, _ in read_metrics(Path("runs/lone/metrics.jsonl"))] == [1, 2]
+    assert closed == ["interrupted"]
+
+
+def test_a_broken_batch_is_named_even_where_its_checkpoint_failed(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise CheckpointError("the disk is full")
+
+    class Late(Writer):
+        """Fails when it is waited for, as a background writer may."""
+
+        def write(self, tensors: object, commit: object) -> None: ...
+
+        def wait(self) -> None:
+            fail()
+
+    def broken(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return losses(logits, labels) * math.nan
+
+    monkeypatch.setattr(loop, "losses", broken)
+    monkeypatch.setattr(loop, "Writer", Late)
+    assert cli.main(["train", "--debug"]) == 1
+    said = capsys.readouterr().err
+    assert "train/loss is nan" in said
+    assert "the disk is full" in said
+
+
+def test_the_same_command_again_continues_the_run_for_a_scheduler(workplace: Path) -> None:
+    command = ["train", "--or-resume", "--run-name", "job", "--training.max-steps", "6"]
+    command += ["--training.warmup-steps", "0"]
+    for _ in range(2):
+        assert cli.main(command) == 0
+    assert len(list(Path("runs").glob("*/config.toml"))) == 1
+
+
+def test_a_run_is_made_again_from_what_it_says_of_itself(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--seed", "3", "--training.max-steps", "20", "--training.learning-rate", "0.01"]
+    settings += ["--training.warmup-steps", "2", "--training.log-every", "1"]
+    assert cli.main(["train", "--run-name", "first", *settings]) == 0
+    Path("runs/first/config.toml").write_text("seed = 4\n", encoding="utf-8")  # not what counts
+    assert cli.main(["train", "--from-run", "runs/first"]) == 0
+    for name in ("metrics.jsonl", "checkpoints/step_00000020/model.safetensors"):
+        assert Path("runs/first", name).read_bytes() == Path("runs/first-again", name).read_bytes()
+    again = Run.open(Path("first-again")).read_provenance()
+    assert again["repeats"] == str(Path("runs/first"))
+    assert again["device"]["type"] in {"cpu", "cuda", "mps"}
+    assert "Not as it was" not in capsys.readouterr().out
+    first = Run.open(Path("first"))
+    first.write_provenance(first.read_provenance() | {"python": "2.7"})
+    assert cli.main(["train", "--from-run", "runs/first", "--run-name", "third"]) == 0
+    assert "Not as it was when runs/first began: python was 2.7" in capsys.readouterr().out
+
+
+def test_curves_of_several_runs_are_drawn_on_demand(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--debug"]) == 0
+    assert cli.main(["train", "--debug", "--run-name", "other"]) == 0
+    assert cli.main(["plot", "debug", "other", "--output", "both.svg"]) == 0
+    assert "runs/other" in Path("both.svg").read_text(encoding="utf-8")
+    assert cli.main(["plot"]) == 2
+    assert cli.main(["plot", "othr"]) == 2
+    assert "did you mean runs/other?" in capsys.readouterr().err
 
 
 def test_the_overfit_study_passes_with_its_config(workplace: Path) -> None:

@@ -17,15 +17,19 @@ from pathlib import Path
 
 import pytest
 
+from iris.config import CheckpointConfig
+
 PROJECT = Path(__file__).parents[1]
 STEPS = 200
+CHECKPOINT = CheckpointConfig()
+OFTEN = {"every": 10, "minutes": 0.0005}  # whichever the chosen strategy goes by
 SETTINGS = [
     f"--training.max-steps={STEPS}",
     "--training.warmup-steps=10",
     "--training.batch-size=16",
     "--training.evaluate-every=25",
     "--training.log-every=5",
-    "--checkpoint.every=10",
+    *(f"--checkpoint.{name}={value}" for name, value in OFTEN.items() if hasattr(CHECKPOINT, name)),
     f"--data.cache-dir={PROJECT / 'data' / 'cache'}",
 ]
 
@@ -110,7 +114,9 @@ def test_a_run_killed_before_its_first_checkpoint_starts_from_the_beginning(
     assert result(folder, "early") == unbroken
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGINT, 2)])
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGINT, 2), (signal.SIGUSR1, 0)]
+)
 def test_a_polite_signal_saves_exits_with_75_and_says_how_to_resume(
     number: signal.Signals, workers: int, folder: Path, unbroken: dict[str, str]
 ) -> None:

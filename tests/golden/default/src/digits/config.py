@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from .errors import ConfigError, Problem, unknown
+from .errors import ConfigError, Problem, unknown, unknown_setting
 
 
 class Section(BaseModel):
@@ -141,12 +141,12 @@ class CheckpointConfig(Section):
 
     section = "checkpoint"
 
-    every: Annotated[int, Field(ge=1)] = 500
-    """Steps between two checkpoints: the most that a crash can cost."""
     metric: Literal["validation/loss", "validation/accuracy"] = "validation/loss"
     """What the best checkpoint is best at."""
     best_is: Literal["lowest", "highest"] = "lowest"
     """The direction in which the metric improves."""
+    every: Annotated[int, Field(ge=1)] = 500
+    """Steps between two checkpoints: the most that a crash can cost."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -241,7 +241,7 @@ _EXPECTED = {  # Pydantic's names of errors in our words, which dataclasses woul
 def _problem(kind: type[Section], error: ErrorDetails) -> Problem | str:
     path = ".".join(str(part) for part in (kind.section, *error["loc"]) if part)
     if error["type"] == "extra_forbidden":
-        return unknown(path, list(_settings(Config)))
+        return unknown_setting(path, list(_settings(Config)))
     expected = _EXPECTED[error["type"]].format(**error.get("ctx", {}))
     return Problem(path, error["input"], expected)
 

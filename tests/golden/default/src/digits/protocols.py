@@ -6,7 +6,7 @@ Shapes: B records in a batch, N records in a split, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 Metrics = Mapping[str, float]
+History = Sequence[tuple[int, Metrics]]  # what was logged after which step, in order
 Tensors = Mapping[str, "Tensor"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -80,19 +83,52 @@ class Augment(Protocol):
 
 
 class Tracker(Protocol):
-    """A place where metrics go besides `metrics.jsonl`."""
+    """A place where metrics go besides `metrics.jsonl`.
+
+    What it raises is said once, and the run goes on without it: see training/tracking.py.
+    """
+
+    @property
+    def id(self) -> str:
+        """What the run is called there; a resumed run continues it."""
+        ...
 
     def log(self, step: int, metrics: Metrics) -> None:
-        """The metrics after so many steps."""
+        """The metrics after so many steps.
+
+        A resumed run sends its history first; what is there already is to be there once.
+        """
+        ...
+
+    def artifact(self, path: Path) -> None:
+        """Keep a copy of a file with the run."""
         ...
 
     def close(self, status: Literal["finished", "interrupted", "failed"]) -> None:
-        """The run is over, for now or for good."""
+        """The run is over, for now or for good: whatever is still on its way has to arrive."""
+        ...
+
+
+class CheckpointStrategy(Protocol):
+    """When the state is saved, besides at the best, at the last step and before the process ends.
+
+    And which checkpoints then stay.
+    """
+
+    def due(self, step: int, seconds: float) -> bool:
+        """Whether to save after this step, so many seconds after the last checkpoint."""
+        ...
+
+    def retained(self, steps: Sequence[int], best: int | None) -> set[int]:
+        """The steps whose checkpoints stay, out of all that there are (oldest first).
+
+        The best is among them if it is there, and the newest; two at least.
+        """
         ...
 
 
 class CheckpointWriter(Protocol):
-    """Decides when a checkpoint reaches the disk; `commit` is what puts it there."""
+    """Decides who puts a checkpoint on the disk; `commit` is what puts it there."""
 
     def write(
         self, tensors: Mapping[str, Tensors], commit: Callable[[Mapping[str, Tensors]], None]
@@ -100,6 +136,10 @@ class CheckpointWriter(Protocol):
         """Have these tensors, by file and name, committed as they are at this moment."""
         ...
 
-    def close(self) -> None:
+    def check(self) -> None:
+        """Raise what went wrong since the last call, without waiting."""
+        ...
+
+    def wait(self) -> None:
         """Wait for what is under way, and raise what went wrong with it."""
         ...

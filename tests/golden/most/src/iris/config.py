@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
 
-from .errors import ConfigError, Problem, unknown
+from .errors import ConfigError, Problem, unknown, unknown_setting
 
 
 class _Check:
@@ -178,19 +178,16 @@ class TrainingConfig:
 class CheckpointConfig:
     """When the state is saved and which checkpoints stay."""
 
-    every: int = 500
-    """Steps between two checkpoints: the most that a crash can cost."""
     metric: Literal["validation/loss", "validation/accuracy"] = "validation/loss"
     """What the best checkpoint is best at."""
     best_is: Literal["lowest", "highest"] = "lowest"
     """The direction in which the metric improves."""
-    keep: int = 3
-    """Newest checkpoints that stay; two, so that one may be damaged."""
+    minutes: float = 10.0
+    """Wall-clock time between two checkpoints: what a kill costs, and a step."""
 
     def __post_init__(self) -> None:
         check = _Check("checkpoint", self)
-        check.bounds("every", at_least=1)
-        check.bounds("keep", at_least=2)
+        check.bounds("minutes", more_than=0)
         check.done()
         check.require(
             (self.metric == "validation/loss") == (self.best_is == "lowest"),
@@ -302,7 +299,7 @@ def _problems(
     for cause in others:
         if isinstance(cause, ForbiddenExtraKeysError):
             for name in sorted(cause.extra_fields):
-                yield unknown(prefix + name, list(_settings(Config)))
+                yield unknown_setting(prefix + name, list(_settings(Config)))
         elif isinstance(cause, ConfigError):
             yield from cause.problems
 

@@ -58,13 +58,13 @@ class CheckpointError(ProjectError):
 
 
 class TrainingError(ProjectError):
-    """Training went wrong: the loss isn't finite."""
+    """Training went wrong: a loss or a gradient isn't finite, or the disk is full."""
 
     exit_code = 1
 
 
 class Interrupted(ProjectError):  # noqa: N818 - nothing went wrong
-    """SIGTERM or SIGINT: the state is saved, and a scheduler may start the run again."""
+    """SIGTERM, SIGINT or SIGUSR1: the state is saved; a scheduler may start the run again."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h, "try again"
 
@@ -74,3 +74,18 @@ def unknown(path: str, valid: Sequence[str], kind: str = "setting") -> str:
     near = get_close_matches(path, valid, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(valid)}"
     return f"{path}: unknown {kind}; {hint}"
+
+
+def unknown_setting(path: str, valid: Sequence[str]) -> str:
+    """The same for a setting: one of its section that looks alike, or its namesake in another.
+
+    Sections are compared apart from names, since a section's own name makes all in it look alike.
+    """
+    section, _, name = path.rpartition(".")
+    beside = [each for each in valid if section and each.rpartition(".")[0] == section]
+    leaves = {each.rpartition(".")[2]: each for each in (beside or valid)}
+    if near := get_close_matches(name, leaves, n=1):
+        return f"{path}: unknown setting; did you mean {leaves[near[0]]}?"
+    if namesakes := [each for each in valid if each.rpartition(".")[2] == name]:
+        return f"{path}: unknown setting; did you mean {namesakes[0]}?"
+    return f"{path}: unknown setting; expected one of {', '.join(beside or valid)}"

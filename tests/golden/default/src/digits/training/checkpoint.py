@@ -13,24 +13,24 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..protocols import CheckpointWriter, Tensors
+from ..protocols import CheckpointStrategy, CheckpointWriter, Tensors
 from .optimizer import load_optimizer_tensors, optimizer_tensors
 
 logger = logging.getLogger(__name__)
 FILES = {"model.safetensors", "optimizer.safetensors", "state.json"}
-Retained = Callable[[Sequence[int], int | None], set[int]]
 
 
 @dataclass(slots=True)
@@ -66,10 +66,10 @@ class State:
 
 def _unique(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tied weights once, under their first name, as safetensors requires."""
-    first: dict[tuple[int, torch.Size], str] = {}
+    first: dict[tuple[int | str, torch.Size], str] = {}
     for name, tensor in tensors.items():
-        key = (tensor.data_ptr(), tensor.shape) if tensor.numel() else (hash(name), tensor.shape)
-        first.setdefault(key, name)
+        place = tensor.data_ptr() if tensor.numel() else name  # empty ones all lie at 0
+        first.setdefault((place, tensor.shape), name)
     return {name: tensors[name].contiguous() for name in first.values()}
 
 
@@ -78,19 +78,20 @@ class CheckpointStore:
     """The checkpoints of one run. One process writes; any number may read."""
 
     folder: Path
-    retained: Retained
-    damaged: list[str] = field(default_factory=list[str])  # what reading had to pass over
+    strategy: CheckpointStrategy
+    damaged: set[int] = field(default_factory=set[int])  # steps that reading had to pass over
 
     def sweep(self) -> None:
         """Remove what a crash left unfinished. Only for the process that holds the run's lock."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(".tmp-*"):
-            shutil.rmtree(leftover)
+            _delete(leftover)
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, damaged or not, oldest first."""
-        names = (path.name.removeprefix("step_") for path in self.folder.glob("step_*"))
-        return sorted(int(name) for name in names if name.isdigit())
+        found = (re.fullmatch(r"step_(\d{8,})", path.name) for path in self.folder.glob("step_*"))
+        steps = (int(match[1]) for match in found if match)
+        return sorted(step for step in steps if self.path(step).is_dir())
 
     def path(self, step: int) -> Path:
         """The folder of one checkpoint."""
@@ -115,9 +116,14 @@ class CheckpointStore:
         assert isinstance(step, int)
         self._write(step, tensors, numbers)
         logger.debug("saved %s", self.path(step))
-        steps = [each for each in self.steps() if each <= step]  # a later one is damaged
-        for old in set(steps) - self.retained(steps, best):
-            self._remove(old)
+        self.damaged.discard(step)
+        steps = self.steps()
+        intact = [each for each in steps if each not in self.damaged]  # the others don't count
+        for old in set(steps) - self.strategy.retained(intact, best):
+            try:
+                self._remove(old)
+            except OSError as error:  # somebody has a file of it open; the next save tries again
+                logger.warning("couldn't remove %s: %s", self.path(old), error)
 
     def _write(
         self,
@@ -138,7 +144,7 @@ class CheckpointStore:
             _write_json(unfinished / "manifest.json", files)
             for path in (*unfinished.iterdir(), unfinished):
                 _flush(path)
-            if final.exists():
+            if final.exists() or final.is_symlink():
                 self._remove(step)  # damaged: resuming begins at the newest intact one
             unfinished.rename(final)
             _flush(self.folder)
@@ -147,25 +153,31 @@ class CheckpointStore:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise CheckpointError(
                 f"couldn't write {final}: {error}. The earlier checkpoints are whole; "
-                "make room, then resume the run"
+                "mend that (is the disk full?), then resume the run"
             ) from error
 
     def _remove(self, step: int) -> None:
         """Rename first: a crash in between must not leave half a checkpoint under its name."""
         doomed = self.folder / f".tmp-removed-{step:08d}"
         self.path(step).rename(doomed)
-        shutil.rmtree(doomed)
+        _delete(doomed)
 
     def _intact(self, step: int) -> bool:
+        """Whether the files are those of the manifest, and can be read; the manifest may lie."""
         folder = self.path(step)
         try:
             files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            return set(files) >= FILES and all(
+            whole = set(files) >= FILES and all(
                 (folder / name).stat().st_size == each["bytes"]
                 and _sha256(folder / name) == each["sha256"]
                 for name, each in files.items()
             )
-        except (OSError, ValueError, TypeError, KeyError):
+            for name in FILES - {"state.json"}:
+                with safe_open(folder / name, framework="pt"):  # reads the header, and no pickle
+                    pass
+            numbers = self._numbers(step)
+            return whole and numbers["step"] == step and {"best_step", "best_value"} <= set(numbers)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError):
             return False
 
     def newest(self) -> int | None:
@@ -178,7 +190,7 @@ class CheckpointStore:
         for step in reversed(steps):
             if self._intact(step):
                 return step
-            self.damaged.append(str(self.path(step)))
+            self.damaged.add(step)
         if steps:
             raise CheckpointError(
                 f"no intact checkpoint in {self.folder}: all {len(steps)} are damaged. "
@@ -197,7 +209,7 @@ class CheckpointStore:
         if self._intact(best):
             return best
         if self.path(best).exists():
-            self.damaged.append(str(self.path(best)))
+            self.damaged.add(best)
         return newest
 
     def restore(self, state: State) -> None:
@@ -236,6 +248,13 @@ class CheckpointStore:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()  # put there by somebody else
 
 
 def _sha256(path: Path) -> str:

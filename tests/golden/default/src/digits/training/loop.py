@@ -8,30 +8,32 @@ exactly, and why the loop never saves or restores a random generator.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from contextlib import ExitStack, closing
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial, reduce
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from ..config import Config, to_dict
+from ..config import Config
 from ..data.dataset import Dataset, prepare
-from ..data.loader import BatchOrder, load
-from ..errors import NAME, Interrupted, RunError, TrainingError
+from ..data.loader import BatchOrder, derive_seed, load, nth_seed
+from ..errors import NAME, CheckpointError, Interrupted, RunError, TrainingError
 from ..eval.evaluate import predict
 from ..features import transforms
 from ..models.network import Network, losses
-from ..protocols import Batch, Metrics, Split, Tracker
+from ..protocols import Batch, CheckpointWriter, Metrics, Split
 from .checkpoint import CheckpointStore, State
 from .device import Device
 from .monitor import Monitor, rewind
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
-from .retention import retained
+from .retention import Strategy
 from .run import Run, stop_on_signal
-from .tracker import open_tracker
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -50,78 +52,85 @@ def train(
         console: where progress is shown.
 
     Raises:
-        Interrupted: SIGTERM or SIGINT came; the state is saved.
-        TrainingError: the loss isn't finite any more; the last good checkpoint stays.
+        Interrupted: SIGTERM, SIGINT or SIGUSR1 came; the state is saved.
+        TrainingError: a loss or a gradient isn't finite; the last good checkpoint stays.
         CheckpointError: a checkpoint couldn't be written, or none can be read.
         RunError: the run has more steps behind it than it is to have.
     """
-    settings, device = config.training, Device.choose(config.training)
-    device.seed(config.seed, "weights")
-    model = build_network(config, training).to(device.name)
-    state = State(model, build_optimizer(model, settings))
-
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    logger.debug("%d weights on %s, %d records", weights, device.name, len(training))
-
-    checkpoints = CheckpointStore(run.checkpoints, partial(retained, config=config.checkpoint))
-    checkpoints.sweep()
-    checkpoints.restore(state)
-    if state.step > settings.max_steps:
-        raise RunError(
-            f"training.max_steps = {settings.max_steps}: expected at least {state.step}, "
-            f"the steps that {run.folder} has behind it"
-        )
-    for file in (run.metrics, run.timings):
-        rewind(file, state.step)
-
-    order = batch_order(config, training)
-    batches = load(training, order.steps(state.step, settings.max_steps), config.data.workers)
-
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signal())
-        writer = stack.enter_context(closing(Writer()))
-        tracker, run_id = open_tracker(run.folder, to_dict(config), state.step)
-        run.write_provenance(run.read_provenance() | {"tracker": run_id})
-        stack.push(partial(_close, tracker))
-        monitor = Monitor(run, tracker, console, settings.max_steps)
+        settings, device = config.training, Device.choose(config.training)
+        device.seed(derive_seed(config.seed, "weights"))
+        model = build_network(config, training).to(device.name)
+        state = State(model, build_optimizer(model, settings))
+
+        weights = sum(parameter.numel() for parameter in model.parameters())
+        logger.debug("%d weights on %s, %d records", weights, device.name, len(training))
+
+        strategy, writer = Strategy(config.checkpoint), Writer()
+        checkpoints = CheckpointStore(run.checkpoints, strategy)
+        checkpoints.sweep()
+        checkpoints.restore(state)
+        if state.step > settings.max_steps:
+            raise RunError(
+                f"training.max_steps = {settings.max_steps}: expected at least {state.step}, "
+                f"the steps that {run.folder} has behind it"
+            )
+        for file in (run.metrics, run.timings):
+            rewind(file, state.step)
+        run.broken.unlink(missing_ok=True)
+
+        order = batch_order(config, training)
+        steps = order.steps(state.step, settings.max_steps)
+        batches = iter(load(training, steps, config.data.workers))  # forks before there are threads
+
+        monitor = Monitor(run, config, console)
         stack.enter_context(monitor.running(state.step))
-        for path in checkpoints.damaged:
+        stack.enter_context(_waiting_for(writer))
+        for damaged in sorted(checkpoints.damaged):
+            path = checkpoints.path(damaged)
             monitor.say(f"{path} is damaged; resuming from an earlier checkpoint")
+        recent: list[tuple[Tensor, Tensor]] = []  # losses and norms, still on the device
+        dropout = derive_seed(config.seed, "step")
+        saved = time.monotonic()
 
         for batch in batches:
-            device.seed(config.seed, "step", state.step)  # for dropout
+            device.seed(nth_seed(dropout, state.step))
             rate = learning_rate(state.step, settings)
             set_learning_rate(state.optimizer, rate)
-            loss, gradient_norm = step(state, device.place(batch), device, config)
+            recent.append(step(state, device.place(batch), device, config))
             state.step += 1
+            writer.check()
 
             last = state.step == settings.max_steps
             evaluating = last or state.step % settings.evaluate_every == 0
             logging_ = evaluating or state.step % settings.log_every == 0
-            saving = last or state.step % config.checkpoint.every == 0 or bool(stop)
+            stopping = bool(stop) and not last
+            saving = stopping or last or strategy.due(state.step, time.monotonic() - saved)
             if logging_ or saving:
-                metrics = {
-                    "train/loss": loss.item(),  # waits for the device, hence not in every step
-                    "train/gradient_norm": gradient_norm.item(),
-                    "train/learning_rate": rate,
-                }
+                metrics: dict[str, float] = {}
+                for number, (loss, norm) in enumerate(_read(recent), state.step - len(recent) + 1):
+                    metrics = {"train/loss": loss, "train/gradient_norm": norm}
+                    require_finite(metrics, number, config, run, training)
+                recent.clear()
+                metrics["train/learning_rate"] = rate
                 if evaluating:
                     found = predict(model, validation, settings.batch_size)
                     metrics |= {
                         "validation/loss": found.loss,
                         "validation/accuracy": found.accuracy,
                     }
-                require_finite(metrics, state, checkpoints)
-                if evaluating:
+                    require_finite(metrics, state.step, config, run, training)
                     best_by, best_is = config.checkpoint.metric, config.checkpoint.best_is
-                    saving |= state.improve(metrics[best_by], best_is)
+                    stopping |= bool(stop) and not last  # it may have come meanwhile
+                    saving |= state.improve(metrics[best_by], best_is) or stopping
                 if logging_:
                     monitor.log(state.step, metrics, settings.batch_size, device.memory())
             monitor.advance(state.step)
-            stopping = bool(stop) and not last  # a signal may have come while evaluating
-            if saving or stopping:
+            if saving:
                 monitor.flush()
                 checkpoints.save(state, writer)
+                saved = time.monotonic()
             if stopping:
                 raise Interrupted(
                     f"stopped by {stop} after step {state.step}, which is saved. "
@@ -168,7 +177,8 @@ def step(state: State, batch: Batch, device: Device, config: Config) -> tuple[Te
             loss = losses(state.model(inputs), labels).sum() / len(batch.labels)
         loss.backward()
         total.append(loss.detach())
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.training.gradient_clip)
+    trained = [each for group in state.optimizer.param_groups for each in group["params"]]
+    norm = nn.utils.clip_grad_norm_(trained, config.training.gradient_clip)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     return reduce(torch.add, total), norm
@@ -180,23 +190,55 @@ def build_network(config: Config, records: Dataset) -> Network:
     return Network(config.model, shape, len(records.classes))
 
 
-def require_finite(metrics: Metrics, state: State, checkpoints: CheckpointStore) -> None:
+@contextmanager
+def _waiting_for(writer: CheckpointWriter) -> Generator[None]:
+    """Leave when the last checkpoint is on the disk; what went wrong with it hides no cause."""
+    try:
+        yield
+    except TrainingError as stopped:
+        try:
+            writer.wait()
+        except CheckpointError as error:
+            raise TrainingError(f"{stopped}\n{error}") from error
+        raise
+    except BaseException:
+        writer.wait()
+        raise
+    writer.wait()
+
+
+def _read(recent: list[tuple[Tensor, Tensor]]) -> list[list[float]]:
+    """Loss and gradient norm of each step. Waits for the device, hence not in every step."""
+    values = torch.stack([each for pair in recent for each in pair])
+    return values.view(-1, 2).tolist()
+
+
+def require_finite(
+    metrics: Metrics, step: int, config: Config, run: Run, training: Dataset
+) -> None:
     """Stop before a broken state overwrites a good one.
 
     Raises:
-        TrainingError: a metric is NaN or infinite.
+        TrainingError: a metric of this step, which counts from 1, is NaN or infinite.
     """
     broken = {name: value for name, value in metrics.items() if not math.isfinite(value)}
-    if broken:
+    if not broken:
+        return
+    said = ", ".join(f"{name} is {value}" for name, value in broken.items())
+    rate = learning_rate(step - 1, config.training)
+    if not any(name.startswith("train/") for name in broken):
         raise TrainingError(
-            f"step {state.step}: {broken} with learning rate {metrics['train/learning_rate']:g}. "
-            f"The last good checkpoint is that of step {checkpoints.newest() or 0}; "
-            "try a lower training.learning_rate or training.gradient_clip"
+            f"step {step}: {said}, with learning rate {rate:g}, though the losses of training are "
+            "finite. The checkpoints are from before it. Look at the held-out records"
         )
-
-
-def _close(tracker: Tracker, kind: object, error: object, trace: object) -> None:
-    if error is None:
-        tracker.close("finished")
-    else:
-        tracker.close("interrupted" if isinstance(error, Interrupted) else "failed")
+    (key,) = batch_order(config, training).steps(step - 1, step)
+    records = [training.ids[row] for row in key.indices]
+    content = {"step": step, "found": said, "learning_rate": rate, "records": records}
+    with suppress(OSError):  # the message has the first of them
+        run.broken.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    shown = ", ".join(records[:8]) + (f" and {len(records) - 8} more" if len(records) > 8 else "")
+    raise TrainingError(
+        f"step {step}: {said}, with learning rate {rate:g} on the records {shown} "
+        f"(all of them: {run.broken}). The checkpoints are from before it. Look at these records; "
+        "or try a lower training.learning_rate or training.gradient_clip"
+    )

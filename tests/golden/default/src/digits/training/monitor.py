@@ -6,24 +6,26 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..protocols import Metrics, Tracker
-from .run import Run
+from ..config import Config
+from ..errors import Interrupted
+from ..protocols import History, Metrics
+from .run import Run, replace_text
+from .tracking import Tracking
 
 
 class Monitor:
     """Writes `metrics.jsonl`, which is the truth, and tells the tracker and the person the same."""
 
-    def __init__(self, run: Run, tracker: Tracker, console: Console, total: int) -> None:
-        self._tracker = tracker
-        self._console = console
+    def __init__(self, run: Run, config: Config, console: Console) -> None:
+        self._run, self._config, self._console = run, config, console
         self._metrics = run.metrics.open("a", encoding="utf-8")
         self._timings = run.timings.open("a", encoding="utf-8")
         self._log = run.log.open("a", encoding="utf-8")
@@ -40,21 +42,30 @@ class Monitor:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task(run.folder.name, total=total, loss="-", rate="-")
-        self._total = total
+        self._total = config.training.max_steps
+        self._task = self._progress.add_task(run.folder.name, total=self._total, loss="-", rate="-")
 
     @contextmanager
     def running(self, step: int) -> Generator[None]:
-        """Show the bar from this step on; close every file at the end."""
+        """Show the bar from this step on; close the tracker and every file at the end."""
         self._last_step = step
-        self._began = self._last = time.perf_counter()
         self._progress.update(self._task, completed=step)
+        history = read_metrics(self._run.metrics)
+        self._tracking = Tracking(self._run, self._config, history, self.say)
+        self._began = self._last = time.perf_counter()
+        status: Literal["finished", "interrupted", "failed"] = "failed"
         try:
             with self._progress:
                 yield
+            status = "finished"
+        except Interrupted:
+            status = "interrupted"
+            raise
         finally:
+            self._tracking.close(status)
             for file in (self._metrics, self._timings, self._log):
-                file.close()
+                with suppress(OSError):  # of a full disk, which was said when the line was written
+                    file.close()
 
     def say(self, line: str) -> None:
         """A line for the person, kept in the log file."""
@@ -76,7 +87,7 @@ class Monitor:
         self._last, self._last_step = now, step
         _append(self._metrics, {"step": step, **metrics})
         _append(self._timings, {**timing, "memory_bytes": memory})
-        self._tracker.log(step, metrics)
+        self._tracking.log(step, metrics)
         parts = [f"step {step}/{self._total}", *(f"{k} {v:.4g}" for k, v in metrics.items())]
         line = "  ".join([*parts, f"{rate:.0f} records/s"])
         print(line, file=self._log, flush=True)
@@ -111,14 +122,13 @@ def rewind(path: Path, step: int) -> None:
         if not line.endswith("\n") or json.loads(line)["step"] > step:
             break
         kept.append(line)
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text("".join(kept), encoding="utf-8")
-    unfinished.replace(path)
+    replace_text(path, "".join(kept))
 
 
-def read_metrics(path: Path) -> Sequence[dict[str, float]]:
-    """The lines of `metrics.jsonl`."""
+def read_metrics(path: Path) -> History:
+    """What `metrics.jsonl` says: each logged step with its metrics."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    logged: list[dict[str, float]] = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [(int(metrics.pop("step")), metrics) for metrics in logged]

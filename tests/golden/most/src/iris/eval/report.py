@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 from ..data.dataset import Dataset
 from ..features.transforms import draw
+from ..protocols import History
+from .curves import draw_curves
 from .evaluate import Predictions
 
 STYLE = """
@@ -34,7 +36,7 @@ def write_report(
     *,
     title: str,
     about: str,
-    history: Sequence[Mapping[str, float]],
+    history: History,
     found: Predictions,
     dataset: Dataset,
 ) -> None:
@@ -53,7 +55,7 @@ def write_report(
         f"<h1>{escape(title)}</h1><p class='about'>{escape(about)}</p>",
         _table(found.summary().items()),
         "<h2>Training</h2>",
-        _image(_curves(history), "Loss, accuracy and learning rate over the steps"),
+        _image(draw_curves({title: history}), "The metrics over the steps"),
         "<h2>Which class was taken for which</h2>",
         _confusion(found, dataset.classes),
         f"<h2>The worst mistakes, of {np.count_nonzero(found.guesses != found.labels)}</h2>",
@@ -83,27 +85,6 @@ def _image(figure: Figure, alternative: str) -> str:
     figure.savefig(buffer, format="png", dpi=120)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"
-
-
-def _curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    panels = figure.subplots(1, 3)
-    curves = (
-        ("loss (log scale)", ("train/loss", "validation/loss")),
-        ("accuracy", ("validation/accuracy",)),
-        ("learning rate", ("train/learning_rate",)),
-    )
-    for axes, (title, names) in zip(panels, curves, strict=True):
-        for name in names:
-            points = [(line["step"], line[name]) for line in history if name in line]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=name.partition("/")[0])
-        axes.set(title=title, xlabel="step")
-        if len(names) > 1 and history:
-            axes.set_yscale("log")
-            axes.legend()
-        axes.grid(alpha=0.3)
-    return figure
 
 
 def _confusion(found: Predictions, classes: Sequence[str]) -> str:

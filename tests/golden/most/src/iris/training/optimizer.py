@@ -56,7 +56,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
     for name, value in tensors.items():  # LBFGS, say, also keeps lists
         assert isinstance(value, Tensor), f"{name} is no tensor: extend optimizer_tensors for it"
-    return tensors
+    return {name: value.contiguous() for name, value in tensors.items()}
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

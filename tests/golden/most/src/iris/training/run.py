@@ -5,16 +5,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from difflib import get_close_matches
-from importlib.metadata import distributions
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from ..config import Config, to_dict
 from ..errors import RunError
+from .provenance import differences, provenance
 
 RUNS = Path("runs")
 
@@ -40,10 +36,19 @@ class Run:
         self.timings = folder / "timings.jsonl"  # apart, since times differ from run to run
         self.log = folder / "train.log"
         self.checkpoints = folder / "checkpoints"
+        self.broken = folder / "broken_batch.json"  # where a loss stopped being finite
         self.report = folder / "report.html"  # written by `evaluate`
 
     @classmethod
-    def create(cls, name: str, config: Config, data: str, *, scratch: bool = False) -> Run:
+    def create(
+        cls,
+        name: str,
+        config: Config,
+        data: str,
+        *,
+        scratch: bool = False,
+        repeats: Run | None = None,
+    ) -> Run:
         """A new run: its folder appears with config and provenance, or not at all.
 
         Args:
@@ -51,6 +56,7 @@ class Run:
             config: as resolved from file and command line.
             data: the fingerprint of the records.
             scratch: not worth keeping; the next scratch run of that name takes its place.
+            repeats: the run that this one makes again.
 
         Raises:
             RunError: there is a run of that name, or the name is no folder's.
@@ -69,15 +75,18 @@ class Run:
         new = cls(unfinished)
         try:
             new.write_config(config)
-            new.write_provenance(provenance(config, data) | {"scratch": scratch})
+            origin = {"repeats": str(repeats.folder)} if repeats else {}
+            new.write_provenance(provenance(config, data) | {"scratch": scratch} | origin)
             if scratch and run.folder.exists():
                 with run.locked():
                     if not run.read_provenance()["scratch"]:
                         raise taken
-                    shutil.rmtree(run.folder)
+                shutil.rmtree(run.folder)  # unlocked: Windows removes no file that is open
             unfinished.rename(run.folder)
-        except FileExistsError:  # another process was first
-            raise taken from None
+        except OSError:
+            if run.folder.exists():  # another process was first
+                raise taken from None
+            raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         return run
@@ -101,29 +110,44 @@ class Run:
         """What `provenance` said when the run was started."""
         try:
             content: dict[str, Any] = json.loads(self.provenance.read_text(encoding="utf-8"))
-            if missing := {"config", "data", "scratch"} - set(content):
+            if missing := {"config", "data", "scratch", "git", "packages"} - set(content):
                 raise ValueError(f"without {', '.join(sorted(missing))}")
         except (OSError, ValueError, TypeError) as error:
             raise RunError(f"{self.provenance}: {error}. Is {self.folder} a run?") from None
         return content
 
+    @property
+    def id(self) -> str:
+        """What the run is called in trackers, wherever its folder moves."""
+        return str(self.read_provenance().get("id", self.folder.name))
+
+    def differences(self, config: Config, data: str) -> list[str]:
+        """What could make a run that trains now end otherwise than this one, a line each."""
+        return differences(self.read_provenance(), provenance(config, data))
+
     def write_config(self, config: Config) -> None:
         """Write config.toml, for people and for `--resume`; run.json holds the same."""
         self.config.write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")
 
-    def record_change(self, config: Config, data: str) -> None:
-        """Go on with this config and this data, and remember what it was until now."""
-        before = self.read_provenance()
-        changes = [*before.get("changes", []), {name: before[name] for name in ("config", "data")}]
-        now = provenance(config, data) | {"scratch": before["scratch"], "changes": changes}
-        self.write_provenance(now)
-        self.write_config(config)
+    def record_start(self, config: Config, data: str) -> None:
+        """Note that the run goes on, and what isn't as it was when it began.
+
+        With other settings or other data it is another run to a tracker, hence gets another id.
+        """
+        before, now = self.read_provenance(), provenance(config, data)
+        again = {"started": now["started"], "command": now["command"]}
+        again["not_as_it_was"] = differences(before, now)
+        said = before | {"continued": [*before.get("continued", []), again]}
+        if (before["config"], before["data"]) != (now["config"], now["data"]):
+            was = {name: before.get(name) for name in ("id", "config", "data")}
+            said |= {name: now[name] for name in was}
+            said["changes"] = [*before.get("changes", []), was]
+            self.write_config(config)
+        self.write_provenance(said)
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
-        """Replace run.json, at once: a crash leaves the old one or the new one."""
-        unfinished = self.folder / ".run.json"
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(self.provenance)
+        """Replace run.json."""
+        replace_text(self.provenance, json.dumps(content, indent=2) + "\n")
 
     def require_same(self, config: Config, data: str) -> None:
         """Refuse to continue with other settings or other data than the run began with.
@@ -134,7 +158,7 @@ class Run:
             RunError: naming each difference.
         """
         recorded = self.read_provenance()
-        before, now = _flat(recorded["config"]), _flat(to_dict(config))
+        before, now = flat(recorded["config"]), flat(to_dict(config))
         lines = [
             f"  {name}: was {before[name]!r}, now {now[name]!r}"
             for name in sorted({*before, *now})
@@ -175,61 +199,39 @@ class Run:
             raise RunError(
                 f"{self.folder} is in use by another process. Wait for it, or stop it first"
             ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} can't be written to ({error.strerror}). "
+                "Give yourself the permission, or train another run"
+            ) from None
         try:
             yield
         finally:
             lock.release()
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def provenance(config: Config, data: str) -> dict[str, Any]:
-    """All that it takes to make a run again, besides its config."""
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "seed": config.seed,
-        "config": to_dict(config),
-        "data": data,
-        "template": _template_version(),
-        "git": {
-            "commit": _git("rev-parse", "HEAD").strip() or None,
-            "diff": _git("diff", "HEAD"),
-            "untracked": _git("ls-files", "--others", "--exclude-standard").splitlines(),
-        },
-        "python": platform.python_version(),
-        "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
-        "packages": {
-            each.name: each.version
-            for each in sorted(distributions(), key=lambda each: each.name.lower())
-        },
-    }
-
-
-def _git(*arguments: str) -> str:
-    """What git prints; nothing where there is no git, or no repository, or no commit yet."""
+def replace_text(path: Path, text: str) -> None:
+    """Write a file at once: a crash, even of the machine, leaves the old one or the new one."""
+    unfinished = path.with_name(f".{path.name}")
     try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=False, errors="replace"
-        )
-    except FileNotFoundError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)  # what a full disk left
 
 
-def _template_version() -> str | None:
-    answers = Path(".copier-answers.yml")
-    lines = answers.read_text(encoding="utf-8").splitlines() if answers.is_file() else []
-    versions = (line.removeprefix("_commit:") for line in lines if line.startswith("_commit:"))
-    return next((version.strip().strip("'\"") for version in versions), None)
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their full names, such as `training.max_steps`."""
+    named: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            named |= flat(value, f"{prefix}{name}.")
+        else:
+            named[prefix + name] = value
+    return named
 
 
 class StopRequest:
@@ -251,9 +253,11 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
-    """Let SIGTERM and SIGINT finish the step instead of breaking into it."""
+    """Let SIGTERM, SIGINT and SIGUSR1 finish the step instead of breaking into it."""
     request = StopRequest()
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGUSR1"):  # schedulers warn with it before a time limit
+        numbers.append(signal.SIGUSR1)
     before = {number: signal.signal(number, request.note) for number in numbers}
     try:
         yield request

@@ -1,0 +1,53 @@
+# The template's: updates improve this file and keep your edits.
+"""How the metrics of one run or of several went, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..protocols import History
+
+
+def draw_curves(histories: Mapping[str, History]) -> Figure:
+    """A panel for each metric, a colour for each run, dashes for what was held out.
+
+    Args:
+        histories: by the run's name. `train/loss` and `validation/loss` share a panel.
+    """
+    names = sorted({name for lines in histories.values() for _, line in lines for name in line})
+    held_out = {name.rpartition("/")[2] for name in names if name.startswith("validation/")}
+    titles = {name.rpartition("/")[2] for name in names}
+    titles = sorted(titles, key=lambda title: (title not in held_out, title))  # what counts first
+    columns = min(2, max(1, len(titles)))
+    rows = max(1, -(-len(titles) // columns))
+    figure = Figure(figsize=(4.8 * columns, 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for axes in panels[len(titles) :]:
+        axes.set_axis_off()
+    for axes, title in zip(panels, titles, strict=False):
+        values: list[float] = []
+        for number, lines in enumerate(histories.values()):
+            for name in (name for name in names if name.rpartition("/")[2] == title):
+                points = [(step, line[name]) for step, line in lines if name in line]
+                if points:
+                    steps, drawn = zip(*points, strict=True)
+                    style = "-" if name.startswith("train/") else "--"
+                    axes.plot(steps, drawn, style, color=f"C{number}", linewidth=1.2)
+                    values.extend(drawn)
+        if title in {"loss", "gradient_norm"} and values and min(values) > 0:
+            axes.set_yscale("log")
+        axes.set(title=title.replace("_", " "), xlabel="step")
+        axes.grid(alpha=0.3)
+    runs = enumerate(histories)
+    marks = [Line2D([], [], color=f"C{number}", label=name) for number, name in runs]
+    marks += [
+        Line2D([], [], color="gray", linestyle="-", label="train"),
+        Line2D([], [], color="gray", linestyle="--", label="validation"),
+    ]
+    legend = figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a run's name may have a dollar in it
+    return figure

@@ -1,0 +1,29 @@
+"""Reads a run back with TensorBoard's own event reader."""
+
+import json
+import sys
+import textwrap
+import tomllib
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+events = EventAccumulator(
+    f"runs/{sys.argv[1]}/tensorboard", size_guidance={"scalars": 0, "tensors": 0}
+)
+events.Reload()
+tags = events.Tags()
+texts = {
+    tag.removesuffix("/text_summary"): events.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
+    for tag in tags["tensors"]
+}
+said = {
+    "runs": 1,
+    "values": [
+        [each.step, {tag: each.value}] for tag in tags["scalars"] for each in events.Scalars(tag)
+    ],
+    "parameters": tomllib.loads(textwrap.dedent(texts["config.toml"])),
+    "files": list(texts),
+    "status": texts.get("status", ""),
+    "commit": json.loads(textwrap.dedent(texts["run.json"]))["git"]["commit"],
+}
+print(json.dumps(said))
