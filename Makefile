@@ -67,7 +67,7 @@ python:
 
 $(tools): pyproject.toml tests/constraints.txt | python
 	$(PYTHON) -m venv --clear .venv
-	.venv/bin/pip install -qq '.[dev]'
+	.venv/bin/pip install -qq --editable '.[dev]'
 	touch $@
 
 $(project): extensions/catalogue.py tests/requirements.py tests/constraints.txt $(tools)

@@ -1,0 +1,147 @@
+"""The command line of `ml-architect`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import CommandError
+
+
+class Parser(argparse.ArgumentParser):
+    """Says one line where argparse says several."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser`."""
+        raise CommandError(f"{message}. See: {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0: done; 1: done with conflicts, or declined; 2: wrong input; 130: stopped by Ctrl-C.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        given = _parser().parse_args(arguments)
+        return given.command(given)
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Copier's warnings without the line of Copier's code that raised them."""
+    print(message, file=sys.stderr)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="ml-architect",
+        description="Start a machine-learning project, and keep it up to date.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    new = commands.add_parser("new", help="start a project: asks, shows, writes")
+    new.add_argument("destination", metavar="DEST", type=Path, help="folder of the project")
+    new.add_argument("--defaults", action="store_true", help="ask nothing, take every default")
+    new.add_argument("--answers", metavar="FILE", type=Path, help="YAML file, name to answer")
+    new.set_defaults(command=_new)
+    update = commands.add_parser("update", help="bring a project to the newest practice")
+    update.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
+    update.add_argument("--yes", action="store_true", help="show, and do it without asking")
+    update.add_argument("--preview", action="store_true", help="show, and change nothing")
+    update.set_defaults(command=_update)
+    for each in (new, update):
+        each.add_argument(
+            "--data", metavar="NAME=ANSWER", action="append", default=[], help="answer a question"
+        )
+    explain = commands.add_parser("explain", help="what each option buys and costs")
+    explain.add_argument("words", metavar="NAME", nargs="*", help="a question, or an option")
+    explain.set_defaults(command=_explain)
+    for each in (new, update, explain):
+        each.add_argument("--template", metavar="ADDRESS", help="another template than our own")
+        each.add_argument("--version", metavar="VERSION", help="a tag of it; else the newest")
+    return parser
+
+
+def _new(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .new import New, read_answers
+    from .origin import template_address
+    from .template import require_git
+
+    require_git()
+    data = read_answers(given.answers) if given.answers else {}
+    New(
+        destination=given.destination,
+        address=template_address(given.template),
+        version=given.version,
+        data=data | _data(given.data),
+        defaults=given.defaults or given.answers is not None,
+    )(Console())
+    return 0
+
+
+def _update(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .origin import template_address
+    from .template import require_git
+    from .update import Update
+
+    require_git()
+    passed = Update(
+        project=given.project,
+        address=template_address(given.template),
+        version=given.version,
+        data=_data(given.data),
+        yes=given.yes,
+        preview=given.preview,
+    )(Console())
+    return 0 if passed else 1
+
+
+def _explain(given: argparse.Namespace) -> int:
+    from copier._main import Worker
+    from copier._settings import SettingsModel
+
+    from .explain import explain
+    from .origin import template_address
+    from .template import copiers_errors, load_catalogue, require_git
+
+    require_git()
+    address = template_address(given.template)
+    settings = SettingsModel()
+    with (
+        copiers_errors(address, given.version),
+        Worker(src_path=address, vcs_ref=given.version, settings=settings, quiet=True) as worker,
+    ):
+        print(explain(load_catalogue(worker.template.local_abspath), given.words))
+    return 0
+
+
+def _data(pairs: Sequence[str]) -> dict[str, Any]:
+    """`name=answer`, as Copier takes it."""
+    data: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise CommandError(
+                f"--data {pair}: expected NAME=ANSWER, such as --data tracker=mlflow"
+            )
+        data[name] = value
+    return data

@@ -1,0 +1,104 @@
+"""One version of the template, as Copier has fetched it: its catalogue and its changelog."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from copier.errors import CopierError
+from plumbum.commands.processes import ProcessExecutionError
+
+from .errors import CommandError
+
+HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b.*$", re.MULTILINE)
+
+
+def require_git() -> None:
+    """Find out early.
+
+    Raises:
+        CommandError: there is no git.
+    """
+    if shutil.which("git") is None:
+        raise CommandError("git: no such command, and the template is fetched with it. Install git")
+
+
+@contextmanager
+def copiers_errors(address: str, version: str | None) -> Generator[None]:
+    """Say in one line what Copier and its git say in a traceback.
+
+    Raises:
+        CommandError: in place of theirs.
+    """
+    try:
+        yield
+    except ProcessExecutionError as error:
+        said = [line for line in error.stderr.splitlines() if line.strip()]
+        reason = said[-1] if said else f"git ended with {error.retcode}"
+        if version is not None and "pathspec" in error.stderr:
+            raise CommandError(_unknown(version, address)) from None
+        raise CommandError(
+            f"the template at {address} can't be fetched ({reason}). "
+            "Look at the address and the network, or name another: --template ADDRESS"
+        ) from None
+    except (CopierError, ValueError) as error:
+        if version is not None and "Unknown revision" in str(error):
+            raise CommandError(_unknown(version, address)) from None
+        if isinstance(error, KeyboardInterrupt):  # Copier's own is both
+            raise KeyboardInterrupt from None
+        raise CommandError(_first_sentence(error)) from None
+
+
+def _unknown(version: str, address: str) -> str:
+    return (
+        f"--version {version}: the template at {address} has no such version; "
+        f"it has those of: git ls-remote --tags {address.removeprefix('git+')}"
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if "Local template must be a directory" in text:
+        return "the template is neither a folder nor an address that git knows: --template ADDRESS"
+    return text
+
+
+def load_catalogue(template: Path) -> Any:
+    """The catalogue of this version of the template, under a name of its own.
+
+    A plain import would give the first version that was asked for, whatever is asked for next.
+
+    Raises:
+        CommandError: there is none: it is another template.
+    """
+    path = template / "extensions" / "catalogue.py"
+    spec = importlib.util.spec_from_file_location(f"ml_architect_catalogue_{uuid4().hex}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise CommandError(f"{template} has no extensions/catalogue.py: it is another template")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Pydantic looks annotations up there
+    spec.loader.exec_module(module)
+    return module.CATALOGUE
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as something that can be put in order."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def changes(changelog: str, after: str, up_to: str) -> list[tuple[str, str]]:
+    """What the changelog says of each version in between, newest first: heading and text."""
+    headings = list(HEADING.finditer(changelog))
+    ends = [each.start() for each in headings[1:]] + [len(changelog)]
+    return [
+        (heading[0].removeprefix("## "), changelog[heading.end() : end].strip())
+        for heading, end in zip(headings, ends, strict=True)
+        if numbers(after) < numbers(heading[1]) <= numbers(up_to)
+    ]

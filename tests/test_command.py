@@ -1,0 +1,439 @@
+"""`ml-architect`: what a person runs instead of plain Copier, with the same projects."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+import yaml
+from combinations import CATALOGUE
+from repository import NEWEST, commit, copy, git, releases, tree, update, with_releases
+
+from ml_architect.cli import main
+from ml_architect.errors import CommandError
+from ml_architect.origin import address_of
+from ml_architect.template import changes
+
+DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
+CLEAR, DOWN, ENTER, ESCAPE = "\x15", "\x1b[B", "\r", "\x1b"
+RUN = "import sys; from ml_architect.cli import main; sys.exit(main())"
+OLDEST = releases()[0].version
+
+in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's repository, with every release and the working tree."""
+    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    """A project of the oldest release, committed."""
+    return copy(template, tmp_path / "digits", OLDEST)
+
+
+@pytest.fixture
+def run(template: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Runs the command in a folder of its own, with the test's template."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str | Path) -> int:
+        return main([*map(str, arguments), "--template", str(template)])
+
+    return command
+
+
+def one_line(text: str) -> str:
+    """What was said, which has to be one line."""
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+# --- explain ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", CATALOGUE.questions, ids=lambda each: each.name)
+def test_explain_says_what_every_option_buys_and_costs(
+    question: Any, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("explain", question.name) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for option in question.options:
+        assert option.buys in said
+        assert option.costs in said
+        assert all(f"{each.name} {each.versions}" in said for each in option.requirements)
+
+
+def test_explain_takes_an_option_and_offers_the_nearest_name(
+    run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("explain", "wandb") == 0
+    assert "mlflow" not in capsys.readouterr().out
+    assert run("explain", "wadb") == 2
+    assert "did you mean wandb?" in one_line(capsys.readouterr().err)
+    assert run("explain") == 0
+    assert "checkpoint_writer" in capsys.readouterr().out
+
+
+# --- new ----------------------------------------------------------------------------------------
+
+
+def test_new_writes_what_copier_writes(
+    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("new", "made/digits", "--defaults", "--data", "tracker=mlflow") == 0
+    expected = tree(copy(template, tmp_path / "copied" / "digits", NEWEST, tracker="mlflow"))
+    assert tree(tmp_path / "made/digits") == expected
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["digits"]
+    said = capsys.readouterr().out
+    commands = [line for line in said.splitlines() if line.startswith("    ")]
+    assert len(commands) == 3
+    assert commands[0].strip().startswith(f"cd {tmp_path / 'made/digits'} && git init")
+
+
+def test_a_project_that_new_made_is_updated_by_plain_copier(
+    run: Any, template: Path, tmp_path: Path
+) -> None:
+    assert run("new", "digits", "--defaults", "--version", f"v{OLDEST}") == 0
+    commit(tmp_path / "digits")
+    update(tmp_path / "digits", NEWEST)
+    recorded = yaml.safe_load((tmp_path / "digits/.copier-answers.yml").read_text("utf-8"))
+    assert recorded["_commit"] == f"v{NEWEST}"
+    assert recorded["_src_path"] == str(template)
+
+
+def test_answers_of_another_project_are_taken_from_its_file(run: Any, tmp_path: Path) -> None:
+    assert run("new", "one", "--defaults", "--data", "stage=production") == 0
+    assert run("new", "two", "--answers", "one/.copier-answers.yml", "--data", "tracker=wandb") == 0
+    recorded = yaml.safe_load((tmp_path / "two/.copier-answers.yml").read_text("utf-8"))
+    assert (recorded["stage"], recorded["tracker"]) == ("production", "wandb")
+    assert recorded["package_name"] == "one"
+
+
+def test_a_folder_with_nothing_but_git_in_it_is_room_enough(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    git(tmp_path / "made", "init", "--quiet")
+    assert run("new", "made", "--defaults") == 0
+    assert (tmp_path / "made/pyproject.toml").exists()
+    assert (tmp_path / "made/.git/HEAD").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["new", "full", "--defaults"], "full isn't empty: here"),
+        (["new", "full/here", "--defaults"], "here is a file"),
+        (["new", "full/here/made", "--defaults"], "full/here, which is a file"),
+        (["new", "made", "--defaults", "--data", "stage=last"], "'last' is no option"),
+        (["new", "made", "--defaults", "--data", "stge=last"], "stge: no such question"),
+        (["new", "made", "--defaults", "--data", "stage"], "expected NAME=ANSWER"),
+        (["new", "made", "--answers", "missing.yml"], "missing.yml: No such file"),
+        (["new", "made", "--answers", "full/here"], "expected lines such as"),
+        (["new", "made", "--defaults", "--version", "v77"], "--version v77: the template"),
+        (["new", "made"], "there is no terminal to ask at"),
+        (["new"], "arguments are required: DEST"),
+        (["nwe"], "invalid choice: 'nwe'"),
+    ],
+    ids=str,
+)
+def test_what_new_cannot_use_is_said_and_nothing_is_written(
+    arguments: list[str], said: str, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/here").write_text("- mine\n", encoding="utf-8")
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert tree(tmp_path) == {"full/here": b"- mine\n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+@pytest.mark.parametrize("address", ["missing", "https://localhost:1/template.git"])
+def test_a_template_that_is_not_there_is_named(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "deep/made"
+    assert main(["new", str(made), "--defaults", "--template", address]) == 2
+    assert "--template ADDRESS" in one_line(capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_git_the_way_out_is_said(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for arguments in (["new", "made", "--defaults"], ["update", "."], ["explain"]):
+        assert run(*arguments) == 2
+        assert "Install git" in one_line(capsys.readouterr().err)
+
+
+def person(template: Path, folder: Path, *arguments: str) -> Any:
+    """The command, waiting for a person."""
+    spawn: Any = pexpect.spawn  # typed in part only
+    return spawn(
+        sys.executable,
+        [
+            "-c",
+            "import sys; from ml_architect.cli import main; sys.exit(main())",
+            *arguments,
+            "--template",
+            str(template),
+        ],
+        cwd=str(folder),
+        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        dimensions=(120, 160),
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def answer(terminal: Any, shown: str, typed: str, end: str = ENTER) -> None:
+    """Wait until something is shown and the prompt is drawn, then type."""
+    terminal.expect_exact(shown)
+    terminal.expect_exact(DRAWN)  # what is typed before would be lost
+    terminal.send(typed + end)
+
+
+@in_a_terminal
+def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
+    template: Path, tmp_path: Path
+) -> None:
+    terminal = person(template, tmp_path, "new", "made")
+    answer(terminal, "What is the project called?", CLEAR + "Iris")
+    answer(terminal, "And its Python package?", "", ESCAPE)
+    answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
+    answer(terminal, "iris_flowers", "")  # the default follows from the answer that was changed
+    for shown in ("in one line?", "Who writes it?", "e-mail address?"):
+        answer(terminal, shown, "")
+    for question in ("stage", "starter", "config"):
+        answer(terminal, CATALOGUE.question(question).help, "")
+    answer(terminal, CATALOGUE.question("tracker").help, DOWN)
+    answer(terminal, CATALOGUE.question("checkpoint").help, "", ESCAPE)
+    answer(terminal, CATALOGUE.question("tracker").help, DOWN)  # from what was chosen before
+    for question in ("checkpoint", "checkpoint_writer"):
+        answer(terminal, CATALOGUE.question(question).help, "")
+    answer(terminal, "the oldest Python", "")
+    answer(terminal, CATALOGUE.question("license").help, "")
+    third = CATALOGUE.question("tracker").options[2]
+    terminal.expect_exact(third.costs)
+    terminal.expect_exact("tracking.py")
+    assert not (tmp_path / "made").exists()
+    answer(terminal, "Write this?", "")
+    terminal.expect_exact("train --config configs/small.toml")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text("utf-8"))
+    assert recorded["project_name"] == "Iris Flowers"
+    assert recorded["tracker"] == third.value
+    assert (tmp_path / "made/src/iris_flowers").is_dir()
+
+
+@in_a_terminal
+@pytest.mark.parametrize(("leave", "code"), [(DOWN * 2 + ENTER, 1), ("\x03", 130)])
+def test_a_person_who_leaves_leaves_nothing(
+    leave: str, code: int, template: Path, tmp_path: Path
+) -> None:
+    terminal = person(template, tmp_path, "new", "made")
+    for shown in ("project called?", "Python package?", "in one line?", "Who writes", "e-mail"):
+        answer(terminal, shown, "")
+    for question in CATALOGUE.questions:
+        if question.name == "license":
+            answer(terminal, "the oldest Python", "")
+        answer(terminal, question.help, "")
+    answer(terminal, "Write this?", leave, "")
+    terminal.expect_exact("nothing was written")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == code
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- update -------------------------------------------------------------------------------------
+
+
+def test_update_shows_what_and_why_and_does_what_copier_does(
+    run: Any, project: Path, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "README.md").write_text("Mine.\n", encoding="utf-8")
+    commit(project)
+    plain = tmp_path / "plain" / "digits"
+    git(tmp_path, "clone", "--quiet", str(project), str(plain))
+    update(plain, NEWEST)
+
+    before = tree(project)
+    assert run("update", project, "--preview") == 0
+    preview = capsys.readouterr().out
+    assert tree(project) == before
+    assert run("update", project, "--yes") == 0
+    said = capsys.readouterr().out
+    assert tree(project) == tree(plain)
+    assert said.startswith(preview.rstrip())
+    assert re.search(r"^0\.2\.0 — ", said, re.MULTILINE)
+    assert "Checkpoints in the background" in said
+    assert re.search(r"changed +src/digits/cli\.py", said)
+    assert re.search(r"new +src/digits/training/tracking\.py", said)
+    commit(project)
+    assert run("update", project, "--yes") == 0
+    assert "Nothing to do" in capsys.readouterr().out
+
+
+def test_conflicts_are_listed_and_the_exit_code_says_so(
+    run: Any, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = project / "src/digits/training/loop.py"
+    mine = re.sub(r"loss", "my_loss", loop.read_text("utf-8"))
+    loop.write_text(mine, encoding="utf-8")
+    commit(project)
+    assert run("update", project, "--preview") == 1
+    assert git(project, "status", "--porcelain") == ""
+    assert run("update", project, "--yes") == 1
+    said = capsys.readouterr().out
+    assert "conflict  src/digits/training/loop.py" in said
+    assert "<<<<<<< in src/digits/training/loop.py" in said
+    git(project, "reset", "--quiet", "--hard")
+    git(project, "clean", "--quiet", "-d", "--force")
+    assert loop.read_text("utf-8") == mine
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_an_answer_is_changed_with_the_update(run: Any, project: Path) -> None:
+    assert run("update", project, "--yes", "--data", "tracker=tensorboard") == 0
+    assert "TensorBoard" in (project / "src/digits/training/tracker.py").read_text("utf-8")
+
+
+def spoil_by_editing(project: Path) -> None:
+    (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
+
+
+def spoil_by_forgetting_git(project: Path) -> None:
+    (project / ".git").rename(project.parent / "lost")
+
+
+def spoil_by_removing_the_answers(project: Path) -> None:
+    (project / ".copier-answers.yml").unlink()
+    commit(project)
+
+
+def write_answers(project: Path, text: str) -> None:
+    (project / ".copier-answers.yml").write_text(text, encoding="utf-8")
+    commit(project)
+
+
+def spoil_by_answers_that_are_no_yaml(project: Path) -> None:
+    write_answers(project, "_commit: [\n")
+
+
+def spoil_by_answers_without_a_version(project: Path) -> None:
+    write_answers(project, "_src_path: somewhere\n")
+
+
+def spoil_by_answers_of_another_template(project: Path) -> None:
+    write_answers(project, "_src_path: gh:somebody/else\n_commit: v1.0.0\n")
+
+
+def spoil_by_answers_of_a_version_that_never_was(project: Path) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, re.sub(r"_commit: .*", "_commit: v88.0.0", text))
+
+
+def spoil_by_an_answer_that_is_no_option(project: Path) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, text.replace("author_email: ''", "author_email: nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoil_by_editing, "changes that aren't committed (1 files)"),
+        (spoil_by_forgetting_git, "isn't under git"),
+        (spoil_by_removing_the_answers, "has no .copier-answers.yml"),
+        (spoil_by_answers_that_are_no_yaml, "can't be read"),
+        (spoil_by_answers_without_a_version, "has no _commit"),
+        (spoil_by_answers_of_another_template, "was made from gh:somebody/else"),
+        (spoil_by_answers_of_a_version_that_never_was, "v88.0.0"),
+        (spoil_by_an_answer_that_is_no_option, "author_email 'nonsense' isn't an e-mail address"),
+    ],
+)
+def test_a_project_that_cannot_be_updated_is_left_as_it_is(
+    spoil: Any, said: str, run: Any, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(project)
+    before = tree(project)
+    assert run("update", project, "--yes") == 2
+    assert said in capsys.readouterr().err
+    assert tree(project) == before
+
+
+def test_a_version_that_is_unknown_or_older_is_refused(
+    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = copy(template, tmp_path / "digits", NEWEST)
+    before = tree(project)
+    assert run("update", project, "--yes", "--version", f"v{OLDEST}") == 2
+    assert f"newer than {OLDEST}" in one_line(capsys.readouterr().err)
+    assert run("update", project, "--yes", "--version", "v77") == 2
+    assert "--version v77: the template" in one_line(capsys.readouterr().err)
+    assert tree(project) == before
+
+
+def test_ignored_files_are_left_alone(run: Any, project: Path) -> None:
+    weights = project / "runs/mine/weights.bin"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"precious")
+    assert run("update", project, "--yes") == 0
+    assert weights.read_bytes() == b"precious"
+
+
+# --- where the template is ----------------------------------------------------------------------
+
+
+def test_an_installation_from_a_repository_leads_to_it() -> None:
+    plain = {"url": "https://host.example/us/template", "vcs_info": {"vcs": "git"}}
+    assert address_of(plain) == "git+https://host.example/us/template"
+    ending = {"url": "https://host.example/us/template.git", "vcs_info": {"vcs": "git"}}
+    assert address_of(ending) == "https://host.example/us/template.git"
+
+
+def test_an_installation_from_a_folder_leads_to_it_or_to_its_remote(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "copier.yml").touch()
+    commit(folder)
+    said = {"url": folder.as_uri(), "dir_info": {"editable": True}}
+    assert address_of(said) == str(folder)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "a folder", str(clone))
+    assert address_of({"url": clone.as_uri(), "dir_info": {}}) == str(folder)
+    git(clone, "remote", "set-url", "origin", "git@host.example:us/template.git")
+    assert address_of({"url": clone.as_uri(), "dir_info": {}}) == "git@host.example:us/template.git"
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"url": "file:///nowhere", "dir_info": {}}, {"url": "https://a", "hash": ""}]
+)
+def test_an_installation_that_leads_nowhere_asks_for_the_address(said: dict[str, Any]) -> None:
+    with pytest.raises(CommandError, match="--template ADDRESS"):
+        address_of(said)
+
+
+def test_the_installed_command_runs() -> None:
+    command = Path(sys.executable).with_name("ml-architect")
+    done = subprocess.run([command, "--help"], capture_output=True, encoding="utf-8", check=True)
+    assert "explain" in done.stdout
+
+
+def test_the_changelog_is_read_from_one_version_to_another() -> None:
+    text = "# C\n\n## 0.3.0 — d\n\nthree\n\n## 0.2.10 — d\n\nten\n\n## 0.2.9 — d\n\nnine\n"
+    found = [(heading, said) for heading, said in changes(text, "0.2.9", "0.3.0")]
+    assert found == [("0.3.0 — d", "three"), ("0.2.10 — d", "ten")]
