@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from .errors import CommandError, Declined
-from .template import copiers_errors, load_catalogue
+from .template import copiers_errors, load_catalogue, require_questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +71,7 @@ class New:
                 unsafe=True,  # this address alone, where we ourselves came from
             ) as worker,
         ):
-            unknown = sorted(set(self.data) - set(worker.template.questions_data))
-            if unknown:
-                known = ", ".join(worker.template.questions_data)
-                raise CommandError(f"{unknown[0]}: no such question; expected one of {known}")
+            require_questions(self.data, worker.template.questions_data)
             if self.defaults:
                 worker.run_copy()
             else:

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,17 @@ def require_git() -> None:
     """
     if shutil.which("git") is None:
         raise CommandError("git: no such command, and the template is fetched with it. Install git")
+
+
+def require_questions(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse an answer to a question that isn't asked, which Copier would pass over.
+
+    Raises:
+        CommandError: naming the first of them, and all questions.
+    """
+    asked = list(known)
+    if unknown := sorted(set(names) - set(asked)):
+        raise CommandError(f"{unknown[0]}: no such question; expected one of {', '.join(asked)}")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ files, so that both come out alike.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -22,7 +21,7 @@ from copier._settings import SettingsModel
 from rich.console import Console
 
 from .errors import CommandError, Declined
-from .template import changes, copiers_errors, numbers
+from .template import changes, copiers_errors, numbers, require_questions
 
 ANSWERS = ".copier-answers.yml"
 
@@ -119,10 +118,7 @@ class Update:
             old, new = worker.subproject.template, worker.template
             if old is None:
                 raise CommandError(f"{ANSWERS} names no template. {RESTORE}")
-            unknown = sorted(set(self.data) - set(new.questions_data))
-            if unknown:
-                known = ", ".join(new.questions_data)
-                raise CommandError(f"{unknown[0]}: no such question; expected one of {known}")
+            require_questions(self.data, new.questions_data)
             versions = version_of(old.local_abspath), version_of(new.local_abspath)
             if numbers(versions[0]) > numbers(versions[1]):
                 raise CommandError(
@@ -239,8 +235,6 @@ def _confirmed() -> bool:
 
 
 def _require_clean(project: Path) -> None:
-    if shutil.which("git") is None:
-        raise CommandError("git: no such command, and an update needs it to be undone. Install git")
     try:
         status = _git(project, "status", "--porcelain")
     except CommandError:
