@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from copier.errors import UserMessageError
 from copier_template_extensions import ContextHook
 from jinja2 import Environment
@@ -217,6 +218,24 @@ def require_room(conf: Mapping[str, Any]) -> None:
         )
 
 
+def require_same_start(conf: Mapping[str, Any], answers: Mapping[str, Any], catalogue: Any) -> None:
+    """Refuse to change in a living project what its owner's files were written for.
+
+    Raises UserMessageError. An update never touches those files, so that they would no longer fit.
+    """
+    recorded = Path(conf["dst_path"]) / conf["answers_file"]
+    if not recorded.is_file():
+        return  # a folder in which Copier compares two versions
+    before: Any = yaml.safe_load(recorded.read_text(encoding="utf-8"))
+    fixed = ["package_name", *(each.name for each in catalogue.questions if not each.can_change)]
+    for name in fixed:
+        if (old := before.get(name, answers[name])) != answers[name]:
+            raise UserMessageError(
+                f"Nothing was changed, because {name} stays {old!r} in a living project: your own "
+                f"files were written for it. For {answers[name]!r} start another project"
+            )
+
+
 def _message(error: ValidationError) -> str:
     lines = ["Nothing was written, because these answers don't fit:"]
     for problem in error.errors(include_url=False):
@@ -307,6 +326,7 @@ class BlueprintExtension(ContextHook):
         filters: dict[str, Any] = environment.filters
         self._globals = named
         self._known: dict[tuple[tuple[str, Any], ...], Project] = {}
+        self._same_start = False
         filters["title_of_folder"] = title
         filters["slug"] = self._slug
         named["complaint"] = self._complaint
@@ -320,9 +340,12 @@ class BlueprintExtension(ContextHook):
 
     def hook(self, context: dict[str, Any]) -> None:
         """Called for every context that Copier makes, several hundred a project."""
-        if context["_copier_phase"] == "prompt":
+        if context["_copier_phase"] in {"prompt", "migrate"}:
             return  # answers are still incomplete
         answers = {name: context.get(name) for name in Blueprint.model_fields}
+        if context.get("_copier_operation") == "update" and not self._same_start:
+            require_same_start(context["_copier_conf"], answers, self._globals["catalogue"])
+            self._same_start = True  # what is left out is decided first, before anything is written
         key = tuple(answers.items())
         if key not in self._known:
             if not self._known:  # before the first file is written

@@ -137,6 +137,7 @@ class Question(Stated):
     title: Line
     help: Line
     default: str
+    can_change: bool = True  # in a living project, with an update
     options: Annotated[tuple[Option, ...], Field(min_length=1)]
 
     @property
@@ -495,6 +496,7 @@ STARTER = Question(
     title="Starter",
     help="What does the project start from? It trains at once; you then make it yours.",
     default="image",
+    can_change=False,  # it consists of files that are the owner's from then on
     options=(
         Option(
             value="image",

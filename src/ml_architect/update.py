@@ -7,10 +7,12 @@ files, so that both come out alike.
 
 from __future__ import annotations
 
-import subprocess
+import os
+import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +23,7 @@ from copier._settings import SettingsModel
 from rich.console import Console
 
 from .errors import CommandError, Declined
+from .repository import BACK, git, ignored, require_clean, whole_or_nothing
 from .template import changes, copiers_errors, numbers, require_questions
 
 ANSWERS = ".copier-answers.yml"
@@ -33,6 +36,16 @@ class Change:
     path: str
     kind: str  # "new", "changed", "gone", "conflict"
     owner: str  # "yours", "the template's"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an update was."""
+
+    old: str  # version
+    new: str
+    changelog: str  # of the new version
+    notes: list[str]  # what the migrations did, a line each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,35 +72,38 @@ class Update:
         project = self.project.expanduser().resolve()
         recorded = read_recorded(project)
         self._require_trust(recorded)
-        _require_clean(project)
+        require_clean(project)
         with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
-            copy = Path(folder) / project.name
-            _git(project, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
-            versions, text = self._apply(copy)
-            found = found_changes(copy)
+            top = Path(git(project, "rev-parse", "--show-toplevel").strip())
+            copy = Path(folder) / top.name
+            git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
+            done = self._apply(copy / project.relative_to(top), ignored(project))
+            found = found_changes(copy / project.relative_to(top))
         if not found:
-            _say(console, f"Nothing to do: this project is at {versions[1]} already.")
+            _say(console, f"Nothing to do: this project is at {done.new} already.")
             return True
-        _say_why(versions, text, self.data, console)
-        _say_what(found, console)
+        _say_why(done, self.data, console)
+        _say_what(found, done.notes, console)
         conflicts = [each for each in found if each.kind == "conflict"]
         if self.preview:
             return not conflicts
         if not self.yes and not _confirmed():
             raise Declined("nothing was changed")
-        self._apply(project)
+        require_clean(project)  # a person may have taken their time over the question
+        with whole_or_nothing(project):
+            self._apply(project, ignored(project))
         if conflicts:
             _say(
                 console,
                 f"\nUpdated, with {len(conflicts)} to settle by hand: look for <<<<<<< in "
                 f"{', '.join(each.path for each in conflicts)}; then git add them.\n"
-                "To go back instead: git reset --hard && git clean -d --force",
+                f"To go back instead: {BACK}",
             )
         else:
             _say(
                 console,
                 "\nUpdated. Read it (git diff), run `pip install --editable '.[dev]'` and the "
-                "tests, then commit.\nTo go back instead: git reset --hard && git clean -d --force",
+                f"tests, then commit.\nTo go back instead: {BACK}",
             )
         return not conflicts
 
@@ -100,8 +116,8 @@ class Update:
                 f"{self.address}. If you trust the former: --template {made_from}"
             )
 
-    def _apply(self, project: Path) -> tuple[tuple[str, str], str]:
-        """Update a folder. Gives the two versions, and the changelog of the new one."""
+    def _apply(self, project: Path, left_alone: list[str]) -> Applied:
+        """Update a folder."""
         with (
             copiers_errors(self.address, self.version),
             Worker(
@@ -109,6 +125,7 @@ class Update:
                 vcs_ref=self.version,
                 data=dict(self.data),
                 settings=SettingsModel(),
+                exclude=left_alone,
                 defaults=True,
                 overwrite=True,
                 quiet=True,
@@ -126,8 +143,9 @@ class Update:
                     "this would bring. Leave --version out, or fetch the template's newest"
                 )
             changelog = (new.local_abspath / "CHANGELOG.md").read_text(encoding="utf-8")
-            worker.run_update()
-        return versions, changelog
+            with _printed() as notes:
+                worker.run_update()
+        return Applied(*versions, changelog, notes)
 
 
 RESTORE = f"Was it edited? The last one that worked: git log --oneline -- {ANSWERS}"
@@ -167,11 +185,12 @@ def version_of(template: Path) -> str:
 def found_changes(project: Path) -> list[Change]:
     """What an update did to a project whose files were all committed before, by path."""
     found: list[Change] = []
-    listed = _git(
-        project, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames"
+    listed = git(
+        project, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "."
     )
+    inside = git(project, "rev-parse", "--show-prefix").strip()  # empty at the repository's root
     for entry in filter(None, listed.split("\0")):
-        code, path = entry[:2], entry[3:]
+        code, path = entry[:2], entry[3:].removeprefix(inside)
         kind = "changed"
         if "U" in code or code in {"AA", "DD"}:
             kind = "conflict"
@@ -195,21 +214,19 @@ def _say(console: Console, text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _say_why(
-    versions: tuple[str, str], changelog: str, data: Mapping[str, Any], console: Console
-) -> None:
-    if versions[0] == versions[1]:
-        _say(console, f"This project is at {versions[1]}.")
+def _say_why(done: Applied, data: Mapping[str, Any], console: Console) -> None:
+    if done.old == done.new:
+        _say(console, f"This project is at {done.new}.")
     else:
-        _say(console, f"From {versions[0]} to {versions[1]}.")
-    for heading, text in changes(changelog, *versions):
+        _say(console, f"From {done.old} to {done.new}.")
+    for heading, text in changes(done.changelog, done.old, done.new):
         _say(console, f"\n{heading}\n\n{text}")
     if data:
         said = ", ".join(f"{name} = {value}" for name, value in data.items())
         _say(console, f"\nAnswered anew: {said}")
 
 
-def _say_what(found: list[Change], console: Console) -> None:
+def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
     for owner in ("the template's", "yours"):
         files = [each for each in found if each.owner == owner]
         if files:
@@ -217,6 +234,10 @@ def _say_what(found: list[Change], console: Console) -> None:
         for each in files:
             style = "bold red" if each.kind == "conflict" else None
             _say(console, f"  {each.kind:<9} {each.path}", style)
+    if notes:
+        _say(console, "\nCarried over:")
+    for note in notes:
+        _say(console, f"  {note}")
     ends = [each.path for each in found if each.kind == "conflict"]
     if ends:
         _say(
@@ -234,29 +255,21 @@ def _confirmed() -> bool:
         raise CommandError("there is no terminal to ask at: insist with --yes") from None
 
 
-def _require_clean(project: Path) -> None:
-    try:
-        status = _git(project, "status", "--porcelain")
-    except CommandError:
-        raise CommandError(
-            f"{project} isn't under git, so that an update couldn't be undone. First: git init && "
-            "git add --all && git commit"
-        ) from None
-    if status:
-        raise CommandError(
-            f"{project} has changes that aren't committed ({len(status.splitlines())} files), and "
-            "an update would mix with them. First: git commit, or git stash"
-        )
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=False
-    )
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        raise CommandError(f"git {arguments[0]}: {said}")
-    return done.stdout
+@contextmanager
+def _printed() -> Generator[list[str]]:
+    """Catch what the processes that Copier starts print: the migrations say what they did."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        sys.stdout.flush()
+        screen = os.dup(1)
+        os.dup2(file.fileno(), 1)
+        try:
+            yield lines
+        finally:
+            os.dup2(screen, 1)
+            os.close(screen)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
 
 
 def _comparable(address: str) -> str:

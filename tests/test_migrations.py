@@ -1,0 +1,314 @@
+"""What an update alone would lose arrives all the same: answers, moved files, the owner's files."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from combinations import CATALOGUE
+from history import HISTORY, MovedFile, RemovedOption, RenamedQuestion
+from rendering import ROOT, copy_template
+from repository import NOBODY, Release, commit, copy, git, releases, tree
+
+from ml_architect.cli import main
+
+BREAKING = """
+HISTORY: tuple[Migration, ...] = (
+    RenamedQuestion(since="2.0.0", old="author_email", new="contact"),
+    RemovedOption(
+        since="2.0.0",
+        question="tracker",
+        option="trackio",
+        instead="tensorboard",
+        why="it was given up",
+    ),
+    MovedFile(
+        since="2.0.0",
+        old="src/{package_name}/training/monitor.py",
+        new="src/{package_name}/training/progress.py",
+    ),
+)
+"""
+MONITOR = "src/digits/training/monitor.py"
+PROGRESS = "src/digits/training/progress.py"
+ANSWERS = ".copier-answers.yml"
+
+
+def replace(folder: Path, pattern: str, text: str, *globs: str) -> None:
+    """Change every place that fits a pattern, in the files whose paths fit one of the globs."""
+    changed = 0
+    for name, content in tree(folder).items():
+        if any(fnmatch.fnmatch(name, each) for each in globs):
+            new, count = re.subn(pattern, text, content.decode(), flags=re.MULTILINE)
+            (folder / name).write_text(new, encoding="utf-8")
+            changed += count
+    assert changed, f"nothing fits {pattern}"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working tree as 1.0.0, and as 2.0.0 a version that breaks with it in each way."""
+    template = copy_template(tmp_path_factory.mktemp("breaking") / "template")
+    replace(template, r'^version = ".*"', 'version = "1.0.0"', "pyproject.toml")
+    commit(template, "1.0.0", "v1.0.0")
+    package = template / "template/src/{{ package_name }}"
+    (package / "training/monitor.py").rename(package / "training/progress.py")
+    (template / "choices/tracker/trackio.py").unlink()
+    (template / "template/configs/wide.toml").write_text("# Yours: wider.\n", encoding="utf-8")
+    asked = ("copier.yml", "extensions/*", "template/*", "choices/license/*")
+    replace(template, r"\bauthor_email\b", "contact", *asked)
+    replace(template, r"\bmonitor import\b", "progress import", "template/src/*")
+    replace(template, r"\A", "# A line that is new.\n", "*/training/progress.py")
+    catalogue = "extensions/catalogue.py"
+    fewer = 'FEWER = TRACKER.model_copy(update={"options": TRACKER.options[:-1]})\n\n'
+    replace(template, r"^(?=CATALOGUE = )", fewer, catalogue)
+    replace(template, "CONFIG, TRACKER,", "CONFIG, FEWER,", catalogue)
+    replace(template, r"(?s)\nHISTORY: .*", BREAKING, "migrations/history.py")
+    replace(template, r'^version = ".*"', 'version = "2.0.0"', "pyproject.toml")
+    replace(template, r"\A# Changelog\n", "# Changelog\n\n## 2.0.0 — d\n\nNames.\n", "CHANGELOG.md")
+    commit(template, "2.0.0", "v2.0.0")
+    return template
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    """A project of the old version, whose owner chose what is gone since, and wrote something."""
+    answers = {"tracker": "trackio", "author_email": "ada@host.example"}
+    project = copy(template, tmp_path / "digits", "1.0.0", **answers)
+    (project / MONITOR).write_text(
+        (project / MONITOR).read_text("utf-8") + "\nMINE = 1\n", encoding="utf-8"
+    )
+    commit(project, "Mine")
+    return project
+
+
+def copier_update(project: Path, *arguments: str) -> str:
+    """What plain Copier prints of an update, as a person runs it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments],
+        cwd=project,
+        env={**os.environ, **NOBODY},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def recorded(project: Path) -> dict[str, Any]:
+    """The project's answers."""
+    return yaml.safe_load((project / ANSWERS).read_text(encoding="utf-8"))
+
+
+# --- one of each --------------------------------------------------------------------------------
+
+
+def test_a_renamed_question_keeps_its_answer_and_a_removed_option_gets_its_successor(
+    project: Path,
+) -> None:
+    said = copier_update(project)
+    answers = recorded(project)
+    assert answers["contact"] == "ada@host.example"
+    assert "author_email" not in answers
+    assert answers["tracker"] == "tensorboard"
+    assert "TensorBoard" in (project / "src/digits/training/tracker.py").read_text("utf-8")
+    assert "ada@host.example" in (project / "pyproject.toml").read_text("utf-8")
+    assert "author_email is called contact since 2.0.0" in said
+    assert "tensorboard takes its place: it was given up" in said
+
+
+def test_an_answer_that_comes_with_the_update_goes_before_a_successor(project: Path) -> None:
+    copier_update(project, "--data", "tracker=mlflow")
+    assert recorded(project)["tracker"] == "mlflow"
+
+
+def test_a_moved_file_takes_along_what_its_owner_wrote(
+    project: Path, template: Path, tmp_path: Path
+) -> None:
+    said = copier_update(project)
+    fresh = copy(template, tmp_path / "fresh" / "digits", "2.0.0")
+    assert not (project / MONITOR).exists()
+    assert (project / PROGRESS).read_text("utf-8") == (fresh / PROGRESS).read_text(
+        "utf-8"
+    ) + "\nMINE = 1\n"
+    assert f"{MONITOR} is called {PROGRESS} now" in said
+    assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
+
+
+def test_a_moved_file_conflicts_only_where_both_sides_changed_the_same_lines(
+    project: Path, capfd: pytest.CaptureFixture[str], template: Path
+) -> None:
+    mine = "# My own first line.\n" + (project / MONITOR).read_text("utf-8")
+    (project / MONITOR).write_text(mine, encoding="utf-8")
+    commit(project, "Mine too")
+    assert main(["update", str(project), "--yes", "--template", str(template)]) == 1
+    text = (project / PROGRESS).read_text("utf-8")
+    assert "<<<<<<< before updating\n# My own first line.\n" in text
+    assert text.count("<<<<<<<") == 1
+    assert text.endswith("\nMINE = 1\n")
+    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [PROGRESS]
+    said = capfd.readouterr().out
+    assert f"conflict  {PROGRESS}" in said
+    assert f"<<<<<<< in {PROGRESS}" in said
+
+
+def test_a_moved_file_that_its_owner_has_not_changed_moves_silently(
+    template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", "1.0.0")
+    said = copier_update(project)
+    assert MONITOR not in said
+    fresh = tree(copy(template, tmp_path / "fresh" / "digits", "2.0.0"))
+    assert tree(project) == fresh
+
+
+def test_a_file_of_the_owners_where_another_moves_to_is_kept_beside_it(project: Path) -> None:
+    (project / PROGRESS).write_text("MINE = 2\n", encoding="utf-8")
+    commit(project, "A file of my own")
+    said = copier_update(project)
+    assert "MINE = 2" in (project / PROGRESS).read_text("utf-8")
+    assert (project / MONITOR).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert f"kept {MONITOR}" in said
+
+
+def test_a_file_of_the_owners_that_is_new_is_created_once(project: Path) -> None:
+    said = copier_update(project)
+    assert (project / "configs/wide.toml").read_text("utf-8") == "# Yours: wider.\n"
+    assert "created configs/wide.toml: yours from now on" in said
+    commit(project, "Updated")
+    (project / "configs/wide.toml").unlink()
+    (project / "configs/small.toml").unlink()
+    commit(project, "I don't want them")
+    assert "created" not in copier_update(project, "--data", "tracker=wandb")
+    assert not (project / "configs/wide.toml").exists()
+    assert not (project / "configs/small.toml").exists()
+
+
+def test_the_command_shows_beforehand_what_is_carried_over(
+    project: Path, template: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(project)
+    assert main(["update", str(project), "--preview", "--template", str(template)]) == 0
+    preview = capsys.readouterr().out
+    assert tree(project) == before
+    assert main(["update", str(project), "--yes", "--template", str(template)]) == 0
+    said = capsys.readouterr().out
+    for text in (preview, said):
+        assert text.count("author_email is called contact") == 1
+        assert text.count("what you wrote into it went along") == 1
+        assert text.count("created configs/wide.toml") == 1
+    assert (project / PROGRESS).read_text("utf-8").endswith("\nMINE = 1\n")
+
+
+# --- repeated, and in other places --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("same_lines", [False, True], ids=["merged", "in conflict"])
+def test_a_migration_that_runs_again_finds_nothing_to_do(
+    same_lines: bool, project: Path, template: Path
+) -> None:
+    if same_lines:
+        mine = "# My own first line.\n" + (project / MONITOR).read_text("utf-8")
+        (project / MONITOR).write_text(mine, encoding="utf-8")
+        commit(project, "Mine too")
+    git(template, "checkout", "--quiet", "v2.0.0")
+    copier_update(project)
+    before = tree(project)
+    for stage in ("before", "after"):
+        done = subprocess.run(
+            [sys.executable, template / "migrations", stage, template],
+            cwd=project,
+            env={**os.environ, "VERSION_FROM": "v1.0.0", "VERSION_TO": "v2.0.0"},
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        assert done.stdout == ""
+    assert tree(project) == before
+
+
+def test_a_project_inside_a_larger_repository_is_carried_over_too(
+    project: Path, template: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outer = project.parent / "outer"
+    (outer / "apps").mkdir(parents=True)
+    (outer / "README.md").write_text("Everything.\n", encoding="utf-8")
+    (project / ".git").rename(project.parent / "lost")
+    inner = project.rename(outer / "apps/digits")
+    commit(outer, "All")
+    assert main(["update", str(inner), "--yes", "--template", str(template)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"new +{PROGRESS}", said)
+    assert (inner / PROGRESS).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert recorded(inner)["contact"] == "ada@host.example"
+    assert not (outer / "src").exists()
+
+
+# --- files that an answer takes away ------------------------------------------------------------
+
+TESTS = "tests/test_training.py"
+
+
+def test_a_file_that_an_answer_takes_away_stays_where_its_owner_changed_it(
+    template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", "1.0.0")
+    mine = (project / TESTS).read_text("utf-8") + "\n\ndef test_mine() -> None:\n    pass\n"
+    (project / TESTS).write_text(mine, encoding="utf-8")
+    commit(project, "Mine")
+    said = copier_update(project, "--data", "stage=exploration", "--vcs-ref", "v1.0.0")
+    assert (project / TESTS).read_text("utf-8") == mine
+    assert not (project / "tests/test_data.py").exists()
+    assert f"kept {TESTS}" in said
+
+
+# --- what is published stays reachable ----------------------------------------------------------
+
+
+def released(release: Release, *arguments: str) -> str:
+    """What git says of a release."""
+    return git(ROOT, *arguments).replace("\r\n", "\n")
+
+
+def named_now(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
+    """What the history says of old names of one kind."""
+    return {get(each) for each in HISTORY if isinstance(each, kind)}
+
+
+@pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
+def test_no_question_of_a_release_is_lost(release: Release) -> None:
+    then = yaml.safe_load(git(ROOT, "show", f"{release.commit}:copier.yml"))
+    now = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+    asked = {name for name in then if not name.startswith("_")}
+    assert asked - now.keys() <= named_now(RenamedQuestion, lambda each: each.old)
+
+
+@pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
+def test_no_option_of_a_release_is_lost(release: Release) -> None:
+    listed = git(ROOT, "ls-tree", "-r", "--name-only", release.commit, "choices").splitlines()
+    offered = {tuple(Path(each).parts[1:3]) for each in listed}
+    then = {(q, name.partition(".py")[0].partition(".txt")[0]) for q, name in offered}
+    now = {(q.name, value) for q in CATALOGUE.questions for value in q.values}
+    gone = named_now(RemovedOption, lambda each: f"{each.question} {each.option}")
+    known = {name for name, _ in now}
+    lost = {each for each in then - now if each[0] in known and each[1] != "files"}
+    assert {f"{q} {value}" for q, value in lost} <= gone
+
+
+@pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
+def test_no_file_of_a_release_is_lost(release: Release) -> None:
+    listed = git(ROOT, "ls-tree", "-r", "--name-only", release.commit, "template").splitlines()
+    then = {each.removeprefix("template/").removesuffix(".jinja") for each in listed}
+    here = (ROOT / "template").rglob("*")
+    now = {p.relative_to(ROOT / "template").as_posix().removesuffix(".jinja") for p in here}
+    moved = named_now(MovedFile, lambda each: each.old.replace("{", "{{ ").replace("}", " }}"))
+    assert then - now <= moved
