@@ -117,9 +117,19 @@ def _python(version: str) -> str:
     return version
 
 
+def _path(path: str) -> str:
+    parts = path.split("/")
+    if not path or path != path.strip() or any(_is_control(letter) for letter in path):
+        raise ValueError("isn't a path: write it as git does, such as src/digits/cli.py")
+    if "\\" in path or ":" in path or any(part in {"", ".", "..", ".git"} for part in parts):
+        raise ValueError("isn't inside the project: write it from the project's root, with /")
+    return path
+
+
 Text = Annotated[str, AfterValidator(_one_line), _no_longer_than(200)]
 Name = Annotated[str, AfterValidator(_not_empty), AfterValidator(_one_line), _no_longer_than(60)]
 Package = Annotated[str, AfterValidator(_package), _no_longer_than(40)]
+ProjectPath = Annotated[str, AfterValidator(_path)]
 Email = Annotated[str, AfterValidator(_email), _no_longer_than(200)]
 
 
@@ -144,6 +154,7 @@ class Blueprint(BaseModel):
     checkpoint_writer: str
     python_version: Annotated[str, AfterValidator(_python)]
     license: str
+    yours: tuple[ProjectPath, ...] = ()
 
     @field_validator("package_name")
     @classmethod
@@ -343,6 +354,8 @@ class BlueprintExtension(ContextHook):
         if context["_copier_phase"] in {"prompt", "migrate"}:
             return  # answers are still incomplete
         answers = {name: context.get(name) for name in Blueprint.model_fields}
+        listed: Any = answers["yours"] or ()
+        answers["yours"] = listed if isinstance(listed, str) else tuple(listed)  # can be looked up
         if context.get("_copier_operation") == "update" and not self._same_start:
             require_same_start(context["_copier_conf"], answers, self._globals["catalogue"])
             self._same_start = True  # what is left out is decided first, before anything is written

@@ -95,6 +95,9 @@ def after(template: Path) -> None:
             if isinstance(each, MovedFile)
         }
         for path in gone:
+            if is_taken_over(path, now):
+                git("checkout", "--quiet", "HEAD", "--", path)
+                continue
             mine, base = show("HEAD", path), read(old / path)
             if mine == base:
                 continue  # nothing of the owner's is in it
@@ -138,12 +141,17 @@ def move(old: str, new: str, mine: bytes, base: bytes) -> None:
     git("update-index", "--index-info", given="\n".join([f"0 {'0' * 40}\t{place}", *stages]))
 
 
+def is_taken_over(path: str, answers: Answers) -> bool:
+    """Whether the owner has named the file as one more of theirs."""
+    return any(fnmatch.fnmatch(path, each) for each in answers.get("yours", ()))
+
+
 def brings_owners_files(template: Path, then: Answers, now: Answers) -> bool:
     """Whether a new version, or other answers, can bring a file of the owner's that wasn't there.
 
     Two projects have to be rendered to see which; this asks the template's history first.
     """
-    if plain(then) != plain(now):
+    if {**plain(then), "yours": ()} != {**plain(now), "yours": ()}:  # that brings nothing
         return True
     versions = [os.environ.get(f"VERSION_{each}", "") for each in ("FROM", "TO")]
     done = run("-C", str(template), "diff", "--diff-filter=A", "--name-only", "-z", *versions)

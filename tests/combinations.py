@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from allpairspy import AllPairs  # pyright: ignore[reportMissingTypeStubs]
-from rendering import extension
+from rendering import ROOT, extension, load
+from repository import Release, git
 
 Answers = dict[str, str]
 
@@ -27,9 +31,9 @@ SHAPING = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_wr
 """The questions that decide what runs; the others change a line or a file."""
 
 
-def fits(answers: Mapping[str, str]) -> bool:
+def fits(answers: Mapping[str, str], catalogue: Any = CATALOGUE) -> bool:
     """Whether no option conflicts with another; answers may be missing."""
-    chosen = [q.option(answers[q.name]) for q in CATALOGUE.questions if q.name in answers]
+    chosen = [q.option(answers[q.name]) for q in catalogue.questions if q.name in answers]
     return not any(
         answers.get(other) in named
         for option in chosen
@@ -44,15 +48,26 @@ def every() -> list[Answers]:
     return [each for each in answers if fits(each)]
 
 
-def covering(names: Sequence[str] = tuple(CHOICES)) -> list[Answers]:
+def covering(names: Sequence[str] = tuple(CHOICES), catalogue: Any = CATALOGUE) -> list[Answers]:
     """Few combinations in which every two answers to these questions meet."""
+    offered = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
 
     def row_fits(row: Sequence[str]) -> bool:
-        return fits(dict(zip(names, row, strict=False)))
+        return fits(dict(zip(names, row, strict=False)), catalogue)
 
-    columns = [list(CHOICES[name]) for name in names]
+    columns = [list(offered[name]) for name in names]
     rows: Any = AllPairs(columns, filter_func=row_fits)
     return [{**DEFAULTS, **dict(zip(names, row, strict=True))} for row in rows]
+
+
+@functools.cache
+def catalogue_of(release: Release) -> Any:
+    """The catalogue as a release had it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "catalogue.py"
+        text = git(ROOT, "show", f"{release.commit}:extensions/catalogue.py")
+        file.write_text(text, encoding="utf-8")
+        return load(file, f"catalogue_{release.commit}").CATALOGUE
 
 
 def title(answers: Answers) -> str:

@@ -21,8 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 @functools.cache
 def extension(name: str) -> Any:
     """The module of an extension, without Copier's loader and under a name of the tests' own."""
-    alias = f"tested_extension_{name}"
-    spec = importlib.util.spec_from_file_location(alias, ROOT / "extensions" / f"{name}.py")
+    return load(ROOT / "extensions" / f"{name}.py", f"tested_extension_{name}")
+
+
+def load(file: Path, alias: str) -> Any:
+    """A file as a module of that name."""
+    spec = importlib.util.spec_from_file_location(alias, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -11,24 +11,39 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from combinations import CHOICES, SHAPING, Answers, covering, title
+from combinations import CHOICES, SHAPING, Answers, catalogue_of, covering, title
+from living import edit
 from rendering import ROOT, render
+from repository import NEWEST, commit, copy, releases, update, with_releases
 
 ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
 COMBINATIONS = {title(each): each for each in covering()}
 
 
-def shapes() -> list[Answers]:
-    """Few projects in which every two answers meet that decide what runs, and each tracker occurs.
+def shapes() -> list[tuple[str, Answers]]:
+    """Few projects in which every two answers meet that decide what runs, and how each came about.
 
-    A tracker meets the other parts through its Protocol alone; test_trackers.py has each by itself.
+    A tracker meets the other parts through its Protocol alone, and test_trackers.py has each by
+    itself; a stage decides which checks there are. Both occur in turn, and so do projects that are
+    fresh and projects that were updated from a release.
     """
-    rows = covering([name for name in SHAPING if name != "tracker"])
-    trackers = itertools.cycle(CHOICES["tracker"])
-    return [{**row, "tracker": next(trackers)} for row in rows]
+    names = [name for name in SHAPING if name not in {"tracker", "stage"}]
+    trackers, stages = (itertools.cycle(CHOICES[name]) for name in ("tracker", "stage"))
+    rows = [{**row, "tracker": next(trackers), "stage": next(stages)} for row in covering(names)]
+    return [(origin(number, row), row) for number, row in enumerate(rows)]
 
 
-SHAPES = {title(each): each for each in shapes()}
+def origin(number: int, answers: Answers) -> str:
+    """How a project came about: fresh, or updated from a release that offered these answers."""
+    offering = [
+        release.version
+        for release in releases()
+        if all(answers[q.name] in q.values for q in catalogue_of(release).questions)
+    ]
+    return ["fresh", *reversed(offering)][number % (len(offering) + 1)]
+
+
+SHAPES = {f"{came}-{title(answers)}": (came, answers) for came, answers in shapes()}
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,6 +73,12 @@ def run(project: Path, *command: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's repository, with every release and the working tree."""
+    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+
+
+@pytest.fixture(scope="session")
 def environment() -> Path:
     """Where the tools of generated projects are."""
     assert ENVIRONMENT.exists(), f"{ENVIRONMENT} isn't there: make test creates it"
@@ -76,8 +97,17 @@ def test_a_project_passes_its_own_checks(
         run(project, "lint-imports")
 
 
-@pytest.mark.parametrize("answers", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("came", "answers"), SHAPES.values(), ids=SHAPES)
 @pytest.mark.usefixtures("environment")
-def test_a_project_passes_its_own_tests(answers: Answers, template: Path, tmp_path: Path) -> None:
-    project = render(template, tmp_path / "digits", **answers)
+def test_a_project_passes_its_own_tests(
+    came: str, answers: Answers, template: Path, repository: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "digits"
+    if came == "fresh":
+        render(template, project, **answers)
+    else:
+        copy(repository, project, came, **answers)
+        edit(project)
+        commit(project, "Mine")
+        update(project, NEWEST)
     run(project, "python", "-m", "pytest", "-p", "no:cacheprovider")

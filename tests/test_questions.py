@@ -29,6 +29,7 @@ ORDER = [
     "checkpoint_writer",
     "python_version",
     "license",
+    "yours",
 ]
 
 
@@ -67,6 +68,6 @@ def test_the_questions_with_choices_are_those_of_the_catalogue() -> None:
     assert {name for name in QUESTIONS if "choices" in QUESTIONS[name]} == set(CHOICES)
 
 
-@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in CHOICES])
+@pytest.mark.parametrize("name", [name for name in ORDER if name not in {*CHOICES, "yours"}])
 def test_every_text_is_checked_when_it_is_typed(name: str) -> None:
     assert f"complaint('{name}', {name}, " in QUESTIONS[name]["validator"]

@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import fnmatch
+import shutil
 import tomllib
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from combinations import CATALOGUE
+from combinations import CHOICES, Answers, catalogue_of, covering, title
+from copier.errors import UserMessageError
+from living import IGNORED, assert_updated, edit, ignored, is_owners, switches
 from rendering import ROOT, copy_template
-from repository import (
-    NEWEST,
-    UNRELEASED,
-    commit,
-    copy,
-    git,
-    releases,
-    tree,
-    update,
-    with_releases,
-)
+from repository import NEWEST, commit, copy, git, releases, tree, update, with_releases
 
-VERSIONS = [release.version for release in releases()] or [UNRELEASED]
+RELEASES = releases()
 
-OTHERS = [
-    (question.name, option.value)
-    for question in CATALOGUE.questions
-    for option in question.options
-    if question.name != "starter" and option.value != question.default
-]
-"""Every answer that a living project can switch to; a starter is only a start."""
-
-YOURS = (
-    "README.md",
-    "configs/*",
-    "data/*",
-    "scripts/throwaway/*",
-    "src/*/data/source.py",
-    "src/*/features/transforms.py",
-    "src/*/models/network.py",
-)
-"""What an update never touches."""
+PROJECTS = {
+    f"{release.version}-{title(answers)}": (release.version, answers)
+    for release in RELEASES
+    for answers in covering(catalogue=catalogue_of(release))
+}
+"""Each release with few answers, of those that it offered, in which every two meet."""
 
 ALWAYS = {".copier-answers.yml", "docs/decisions.md"}
 """What says how the project was answered, hence changes with any answer."""
@@ -53,6 +35,7 @@ CHANGES = {
     "checkpoint": {"src/*/config.py", "src/*/training/retention.py"},
     "checkpoint_writer": {"src/*/config.py", "src/*/training/writer.py"},
     "license": {"pyproject.toml", "LICENSE"},
+    "python_version": {"pyproject.toml"},
     # More or fewer checks, and what is said about them; nothing that runs.
     "stage": {
         "pyproject.toml",
@@ -73,75 +56,24 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_releases(tmp_path_factory.mktemp("repository") / "template")
 
 
-def is_yours(name: str) -> bool:
-    """Whether a file was created once and is never touched by an update."""
-    return any(fnmatch.fnmatch(name, pattern) for pattern in YOURS)
-
-
-def edit(project: Path) -> None:
-    """Do to a project what its owner does."""
-    package = next((project / "src").iterdir())
-    for name in tree(project):
-        if is_yours(name):
-            (project / name).write_text("Mine.\n", encoding="utf-8")
-    mine = "def mine() -> int:\n    return 1\n\n\n"
-    insert(package / "training/loop.py", "def build_network(", mine)
-    insert(package / "cli.py", "def main(", "MINE = 1\n\n\n")
-    insert(project / "pyproject.toml", "\n\n    # The template's:", '\n    "polars>=1,<2",')
-    append(project / ".gitignore", "/mine/\n")
-    (package / "data/mine.py").write_text("MINE = 1\n", encoding="utf-8")
-    (project / "scripts/throwaway/explore.py").unlink()
-    (project / "tests/test_configs.py").unlink()
-
-
-def append(file: Path, text: str) -> None:
-    """Add to the end of a file."""
-    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
-
-
-def insert(file: Path, before: str, text: str) -> None:
-    """Add to a file before the first place where something stands."""
-    old = file.read_text(encoding="utf-8")
-    assert before in old, f"{file} has no {before!r} to write something before"
-    file.write_text(old.replace(before, text + before, 1), encoding="utf-8")
-
-
-def assert_same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
-    """Two trees are equal, and nothing was left half merged."""
-    assert sorted(found) == sorted(expected)
-    for name, content in found.items():
-        assert content.decode(errors="replace") == expected[name].decode(errors="replace"), name
-        assert b"<<<<<<<" not in content, name
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_an_update_equals_a_fresh_copy_with_the_owners_edits(
-    version: str, template: Path, tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "answers"), PROJECTS.values(), ids=PROJECTS)
+def test_a_project_of_any_release_becomes_a_fresh_copy_with_the_owners_edits(
+    version: str, answers: Answers, template: Path, tmp_path: Path
 ) -> None:
-    project = copy(template, tmp_path / "old" / "digits", version)
-    edit(project)
-    commit(project, "Mine")
-    before = tree(project)
-    fresh = copy(template, tmp_path / "new" / "digits", NEWEST)
-    edit(fresh)
-
-    update(project, NEWEST)
-
-    yours = {name: content for name, content in before.items() if is_yours(name)}
-    others = {name: content for name, content in tree(fresh).items() if not is_yours(name)}
-    assert_same(tree(project), yours | others)
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_an_untouched_project_is_updated_without_conflict(
-    version: str, template: Path, tmp_path: Path
-) -> None:
-    project = copy(template, tmp_path / "old" / "digits", version)
-    before = tree(project)
-    update(project, NEWEST)
-    fresh = tree(copy(template, tmp_path / "new" / "digits", NEWEST))
-    yours = {name: content for name, content in before.items() if is_yours(name)}
-    assert_same(tree(project), {name: fresh[name] for name in fresh if not is_yours(name)} | yours)
+    untouched = copy(template, tmp_path / "untouched" / "digits", version, **answers)
+    edited = shutil.copytree(untouched, tmp_path / "edited" / "digits")
+    edit(edited)
+    commit(edited, "Mine")
+    fresh = copy(template, tmp_path / "fresh" / "digits", NEWEST, **answers)
+    for project in (untouched, edited):
+        before = tree(project)
+        update(project, NEWEST)
+        if project is edited:
+            edit(fresh)
+        assert_updated(tree(project), before, tree(fresh))
+        assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
+    assert ignored(edited) == IGNORED
 
 
 def test_an_update_to_the_same_version_changes_nothing(template: Path, tmp_path: Path) -> None:
@@ -150,34 +82,112 @@ def test_an_update_to_the_same_version_changes_nothing(template: Path, tmp_path:
     assert git(project, "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize(("question", "answer"), OTHERS)
-def test_one_answer_changes_in_a_living_project(
-    question: str, answer: str, template: Path, tmp_path: Path
+def test_what_the_owner_deleted_or_renamed_does_not_come_back(
+    template: Path, tmp_path: Path
 ) -> None:
-    project = copy(template, tmp_path / "old" / "digits", NEWEST)
+    project = copy(template, tmp_path / "digits", RELEASES[0].version)
+    gone = [name for name in tree(project) if is_owners(name)]
+    gone += ["src/digits/training/device.py", "AGENTS.md"]
+    for name in gone:
+        kept = project / "kept" / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        (project / name).rename(kept)
+    commit(project, "Nothing is where it was")
+    before = tree(project)
+    update(project, NEWEST)
+    after = tree(project)
+    assert [name for name in gone if name in after] == []
+    kept = {name for name in before if name.startswith("kept/")}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [each.version for each in RELEASES])
+def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
+    version: str, template: Path, tmp_path: Path
+) -> None:
+    answers = {"stage": "production"}
+    old = tree(copy(template, tmp_path / "old" / "digits", version, **answers))
+    new = tree(copy(template, tmp_path / "new" / "digits", NEWEST, **answers))
+    changed = {
+        name: lines_of_the_template(old[name].decode(), new[name].decode())
+        for name in old.keys() & new.keys()
+        if name.endswith((".py", ".toml", ".yml")) and not is_owners(name) and name not in ALWAYS
+    }
+    for apart in (True, False):
+        project = tmp_path / f"apart-{apart}" / "digits"
+        git(tmp_path, "clone", "--quiet", str(tmp_path / "old/digits"), str(project))
+        expected: set[str] = set()
+        for name, (same, far) in changed.items():
+            chosen = far if apart else same
+            if chosen:
+                lines = old[name].decode().splitlines(keepends=True)
+                at = chosen[len(chosen) // 2]
+                lines[at] = f"# Mine {name}\n"
+                (project / name).write_text("".join(lines), encoding="utf-8")
+                expected |= set() if apart else {name}
+        commit(project, "Mine")
+        update(project, NEWEST)
+        conflicting = git(project, "diff", "--name-only", "--diff-filter=U").split("\n")
+        assert set(filter(None, conflicting)) == expected
+        for name, (same, far) in changed.items():
+            if far if apart else same:
+                text = (project / name).read_text(encoding="utf-8")
+                assert f"# Mine {name}\n" in text
+                assert ("<<<<<<<" in text) == (name in expected)
+
+
+def lines_of_the_template(old: str, new: str) -> tuple[list[int], list[int]]:
+    """Numbers of old lines that a version changed, and of those far from any that it touched."""
+    a, b = old.splitlines(), new.splitlines()
+    parts = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    touched = [(i, j) for kind, i, j, _, _ in parts if kind != "equal"]
+    changed = [n for i, j in touched for n in range(i, j)]
+    far = [n for n in range(1, len(a)) if all(n < i - 5 or n > j + 5 for i, j in touched)]
+    return changed, far
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("question", "old", "new"), switches())
+def test_one_answer_changes_in_a_living_project(
+    question: str, old: str, new: str, template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "old" / "digits", NEWEST, **{question: old})
     edit(project)
     commit(project, "Mine")
     before = tree(project)
-    fresh = copy(template, tmp_path / "new" / "digits", NEWEST, **{question: answer})
+    fresh = copy(template, tmp_path / "new" / "digits", NEWEST, **{question: new})
     edit(fresh)
 
-    update(project, NEWEST, **{question: answer})
+    update(project, NEWEST, **{question: new})
 
     after = tree(project)
-    yours = {name: content for name, content in before.items() if is_yours(name)}
-    others = {name: content for name, content in tree(fresh).items() if not is_yours(name)}
-    assert_same(after, yours | others)
+    assert_updated(after, before, tree(fresh))
+    assert ignored(project) == IGNORED
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     may_change = ALWAYS | CHANGES[question]
     assert {
         name for name in changed if not any(fnmatch.fnmatch(name, each) for each in may_change)
     } == set()
-    if question not in {"stage", "license"}:
+    if question not in {"stage", "license", "python_version"}:
         assert without_dependencies(before) == without_dependencies(after)
 
 
 def test_it_is_stated_what_changes_with_each_answer() -> None:
-    assert CHANGES.keys() == {question.name for question in CATALOGUE.questions} - {"starter"}
+    assert CHANGES.keys() == CHOICES.keys() - {"starter"}
+
+
+@pytest.mark.parametrize("answer", [{"starter": "blank"}, {"package_name": "letters"}], ids=str)
+def test_what_the_owners_files_were_written_for_stays(
+    answer: dict[str, str], template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", NEWEST)
+    before = tree(project)
+    (name,) = answer
+    with pytest.raises(UserMessageError, match=f"{name} stays '.*' in a living project"):
+        update(project, NEWEST, **answer)
+    assert tree(project) == before
+    assert git(project, "status", "--porcelain") == ""
 
 
 def without_dependencies(files: dict[str, bytes]) -> dict[str, Any]:
@@ -243,4 +253,4 @@ def test_each_version_is_rendered_with_its_own_extensions(
     new = (project / "said.txt").read_text(encoding="utf-8").splitlines()
     assert new[: len(LISTED)] == ["2.0.0"] * len(LISTED)
     assert "second" in new
-    assert_same(tree(project), tree(copy(two_versions, tmp_path / "new" / "digits", "2.0.0")))
+    assert tree(project) == tree(copy(two_versions, tmp_path / "new" / "digits", "2.0.0"))

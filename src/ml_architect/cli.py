@@ -64,14 +64,19 @@ def _parser() -> Parser:
     update.add_argument("--yes", action="store_true", help="show, and do it without asking")
     update.add_argument("--preview", action="store_true", help="show, and change nothing")
     update.set_defaults(command=_update)
-    for each in (new, update):
+    adopt = commands.add_parser("adopt", help="bring an existing project under the template")
+    adopt.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
+    adopt.add_argument("--defaults", action="store_true", help="ask nothing that can be read")
+    adopt.add_argument("--branch", metavar="NAME", default="ml-architect", help="a new one")
+    adopt.set_defaults(command=_adopt)
+    for each in (new, update, adopt):
         each.add_argument(
             "--data", metavar="NAME=ANSWER", action="append", default=[], help="answer a question"
         )
     explain = commands.add_parser("explain", help="what each option buys and costs")
     explain.add_argument("words", metavar="NAME", nargs="*", help="a question, or an option")
     explain.set_defaults(command=_explain)
-    for each in (new, update, explain):
+    for each in (new, update, adopt, explain):
         each.add_argument("--template", metavar="ADDRESS", help="another template than our own")
         each.add_argument("--version", metavar="VERSION", help="a tag of it; else the newest")
     return parser
@@ -113,6 +118,25 @@ def _update(given: argparse.Namespace) -> int:
         preview=given.preview,
     )(Console())
     return 0 if passed else 1
+
+
+def _adopt(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .adopt import Adopt
+    from .origin import template_address
+    from .template import require_git
+
+    require_git()
+    Adopt(
+        project=given.project,
+        address=template_address(given.template),
+        version=given.version,
+        data=_data(given.data),
+        defaults=given.defaults,
+        branch=given.branch,
+    )(Console())
+    return 0
 
 
 def _explain(given: argparse.Namespace) -> int:

@@ -15,10 +15,10 @@ import yaml
 from copier._main import Worker
 from copier._settings import SettingsModel
 from rich.console import Console
-from rich.table import Table
 from rich.tree import Tree
 
 from .errors import CommandError, Declined
+from .screen import say, show_answers
 from .template import copiers_errors, load_catalogue, require_questions
 
 
@@ -80,7 +80,7 @@ class New:
             text = worker._render_string(said)  # pyright: ignore[reportPrivateUsage]
         _move(staged, destination)
         text = text.replace(str(staged), str(destination)).rstrip()
-        console.print(text, markup=False, highlight=False, soft_wrap=True)  # to be copied
+        say(console, text)
 
     def _converse(self, worker: Worker, staged: Path, destination: Path, console: Console) -> None:
         """Ask, render, show; once more from the start as long as the person wants to."""
@@ -95,7 +95,11 @@ class New:
             answers = ask(worker, answers)
             worker.data = {**self.data, **answers}
             worker.run_copy()
-            _show(catalogue, answers, staged, destination, console)
+            show_answers(catalogue, answers, console)
+            tree = _tree(staged, Tree(str(destination), guide_style="dim"))
+            console.print(tree, markup=False)
+            count = sum(path.is_file() for path in staged.rglob("*"))
+            console.print(f"{count} files.\n")
             choices = ["yes, write it", "no, ask me again", "no, leave"]
             verdict = questionary.select("Write this?", choices, qmark="?").unsafe_ask()
             if verdict == choices[0]:
@@ -138,7 +142,7 @@ def _require_room(destination: Path) -> None:
         return
     raise CommandError(
         f"nothing was written, because {destination} {reason}. Name another folder; for a project "
-        "that exists there is `copier copy`, which asks before it overwrites"
+        "that exists there is `ml-architect adopt`"
     )
 
 
@@ -149,23 +153,6 @@ def _move(staged: Path, destination: Path) -> None:
         return
     for path in staged.iterdir():
         path.rename(destination / path.name)
-
-
-def _show(
-    catalogue: Any, answers: Mapping[str, Any], staged: Path, destination: Path, console: Console
-) -> None:
-    """The answers with their prices, and the files."""
-    table = Table("question", "answer", "costs", box=None, padding=(0, 2, 0, 0))
-    prices = {each.name: each for each in catalogue.questions}
-    for name, value in answers.items():
-        price = prices[name].option(value).costs if name in prices else ""
-        table.add_row(name, str(value), price)
-    console.print()
-    console.print(table, markup=False)
-    console.print()
-    console.print(_tree(staged, Tree(str(destination), guide_style="dim")), markup=False)
-    count = sum(path.is_file() for path in staged.rglob("*"))
-    console.print(f"{count} files.\n")
 
 
 def _tree(folder: Path, tree: Tree) -> Tree:

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from .errors import CommandError, Declined
 from .repository import BACK, git, ignored, require_clean, whole_or_nothing
+from .screen import confirmed, say
 from .template import changes, copiers_errors, numbers, require_questions
 
 ANSWERS = ".copier-answers.yml"
@@ -80,27 +81,27 @@ class Update:
             done = self._apply(copy / project.relative_to(top), ignored(project))
             found = found_changes(copy / project.relative_to(top))
         if not found:
-            _say(console, f"Nothing to do: this project is at {done.new} already.")
+            say(console, f"Nothing to do: this project is at {done.new} already.")
             return True
         _say_why(done, self.data, console)
         _say_what(found, done.notes, console)
         conflicts = [each for each in found if each.kind == "conflict"]
         if self.preview:
             return not conflicts
-        if not self.yes and not _confirmed():
+        if not self.yes and not confirmed("Do it?"):
             raise Declined("nothing was changed")
         require_clean(project)  # a person may have taken their time over the question
         with whole_or_nothing(project):
             self._apply(project, ignored(project))
         if conflicts:
-            _say(
+            say(
                 console,
                 f"\nUpdated, with {len(conflicts)} to settle by hand: look for <<<<<<< in "
                 f"{', '.join(each.path for each in conflicts)}; then git add them.\n"
                 f"To go back instead: {BACK}",
             )
         else:
-            _say(
+            say(
                 console,
                 "\nUpdated. Read it (git diff), run `pip install --editable '.[dev]'` and the "
                 f"tests, then commit.\nTo go back instead: {BACK}",
@@ -209,50 +210,36 @@ def _owner(file: Path) -> str:
     return "yours" if any("Yours:" in line for line in head) else "the template's"
 
 
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    """As it is: no markup, and no line broken, so that commands can be copied."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
 def _say_why(done: Applied, data: Mapping[str, Any], console: Console) -> None:
     if done.old == done.new:
-        _say(console, f"This project is at {done.new}.")
+        say(console, f"This project is at {done.new}.")
     else:
-        _say(console, f"From {done.old} to {done.new}.")
+        say(console, f"From {done.old} to {done.new}.")
     for heading, text in changes(done.changelog, done.old, done.new):
-        _say(console, f"\n{heading}\n\n{text}")
+        say(console, f"\n{heading}\n\n{text}")
     if data:
         said = ", ".join(f"{name} = {value}" for name, value in data.items())
-        _say(console, f"\nAnswered anew: {said}")
+        say(console, f"\nAnswered anew: {said}")
 
 
 def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
     for owner in ("the template's", "yours"):
         files = [each for each in found if each.owner == owner]
         if files:
-            _say(console, f"\nFiles that are {owner}:")
+            say(console, f"\nFiles that are {owner}:")
         for each in files:
             style = "bold red" if each.kind == "conflict" else None
-            _say(console, f"  {each.kind:<9} {each.path}", style)
+            say(console, f"  {each.kind:<9} {each.path}", style)
     if notes:
-        _say(console, "\nCarried over:")
+        say(console, "\nCarried over:")
     for note in notes:
-        _say(console, f"  {note}")
+        say(console, f"  {note}")
     ends = [each.path for each in found if each.kind == "conflict"]
     if ends:
-        _say(
+        say(
             console,
             f"\n{len(ends)} of them conflict: you and the template changed the same lines.",
         )
-
-
-def _confirmed() -> bool:
-    import questionary
-
-    try:
-        return bool(questionary.confirm("Do it?", default=True, qmark="?").unsafe_ask())
-    except EOFError:
-        raise CommandError("there is no terminal to ask at: insist with --yes") from None
 
 
 @contextmanager

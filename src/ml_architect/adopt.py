@@ -1,0 +1,256 @@
+"""`adopt`: an existing project comes under the template, on a branch, and keeps all that it has."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from copier._main import Worker
+from copier._settings import SettingsModel
+from rich.console import Console
+
+from .errors import CommandError, Declined
+from .existing import Existing, read_existing
+from .manifest import add_missing, add_missing_lines
+from .repository import git, require_clean
+from .screen import confirmed, say, show_answers
+from .template import copiers_errors, load_catalogue, require_questions
+
+ANSWERS = ".copier-answers.yml"
+LICENSES = re.compile(r"(licen[cs]es?|copying)\b.*", re.IGNORECASE)
+RELIED_ON = re.compile(r"src/.+(?<!/__init__)\.py")
+READMES = re.compile(r"readme\b.*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """What was asked for on the command line."""
+
+    project: Path
+    address: str
+    version: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    defaults: bool = False
+    branch: str = "ml-architect"
+
+    def __call__(self, console: Console) -> None:
+        """Read, ask, show, and commit what is missing to a branch; the checkout stays as it is.
+
+        Raises:
+            CommandError: the project can't be adopted as it is; nothing was written.
+            Declined: the person said no.
+        """
+        project = self.project.expanduser().resolve()
+        existing = read_existing(project, self.data.get("package_name"))
+        self._require_possible(project)
+        if not self.defaults and not sys.stdin.isatty():
+            raise CommandError("there is no terminal to ask at: answer with --defaults and --data")
+        data = {**existing.answers, **self.data}
+        with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
+            rendered = Path(folder) / project.name
+            answers = self._render(data, rendered, console)
+            plan = Plan.of(project, rendered)
+            if not self.defaults:
+                plan.show(existing, console, done=False)
+                if not confirmed(f"Write this on the branch {self.branch}?"):
+                    raise Declined("nothing was written")
+            if plan.kept:  # the answers say whose they are, so they are rendered with them
+                rendered = Path(folder) / "again" / project.name
+                self._render({**answers, "yours": plan.kept}, rendered, console, ask=False)
+            with _branch(project, self.branch) as checkout:
+                plan.write(rendered, checkout)
+                _commit(checkout, plan.written)
+        plan.show(existing, console, done=True)
+        self._say_next(project, answers, console)
+
+    def _require_possible(self, project: Path) -> None:
+        if (project / ANSWERS).exists():
+            raise CommandError(
+                f"{project} is under the template already. For newer practice: ml-architect update"
+            )
+        require_clean(project)
+        try:
+            git(project, "var", "GIT_COMMITTER_IDENT")
+        except CommandError:
+            raise CommandError(
+                "git doesn't know whose commit this would be. First: git config user.name NAME && "
+                "git config user.email ADDRESS"
+            ) from None
+        try:
+            git(project, "check-ref-format", "--branch", self.branch)
+        except CommandError:
+            raise CommandError(f"--branch {self.branch}: git takes no such name") from None
+        if git(project, "branch", "--list", self.branch).strip():
+            raise CommandError(
+                f"there is a branch {self.branch} already. Name another: --branch NAME, "
+                f"or drop it: git branch -D {self.branch}"
+            )
+
+    def _render(
+        self, data: Mapping[str, Any], destination: Path, console: Console, *, ask: bool = True
+    ) -> dict[str, Any]:
+        """Make the project that these answers ask for. Gives all answers."""
+        with (
+            copiers_errors(self.address, self.version),
+            Worker(
+                src_path=self.address,
+                dst_path=destination,
+                vcs_ref=self.version,
+                data=dict(data),
+                settings=SettingsModel(),
+                defaults=True,
+                quiet=True,
+                unsafe=True,  # this address alone, where we ourselves came from
+            ) as worker,
+        ):
+            questions = worker.template.questions_data
+            require_questions(data, questions)
+            if ask and not self.defaults:
+                from .questions import ask as put
+
+                say(console, "Escape goes back to the question before, Ctrl-C leaves.", "dim")
+                worker.data = {**data, **put(worker, {})}
+            worker.run_copy()
+            answers = {name: worker.answers.combined[name] for name in questions}
+            if ask:
+                show_answers(load_catalogue(worker.template.local_abspath), answers, console)
+        return answers
+
+    def _say_next(self, project: Path, answers: Mapping[str, Any], console: Console) -> None:
+        here = git(project, "rev-parse", "--abbrev-ref", "HEAD").strip()
+        command = str(answers["package_name"]).replace("_", "-")
+        say(
+            console,
+            f"\nAll of it is one commit on the branch {self.branch}; here nothing has changed.\n\n"
+            f"    git diff {here}...{self.branch}\n"
+            f"    git switch {self.branch} && pip install --editable '.[dev]'\n"
+            f"    {command} validate\n\n"
+            f"To go back instead: git branch -D {self.branch}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of a rendered project an existing one lacks."""
+
+    missing: list[str]  # files to be written
+    kept: list[str]  # files of the owner's where the template has one of that name
+    added: dict[str, list[str]]  # by file: what is added to it
+    texts: dict[str, str]  # by file: with what is added
+    hidden: list[str]  # missing files that the project's own .gitignore ignores
+
+    @classmethod
+    def of(cls, project: Path, rendered: Path) -> Plan:
+        """Compare the two; nothing is written."""
+        missing: list[str] = []
+        kept: list[str] = []
+        added: dict[str, list[str]] = {}
+        texts: dict[str, str] = {}
+        present = [path.name for path in project.iterdir()]
+        for path in sorted(each for each in rendered.rglob("*") if each.is_file()):
+            name = path.relative_to(rendered).as_posix()
+            text = path.read_text(encoding="utf-8")
+            if name == "pyproject.toml":
+                texts[name], added[name] = add_missing(project, text)
+            elif name == ".gitignore" and (project / name).is_file():
+                old = (project / name).read_text(encoding="utf-8")
+                texts[name], added[name] = add_missing_lines(old, text)
+            elif (project / name).exists() or (project / name).is_symlink():
+                kept.append(name)
+            elif not any(_stands_for(each, name) for each in present):
+                missing.append(name)
+        return cls(missing, kept, added, texts, _ignored(project, missing))
+
+    @property
+    def written(self) -> list[str]:
+        """Every file that the branch has new or changed."""
+        return [*self.missing, *(name for name, what in self.added.items() if what)]
+
+    def write(self, rendered: Path, checkout: Path) -> None:
+        """Write what is missing into a checkout of the project."""
+        for name in self.missing:
+            target = checkout / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((rendered / name).read_bytes())
+        for name, what in self.added.items():
+            if what:
+                (checkout / name).write_text(self.texts[name], encoding="utf-8")
+
+    def show(self, existing: Existing, console: Console, *, done: bool) -> None:
+        """The files, and what a person has to know about them."""
+        say(console, f"\n{'Written' if done else 'To be written'}: {len(self.missing)} files")
+        for name in self.missing:
+            say(console, f"  {name}")
+        for name, what in self.added.items():
+            if what:
+                say(console, f"{'Added' if done else 'To be added'} to {name}: {', '.join(what)}")
+        if self.kept:
+            say(console, "\nLeft alone, as yours, now and by every update:")
+        for name in self.kept:
+            say(console, f"  {name}")
+        remarks = list(existing.remarks)
+        if taken := [name for name in self.kept if RELIED_ON.fullmatch(name)]:
+            remarks.append(
+                f"{', '.join(taken)}: the template's other files expect its own there. Rename "
+                "yours, commit, and adopt again; or take over what uses it"
+            )
+        if self.hidden:
+            remarks.append(
+                f".gitignore hides {self.hidden[0]}"
+                + (f" and {len(self.hidden) - 1} more" if len(self.hidden) > 1 else "")
+                + "; what is added now is tracked all the same. Anchor the pattern: /data/"
+            )
+        if remarks:
+            say(console, "\nTo know:")
+        for remark in remarks:
+            say(console, f"  {remark}")
+
+
+def _stands_for(present: str, name: str) -> bool:
+    """Whether a file at the root is the project's own licence or README under another name."""
+    if "/" in name:
+        return False
+    both = (present, name)
+    return any(all(each.fullmatch(one) for one in both) for each in (LICENSES, READMES))
+
+
+def _ignored(project: Path, names: list[str]) -> list[str]:
+    """Those that the project's `.gitignore` would hide."""
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", "-z", "--stdin"],
+        cwd=project,
+        input="\0".join(names),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,  # 1: none
+    )
+    return [name for name in done.stdout.split("\0") if name]
+
+
+@contextmanager
+def _branch(project: Path, branch: str) -> Generator[Path]:
+    """The project's folder in a checkout of a new branch, beside the person's own checkout."""
+    inside = git(project, "rev-parse", "--show-prefix").strip()
+    with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
+        checkout = Path(folder) / "checkout"
+        git(project, "worktree", "add", "--quiet", "-b", branch, str(checkout), "HEAD")
+        try:
+            yield checkout / inside
+        except BaseException:
+            git(project, "worktree", "remove", "--force", str(checkout))
+            git(project, "branch", "--quiet", "-D", branch)
+            raise
+        git(project, "worktree", "remove", "--force", str(checkout))
+
+
+def _commit(checkout: Path, names: list[str]) -> None:
+    git(checkout, "add", "--force", "--", *names)  # a .gitignore with `data/` hides a package too
+    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
+    git(checkout, *quiet, "commit", "--quiet", "--message", "Come under the ml-architect template")

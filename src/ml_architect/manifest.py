@@ -1,0 +1,101 @@
+"""Adds to a project's own `pyproject.toml` and `.gitignore` what they lack, and changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+ELSEWHERE = {
+    "ruff": ("ruff.toml", ".ruff.toml"),
+    "pyright": ("pyrightconfig.json",),
+    "pytest": ("pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg"),
+    "importlinter": (".importlinter", "setup.cfg"),
+}
+"""Where a tool's settings may stand instead; a second set would be overruled or contradict."""
+
+
+def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
+    """Add to a `pyproject.toml` what the template's has and it lacks.
+
+    Args:
+        project: whose `pyproject.toml` it is.
+        rendered: the template's `pyproject.toml`.
+
+    Returns:
+        The new text, every old line of it as it was; and what was added, for people.
+    """
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    mine: Any = tomlkit.parse(text)
+    theirs: Any = tomlkit.parse(rendered)  # not tomllib, which forgets the comments
+    reasons = dict(re.findall(r'^\s*"([^"]+)", # (.+)$', rendered, flags=re.MULTILINE))
+    table, wanted = mine["project"], theirs["project"]
+    added: list[str] = []
+    if "dependencies" not in table.get("dynamic", ()):
+        if "dependencies" not in table:
+            table["dependencies"] = tomlkit.array()
+        added += _extend(table["dependencies"], wanted["dependencies"], reasons)
+    if "optional-dependencies" not in table.get("dynamic", ()):
+        extras = table.setdefault("optional-dependencies", tomlkit.table())
+        if "dev" not in extras:
+            extras["dev"] = tomlkit.array()
+            extras.add(tomlkit.nl())
+        added += _extend(extras["dev"], wanted["optional-dependencies"]["dev"], reasons)
+    for name, entry in wanted["scripts"].items():
+        package = entry.partition(".")[0]
+        taken = (project / "src" / package / "cli.py").exists()  # its `main` is another
+        if "scripts" not in table.get("dynamic", ()) and not taken:
+            scripts = table.setdefault("scripts", tomlkit.table())
+            if name not in scripts:
+                scripts[name] = entry
+                added.append(f"the command {name}")
+    tools = mine.setdefault("tool", tomlkit.table(is_super_table=True))
+    for name, settings in theirs["tool"].items():
+        elsewhere = any((project / each).is_file() for each in ELSEWHERE.get(name, ()))
+        if name not in tools and not elsewhere:
+            tools[name] = settings
+            added.append(f"[tool.{name}]")
+    if not tools:
+        del mine["tool"]
+    return tomlkit.dumps(mine), added
+
+
+def _extend(array: Any, wanted: Iterable[str], reasons: dict[str, str]) -> list[str]:
+    """Append the requirements whose packages the array doesn't name, each on a line."""
+    present = {name for name in map(_name, array) if name}
+    missing = [str(each) for each in wanted if _name(each) not in present]
+    if missing and len(array) and "\n" not in array.as_string():
+        array.multiline(multiline=True)
+    for each in missing:
+        array.add_line(each, comment=reasons.get(each))
+    if missing:
+        array.add_line(indent="")  # the bracket, on a line of its own
+    return missing
+
+
+def _name(requirement: str) -> str | None:
+    try:
+        return canonicalize_name(Requirement(str(requirement)).name)
+    except InvalidRequirement:
+        return None
+
+
+def add_missing_lines(mine: str, theirs: str) -> tuple[str, list[str]]:
+    """Add to a `.gitignore` the patterns that it lacks."""
+    present = {_pattern(line) for line in mine.splitlines()}
+    wanted = [line for line in theirs.splitlines() if line and not line.startswith("#")]
+    missing = [line for line in wanted if _pattern(line) not in present]
+    if not missing:
+        return mine, []
+    end = "" if mine.endswith("\n") or not mine else "\n"
+    return mine + end + "\n# ml-architect\n" + "\n".join(missing) + "\n", missing
+
+
+def _pattern(line: str) -> str:
+    """`/runs/`, `runs/` and `runs` ignore the same folder at the root."""
+    return line.strip().strip("/")

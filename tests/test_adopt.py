@@ -1,0 +1,354 @@
+"""A project that exists comes under the template on a branch, and keeps every line that it has."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from repository import NEWEST, commit, copy, git, releases, tree, with_releases
+from test_projects import ENVIRONMENT, run
+
+from ml_architect.cli import main
+from ml_architect.existing import read_existing
+from ml_architect.manifest import add_missing_lines
+
+MANIFEST = """\
+# Ours since 2023.
+[project]
+name = "spam-finder"
+version = "1.2.3"
+description = "Finds  spam."
+readme = "README.rst"
+requires-python = ">=3.12"
+license = "Apache-2.0"
+authors = [{name = "Ada", email = "ada@host.example"}, {name = "Bob"}]
+dependencies = ["torch==2.13.0", "Matplotlib"]  # as they run here
+
+[project.scripts]
+spam = "spam_finder.run:main"
+
+[tool.ruff]
+line-length = 88
+"""
+
+FILES = {
+    "pyproject.toml": MANIFEST,
+    "README.rst": "Spam\n====\n",
+    "LICENSE.txt": "Ours.\n",
+    ".gitignore": "__pycache__/\nruns\n",
+    "src/spam_finder/__init__.py": '"""Ours."""\n',
+    "src/spam_finder/run.py": "def main() -> None:\n    pass\n",
+    "tests/test_run.py": "def test_ours() -> None:\n    pass\n",
+    "configs/ours.yaml": "a: 1\n",
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's repository, with every release and the working tree."""
+    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Write files into a folder, and commit them."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    for name in ("user.name", "user.email"):
+        git(folder, "config", name, "ada@host.example")
+    commit(folder, "Ours")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project that never heard of the template."""
+    return write(tmp_path / "spam", FILES)
+
+
+@pytest.fixture
+def adopt(template: Path) -> Any:
+    """Runs the command."""
+
+    def command(project: Path, *arguments: str) -> int:
+        given = ["adopt", str(project), "--defaults", "--template", str(template)]
+        return main([*given, *arguments])
+
+    return command
+
+
+def recorded(project: Path) -> dict[str, Any]:
+    """The project's answers."""
+    return yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+
+
+def test_what_pyproject_says_is_not_asked(project: Path) -> None:
+    assert read_existing(project).answers == {
+        "project_name": "spam-finder",
+        "package_name": "spam_finder",
+        "description": "Finds spam.",
+        "author_name": "Ada",
+        "author_email": "ada@host.example",
+        "python_version": "3.12",
+        "license": "Apache-2.0",
+        "starter": "blank",
+    }
+
+
+def test_what_is_missing_comes_on_a_branch_and_the_checkout_stays_as_it_is(
+    project: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(project)
+    assert adopt(project, "--data", "tracker=mlflow") == 0
+    said = capsys.readouterr().out
+    assert tree(project) == before
+    assert git(project, "branch", "--show-current").strip() == "main"
+    assert git(project, "worktree", "list").count("\n") == 1
+    assert git(project, "rev-list", "--count", "main..ml-architect").strip() == "1"
+    git(project, "switch", "--quiet", "ml-architect")
+    after = tree(project)
+    assert recorded(project)["tracker"] == "mlflow"
+    assert (project / "src/spam_finder/training/loop.py").exists()
+    assert set(before) <= set(after)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"pyproject.toml", ".gitignore"}
+    assert "src/spam_finder/training/loop.py" in said
+    assert "git diff main...ml-architect" in said
+    assert "git branch -D ml-architect" in said
+
+
+def test_a_manifest_gets_what_it_lacks_and_keeps_its_lines(project: Path, adopt: Any) -> None:
+    assert adopt(project) == 0
+    text = git(project, "show", "ml-architect:pyproject.toml")
+    kept = [line for line in MANIFEST.splitlines() if not line.startswith("dependencies")]
+    assert [line for line in kept if line not in text.splitlines()] == []
+    assert "# as they run here" in text
+    table = tomllib.loads(text)
+    named = [each.partition("=")[0].strip("<>=") for each in table["project"]["dependencies"]]
+    assert named[:2] == ["torch", "Matplotlib"]
+    assert len({each.lower() for each in named}) == len(named)
+    assert "safetensors" in named
+    assert table["project"]["version"] == "1.2.3"
+    assert table["project"]["scripts"] == {
+        "spam": "spam_finder.run:main",
+        "spam-finder": "spam_finder.cli:main",
+    }
+    assert table["tool"]["ruff"] == {"line-length": 88}
+    assert table["tool"]["importlinter"]["root_package"] == "spam_finder"
+    assert "# checkpoints without pickle" in text
+
+
+def test_a_license_and_a_readme_of_another_name_are_enough(project: Path, adopt: Any) -> None:
+    assert adopt(project) == 0
+    listed = git(project, "ls-tree", "--name-only", "ml-architect").splitlines()
+    assert {"LICENSE.txt", "README.rst"} <= set(listed)
+    assert {"LICENSE", "README.md"}.isdisjoint(listed)
+
+
+def test_what_was_there_stays_the_owners_through_updates(
+    project: Path, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = "# Ours.\n"
+    write_more(project, {"AGENTS.md": mine, "src/spam_finder/training/loop.py": mine})
+    growing = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", str(template), str(growing))
+    assert main(["adopt", str(project), "--defaults", "--template", str(growing)]) == 0
+    said = capsys.readouterr().out
+    assert "src/spam_finder/training/loop.py: the template's other files expect" in said
+    git(project, "switch", "--quiet", "ml-architect")
+    yours = ["AGENTS.md", "src/spam_finder/__init__.py", "src/spam_finder/training/loop.py"]
+    assert recorded(project)["yours"] == yours
+    advance(growing)
+    assert main(["update", str(project), "--yes", "--template", str(growing)]) == 0
+    for name in ("AGENTS.md", "src/spam_finder/training/loop.py"):
+        assert (project / name).read_text("utf-8") == mine
+    assert "10000" in (project / "src/spam_finder/training/run.py").read_text("utf-8")
+    assert recorded(project)["yours"] == yours
+
+
+def write_more(project: Path, files: dict[str, str]) -> None:
+    """More files of the owner's."""
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text, encoding="utf-8")
+    commit(project, "More of ours")
+
+
+def advance(template: Path) -> None:
+    """A version of the template that changes files which the project has, too."""
+    package = template / "template/src/{{ package_name }}"
+    for file in (template / "template/AGENTS.md.jinja", *package.glob("training/*.py*")):
+        file.write_text(file.read_text("utf-8") + "# Since 10000.\n", encoding="utf-8")
+    text = (template / "pyproject.toml").read_text("utf-8")
+    version = tomllib.loads(text)["project"]["version"]
+    (template / "pyproject.toml").write_text(text.replace(version, "10000.0.0", 1), "utf-8")
+    commit(template, "10000", "v10000.0.0")
+
+
+def test_a_file_that_its_owner_takes_over_is_left_alone_from_then_on(
+    template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", releases()[0].version)
+    before = tree(project)
+    taken = "src/digits/training/loop.py"
+    given = ["update", str(project), "--yes", "--template", str(template)]
+    assert main([*given, "--version", f"v{NEWEST}", "--data", f"yours=[{taken}]"]) == 0
+    assert tree(project)[taken] == before[taken]
+    assert recorded(project)["yours"] == [taken]
+
+
+def test_files_that_a_gitignore_hides_are_tracked_and_named(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = write(tmp_path / "spam", {**FILES, ".gitignore": "data/\n"})
+    assert adopt(project) == 0
+    said = capsys.readouterr().out
+    assert ".gitignore hides data/records.csv and" in said
+    listed = git(project, "ls-tree", "-r", "--name-only", "ml-architect").splitlines()
+    assert "src/spam_finder/data/loader.py" in listed
+
+
+@pytest.mark.slow
+def test_an_adopted_project_passes_the_templates_tests_and_its_own(
+    project: Path, adopt: Any
+) -> None:
+    if not ENVIRONMENT.exists() and "CI" not in os.environ:
+        pytest.skip(f"{ENVIRONMENT} isn't there: make test creates it")
+    assert adopt(project) == 0
+    git(project, "switch", "--quiet", "ml-architect")
+    run(
+        project, "python", "-m", "pytest", "-p", "no:cacheprovider", "--ignore=tests/test_resume.py"
+    )
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "said"),
+    [
+        ({"README.md": "a"}, [], "has no pyproject.toml"),
+        ({"pyproject.toml": "[project"}, [], "can't be read"),
+        ({"pyproject.toml": "[tool.poetry]\nname = 'a'\n"}, [], "Poetry 2 reads it too"),
+        ({"pyproject.toml": "[project]\nversion = '1'\n"}, [], "no [project] table with a name"),
+        (
+            {"pyproject.toml": MANIFEST, "spam/__init__.py": ""},
+            [],
+            "the package lies in spam/, and the template's in src/",
+        ),
+        (
+            {"pyproject.toml": MANIFEST, "src/a/__init__.py": "", "src/b/__init__.py": ""},
+            [],
+            "src/ has several packages (a, b)",
+        ),
+        (
+            {"pyproject.toml": MANIFEST.replace(">=3.12", "<3.11")},
+            [],
+            "the template's files need Python 3.11 or newer",
+        ),
+        (
+            {"pyproject.toml": MANIFEST.replace(">=3.12", "new")},
+            [],
+            "requires-python = 'new': expected such as",
+        ),
+        (
+            {"pyproject.toml": MANIFEST, "src/Spam/__init__.py": ""},
+            [],
+            "'Spam' isn't a legal package",
+        ),
+        ({**FILES, ".copier-answers.yml": "a: b\n"}, [], "under the template already"),
+        (FILES, ["--branch", "main"], "there is a branch main already"),
+        (FILES, ["--branch", "a..b"], "git takes no such name"),
+        (FILES, ["--data", "tracker=none"], "'none' is no option"),
+        (FILES, ["--data", "trackr=jsonl"], "trackr: no such question"),
+        (FILES, ["--data", "yours=[../a]"], "isn't inside the project"),
+        (FILES, ["--version", "v77"], "--version v77: the template"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_adopted_is_said_and_nothing_is_written(
+    files: dict[str, str],
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    adopt: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = write(tmp_path / "spam", files)
+    before = tree(project), git(project, "for-each-ref")
+    assert adopt(project, *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert (tree(project), git(project, "for-each-ref")) == before
+
+
+def test_a_tree_that_is_dirty_or_without_a_commit_is_left_alone(
+    project: Path, adopt: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "README.rst").write_text("Changed.\n", encoding="utf-8")
+    assert adopt(project) == 2
+    assert "changes that aren't committed (1 files)" in capsys.readouterr().err
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "pyproject.toml").write_text(MANIFEST, encoding="utf-8")
+    assert adopt(bare) == 2
+    assert "isn't under git, or nothing is committed" in capsys.readouterr().err
+
+
+def test_without_a_name_for_the_commit_the_way_out_is_said(
+    project: Path, adopt: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("name", "email"):
+        git(project, "config", "--unset", f"user.{name}")
+    git(project, "config", "user.useConfigOnly", "true")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for role in ("AUTHOR", "COMMITTER"):
+        for field in ("NAME", "EMAIL"):
+            monkeypatch.delenv(f"GIT_{role}_{field}", raising=False)
+    monkeypatch.delenv("EMAIL", raising=False)
+    assert adopt(project) == 2
+    assert "git config user.name" in capsys.readouterr().err
+
+
+def test_an_older_python_is_raised_by_its_owner(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = MANIFEST.replace(">=3.12", ">=3.8")
+    project = write(tmp_path / "spam", {**FILES, "pyproject.toml": older})
+    assert adopt(project) == 0
+    assert "requires-python: >=3.8 stays, but what is added needs 3.11" in capsys.readouterr().out
+    assert ">=3.8" in git(project, "show", "ml-architect:pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ('license = "MIT"', "MIT"),
+        ('license = {text = "Apache License 2.0"}', "Apache-2.0"),
+        ('classifiers = ["License :: OSI Approved :: BSD License"]', "BSD-3-Clause"),
+        ('license = {file = "LICENSE"}', "LicenseRef-Proprietary"),
+        ('license = "GPL-3.0-only"', "LicenseRef-Proprietary"),
+        ("", "LicenseRef-Proprietary"),
+    ],
+)
+def test_a_license_is_read_however_it_is_written(
+    stated: str, expected: str, tmp_path: Path
+) -> None:
+    manifest = MANIFEST.replace('license = "Apache-2.0"', stated)
+    project = write(tmp_path / "spam", {**FILES, "pyproject.toml": manifest})
+    found = read_existing(project)
+    assert found.answers["license"] == expected
+    assert bool(found.remarks) == (expected == "LicenseRef-Proprietary")
+
+
+def test_a_pattern_that_is_there_in_another_form_is_not_added() -> None:
+    theirs = "# Theirs\n/runs/\n/data/cache/\n"
+    assert add_missing_lines("runs", theirs) == (
+        "runs\n\n# ml-architect\n/data/cache/\n",
+        ["/data/cache/"],
+    )
+    assert add_missing_lines("runs\ndata/cache", theirs) == ("runs\ndata/cache", [])

@@ -1,0 +1,257 @@
+"""Projects in use stay in use: their tests pass and their runs go on after an update."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from combinations import CHOICES
+from living import IGNORED, edit, ignored, switches
+from repository import NEWEST, NOBODY, commit, copy, git, releases, tree, update, with_releases
+from test_projects import ENVIRONMENT, run
+
+from ml_architect.repository import BACK
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not ENVIRONMENT.exists() and "CI" not in os.environ,
+        reason=f"{ENVIRONMENT} isn't there: make test creates it",
+    ),
+]
+
+RELEASES = [release.version for release in releases()]
+SHORT = [
+    "--config=configs/small.toml",
+    "--run-name=half",
+    "--training.max-steps=120",
+    "--training.warmup-steps=10",
+    "--training.evaluate-every=40",
+]
+QUICK = ["-p", "no:cacheprovider", "--ignore=tests/test_resume.py"]
+"""The project's own tests; test_projects.py has updated projects with all of them."""
+
+RESUME = ["train", "--resume", "runs/half"]
+
+SWITCHES = [each for each in switches() if each[0] not in {"license", "python_version"}]
+"""Those that decide what runs or how it is checked."""
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's repository, with every release and the working tree."""
+    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """One of the project's commands, in its environment."""
+    return subprocess.Popen(
+        [ENVIRONMENT / "bin/python", "-m", "digits.cli", *arguments],
+        cwd=project,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(project / "src"),
+            "OMP_NUM_THREADS": "1",
+            "WANDB_MODE": "offline",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code, and what was printed."""
+    said, _ = process.communicate()
+    return process.returncode, said
+
+
+def begin(project: Path) -> None:
+    """Leave half a run behind, stopped as a scheduler stops it."""
+    process = start(project, "train", *SHORT)
+    metrics = project / "runs/half/metrics.jsonl"
+    while process.poll() is None:
+        if metrics.exists() and '"step": 40,' in metrics.read_text(encoding="utf-8"):
+            process.terminate()
+            break
+        time.sleep(0.005)
+    code, said = finish(process)
+    assert code == 75, said
+
+
+def end(project: Path) -> dict[str, str]:
+    """Digests of what a run ended with."""
+    last = project / "runs/half/checkpoints/step_00000120"
+    names = ("model.safetensors", "optimizer.safetensors", "state.json")
+    return {name: hashlib.sha256((last / name).read_bytes()).hexdigest() for name in names}
+
+
+@pytest.fixture(scope="session")
+def unbroken(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """How the run ends that nothing interrupts."""
+    project = copy(template, tmp_path_factory.mktemp("unbroken") / "digits", NEWEST)
+    edit(project)
+    code, said = finish(start(project, "train", *SHORT))
+    assert code == 0, said
+    return end(project)
+
+
+@pytest.mark.parametrize(("question", "old", "new"), SWITCHES)
+def test_a_run_goes_on_bit_for_bit_after_an_answer_has_changed(
+    question: str,
+    old: str,
+    new: str,
+    template: Path,
+    unbroken: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    project = copy(template, tmp_path / "digits", NEWEST, **{question: old})
+    edit(project)
+    commit(project, "Mine")
+    begin(project)
+    update(project, NEWEST, **{question: new})
+    code, said = finish(start(project, *RESUME))
+    assert code == 0, said
+    assert end(project) == unbroken
+
+
+@pytest.mark.parametrize(
+    ("version", "starter"), [*zip(RELEASES, itertools.cycle(CHOICES["starter"]), strict=False)]
+)
+def test_a_project_of_any_release_works_after_the_update_and_its_run_goes_on_or_says_why_not(
+    version: str, starter: str, template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", version, starter=starter)
+    edit(project)
+    commit(project, "Mine")
+    begin(project)
+    whole = shutil.copytree(project, tmp_path / "whole/digits", symlinks=True)
+    update(project, NEWEST)
+    code, said = finish(start(project, *RESUME))
+    if code == 0:
+        assert finish(start(whole, *RESUME))[0] == 0
+        assert end(project) == end(whole)
+    else:
+        assert code == 2, said
+        assert said.startswith("runs/half was trained otherwise:\n"), said
+        assert "insist with --allow-changes" in said
+        assert tree(project / "runs") == tree(whole / "runs")
+    run(project, "ruff", "check")
+    run(project, "lint-imports")
+    run(project, "python", "-m", "pytest", *QUICK)
+
+
+def test_a_project_passes_its_checks_after_it_grew(template: Path, tmp_path: Path) -> None:
+    project = copy(template, tmp_path / "digits", NEWEST, stage="exploration")
+    edit(project)
+    commit(project, "Mine")
+    update(project, NEWEST, stage="production")
+    run(project, "ruff", "check")
+    run(project, "pyright", "--pythonpath", str(ENVIRONMENT / "bin/python"))
+    run(project, "python", "-m", "pytest", *QUICK)
+
+
+# --- an update that is killed -------------------------------------------------------------------
+
+OURS = ["-c", "import sys; from ml_architect.cli import main; sys.exit(main())", "update", "--yes"]
+PLAIN = ["-m", "copier", "update", "--trust", "--defaults"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("tool", ["ml-architect", "copier"])
+def test_git_restores_everything_after_an_update_that_was_killed_and_it_runs_again(
+    tool: str, template: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, *(PLAIN if tool == "copier" else [*OURS, "--template", template])]
+    start = copy(template, tmp_path / "start" / "digits", RELEASES[0])
+    edit(start)
+    commit(start, "Mine")
+    before = tree(start)
+    whole = shutil.copytree(start, tmp_path / "whole" / "digits", symlinks=True)
+    began = time.monotonic()
+    subprocess.run(command, cwd=whole, env={**os.environ, **NOBODY}, check=True)
+    takes = time.monotonic() - began
+    after = tree(whole)
+    assert after != before
+
+    chance, halves = random.Random(0), 0
+    for number in range(8):
+        project = shutil.copytree(start, tmp_path / str(number) / "digits", symlinks=True)
+        process = subprocess.Popen(
+            command,
+            cwd=project,
+            env={**os.environ, **NOBODY},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        if number % 2:  # in the middle of writing
+            while process.poll() is None and tree(project) == before:
+                time.sleep(0.002)
+            time.sleep(chance.random() * takes / 8)
+        else:
+            time.sleep(chance.random() * takes)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if tree(project) not in (before, after):
+            halves += 1
+            if tool == "ml-architect" and not (project / ".git/index.lock").exists():
+                done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+                assert done.returncode == 2
+                assert "has half an update in it, which was killed" in done.stderr
+                assert done.stderr.rstrip().endswith(BACK)
+        restore(project)
+        assert tree(project) == before
+        assert ignored(project) == IGNORED
+        subprocess.run(
+            command,
+            cwd=project,
+            env={**os.environ, **NOBODY},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        assert tree(project) == after
+    assert halves, "no kill met a half-written project, so nothing was shown"
+
+
+def restore(project: Path) -> None:
+    """What we tell a person to do."""
+    (project / ".git/index.lock").unlink(missing_ok=True)
+    subprocess.run(BACK, shell=True, cwd=project, stdout=subprocess.DEVNULL, check=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no SIGINT there")
+def test_an_update_that_is_stopped_by_ctrl_c_takes_itself_back(
+    template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", RELEASES[0])
+    edit(project)
+    commit(project, "Mine")
+    before = tree(project)
+    process = subprocess.Popen(
+        [sys.executable, *OURS, "--template", template],
+        cwd=project,
+        env={**os.environ, **NOBODY},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while process.poll() is None and tree(project) == before:
+        time.sleep(0.002)
+    assert tree(project) != before
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert said == "stopped; nothing was written\n"
+    assert tree(project) == before
+    assert git(project, "status", "--porcelain") == ""
