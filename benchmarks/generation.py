@@ -1,13 +1,15 @@
-"""How long it takes to generate a project, and how much memory: `make bench`.
+"""How long it takes to make a project and to update one, and how much memory: `make bench`.
 
 A machine's speed cancels out in the ratios: to `import copier`, which no template can avoid, and to
-a template of a single file. Runs alternate, so that whatever else the machine does hits all alike.
+a template of a single file. `ml-architect` stands beside the `copier` that does the same. Runs
+alternate, so that whatever else the machine does hits all alike.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 MOST_IMPORTS = 2.75  # times `import copier`: 1.1 s where that takes 0.4 s
 MOST_FILES = 45
+MOST_ADDED = 0.75  # times `import copier`, by which `new` is slower than `copier copy`: 0.3 s
+MOST_UPDATE = 6.25  # times `import copier`: 2.5 s
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Case:
 
     name: str
     command: Sequence[str]
+    project: Path | None = None  # copied to the destination first, untimed
     seconds: list[float] = field(default_factory=list[float])
     megabytes: list[float] = field(default_factory=list[float])
 
@@ -36,6 +41,8 @@ class Case:
         """Run it once; `{destination}` is a new folder."""
         destination = folder / f"{self.name.replace(' ', '-')}-{len(self.seconds)}"
         command = [part.format(destination=destination) for part in self.command]
+        if self.project is not None:
+            shutil.copytree(self.project, destination)
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert process.stderr is not None
@@ -46,6 +53,15 @@ class Case:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{said.decode()}")
+
+
+def released(folder: Path) -> tuple[Path, Path]:
+    """The template with its releases and the working tree, and a project of the last release."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from repository import copy, releases, with_releases
+
+    template = with_releases(folder / "template")
+    return template, copy(template, folder / "project" / "digits", releases()[-1].version)
 
 
 def working_tree(folder: Path, *, committed: bool) -> Path:
@@ -86,7 +102,16 @@ def main() -> None:
         imports = Case("import copier", [sys.executable, "-c", "import copier"])
         single = Case("one file", copying(one_file(folder / "single")))
         ours = Case("ours, a folder", copying(plain))
-        cases = [imports, single, ours, Case("ours, a repository", copying(cloned))]
+        from_repository = Case("ours, a repository", copying(cloned))
+        command = str(Path(sys.executable).with_name("ml-architect"))
+        our_new = [command, "new", "{destination}", "--defaults", "--template", str(cloned)]
+        new = Case("ml-architect new", our_new)
+        template, project = released(folder / "released")
+        plain_update = [sys.executable, "-m", "copier", "update", "--trust", "--defaults"]
+        update = Case("copier update", [*plain_update, "--quiet", "{destination}"], project)
+        our_update = [command, "update", "{destination}", "--yes", "--template", str(template)]
+        twice = Case("ml-architect update", our_update, project)
+        cases = [imports, single, ours, from_repository, new, update, twice]
         for case in cases:  # fill the caches of the disk and of Python
             case.measure(folder)
             case.seconds.clear()
@@ -98,13 +123,18 @@ def main() -> None:
         files = sum(path.is_file() for path in made.rglob("*"))
 
     base, small = statistics.median(imports.seconds), statistics.median(single.seconds)
-    print(f"{'':20}{'seconds':>9}{'x import':>10}{'x one file':>12}{'MB, most':>10}")
+    print(f"{'':22}{'seconds':>9}{'x import':>10}{'x one file':>12}{'MB, most':>10}")
     for case in cases:
         middle, memory = statistics.median(case.seconds), max(case.megabytes)
         ratios = f"{middle / base:10.2f}{middle / small:12.2f}"
-        print(f"{case.name:20}{middle:9.2f}{ratios}{memory:10.0f}")
+        print(f"{case.name:22}{middle:9.2f}{ratios}{memory:10.0f}")
     print(f"Medians of {runs} alternating runs. A default project has {files} files.")
-    print(f"Targets: a folder in {MOST_IMPORTS} imports, at most {MOST_FILES} files.")
+    added = statistics.median(new.seconds) - statistics.median(from_repository.seconds)
+    print(f"`new` takes {added:.2f} s more than `copier copy`, {added / base:.2f} imports.")
+    print(
+        f"Targets, in imports: a folder {MOST_IMPORTS}, `new` {MOST_ADDED} more, `copier update` "
+        f"{MOST_UPDATE}; at most {MOST_FILES} files."
+    )
 
 
 if __name__ == "__main__":

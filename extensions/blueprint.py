@@ -22,6 +22,7 @@ from jinja2 import Environment
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     TypeAdapter,
     ValidationError,
@@ -121,9 +122,17 @@ def _path(path: str) -> str:
     parts = path.split("/")
     if not path or path != path.strip() or any(_is_control(letter) for letter in path):
         raise ValueError("isn't a path: write it as git does, such as src/digits/cli.py")
+    if any(letter in path for letter in "*?[!"):
+        raise ValueError("has a wildcard: name a file or a folder")
     if "\\" in path or ":" in path or any(part in {"", ".", "..", ".git"} for part in parts):
         raise ValueError("isn't inside the project: write it from the project's root, with /")
     return path
+
+
+def _list(paths: Any) -> Any:
+    if not isinstance(paths, (list, tuple)):
+        raise ValueError("isn't a list: write it as [src/digits/cli.py]")
+    return paths  # pyright: ignore[reportUnknownVariableType] - what is in it is looked at next
 
 
 Text = Annotated[str, AfterValidator(_one_line), _no_longer_than(200)]
@@ -154,7 +163,7 @@ class Blueprint(BaseModel):
     checkpoint_writer: str
     python_version: Annotated[str, AfterValidator(_python)]
     license: str
-    yours: tuple[ProjectPath, ...] = ()
+    yours: Annotated[tuple[ProjectPath, ...], BeforeValidator(_list)] = ()
 
     @field_validator("package_name")
     @classmethod
@@ -336,7 +345,7 @@ class BlueprintExtension(ContextHook):
         named: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
         filters: dict[str, Any] = environment.filters
         self._globals = named
-        self._known: dict[tuple[tuple[str, Any], ...], Project] = {}
+        self._known: dict[str, Project] = {}
         self._same_start = False
         filters["title_of_folder"] = title
         filters["slug"] = self._slug
@@ -354,12 +363,10 @@ class BlueprintExtension(ContextHook):
         if context["_copier_phase"] in {"prompt", "migrate"}:
             return  # answers are still incomplete
         answers = {name: context.get(name) for name in Blueprint.model_fields}
-        listed: Any = answers["yours"] or ()
-        answers["yours"] = listed if isinstance(listed, str) else tuple(listed)  # can be looked up
         if context.get("_copier_operation") == "update" and not self._same_start:
             require_same_start(context["_copier_conf"], answers, self._globals["catalogue"])
             self._same_start = True  # what is left out is decided first, before anything is written
-        key = tuple(answers.items())
+        key = repr(answers)  # an answer from a file may be anything, a list of lists too
         if key not in self._known:
             if not self._known:  # before the first file is written
                 require_room(context["_copier_conf"])

@@ -31,6 +31,9 @@ ANSWERS = ".copier-answers.yml"
 OWNERS = re.compile(r"_copier_operation == 'update' %}/(\S+?)\{% endif %}")
 """How `copier.yml` leaves out of an update what is the owner's."""
 
+GIT = ("git", "-c", f"core.hooksPath={os.devnull}")
+"""A hook of the owner's that fails would stop us half-way; Copier leaves them out as well."""
+
 Answers = dict[str, Any]
 
 
@@ -47,7 +50,8 @@ def main(stage: str, template: str) -> None:
 
 def migrate_answers() -> None:
     """Let recorded answers speak of today's questions and options."""
-    changes = [each for each in HISTORY if not isinstance(each, MovedFile)]
+    renames = [each for each in HISTORY if isinstance(each, RenamedQuestion)]
+    changes = [*renames, *(each for each in HISTORY if isinstance(each, RemovedOption))]
     if not changes:
         return
     answers = load(Path(ANSWERS).read_text(encoding="utf-8"))
@@ -82,7 +86,7 @@ def load(text: str) -> Answers:
 
 def after(template: Path) -> None:
     """Keep what the owner wrote into files that went, and bring files that are new and theirs."""
-    gone = listed("diff", "--relative", "--diff-filter=D", "--name-only", "HEAD")
+    gone = listed("diff", "--relative", "--no-renames", "--diff-filter=D", "--name-only", "HEAD")
     then = load(show("HEAD", ANSWERS).decode())
     now = load(Path(ANSWERS).read_text(encoding="utf-8"))
     brings = brings_owners_files(template, then, now)
@@ -101,8 +105,11 @@ def after(template: Path) -> None:
             mine, base = show("HEAD", path), read(old / path)
             if mine == base:
                 continue  # nothing of the owner's is in it
-            if path in moves and Path(moves[path]).is_file():
-                move(path, moves[path], mine, base or b"")
+            new_path = path
+            while new_path in moves:  # it may have moved more than once
+                new_path = moves[new_path]
+            if new_path != path and Path(new_path).is_file():
+                move(path, new_path, mine, base or b"")
             else:
                 git("checkout", "--quiet", "HEAD", "--", path)
                 print(f"kept {path}: the template has it no more, and you had changed it")
@@ -143,7 +150,7 @@ def move(old: str, new: str, mine: bytes, base: bytes) -> None:
 
 def is_taken_over(path: str, answers: Answers) -> bool:
     """Whether the owner has named the file as one more of theirs."""
-    return any(fnmatch.fnmatch(path, each) for each in answers.get("yours", ()))
+    return any(path == each or path.startswith(f"{each}/") for each in answers.get("yours", ()))
 
 
 def brings_owners_files(template: Path, then: Answers, now: Answers) -> bool:
@@ -154,7 +161,16 @@ def brings_owners_files(template: Path, then: Answers, now: Answers) -> bool:
     if {**plain(then), "yours": ()} != {**plain(now), "yours": ()}:  # that brings nothing
         return True
     versions = [os.environ.get(f"VERSION_{each}", "") for each in ("FROM", "TO")]
-    done = run("-C", str(template), "diff", "--diff-filter=A", "--name-only", "-z", *versions)
+    done = run(
+        "-C",
+        str(template),
+        "diff",
+        "--no-renames",
+        "--diff-filter=A",
+        "--name-only",
+        "-z",
+        *versions,
+    )
     added = [path for path in done.stdout.decode().split("\0") if path]
     inside = [path.removeprefix("template/").removesuffix(".jinja") for path in added]
     return done.returncode != 0 or any(is_owners(path, template) for path in inside)
@@ -208,7 +224,7 @@ def rendered(answers: Answers) -> Generator[Path]:
 def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[bytes]:
     """A git command, in the project."""
     text = None if given is None else given.encode()
-    return subprocess.run(["git", *arguments], input=text, capture_output=True, check=False)
+    return subprocess.run([*GIT, *arguments], input=text, capture_output=True, check=False)
 
 
 def git(*arguments: str, given: str | None = None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rendering import copy_template
+from repository import with_releases
 
 collect_ignore = ["golden"]  # whole generated projects, with tests of their own
 
@@ -19,6 +20,12 @@ def no_personal_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COPIER_SETTINGS_PATH", str(settings))
         yield
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a repository, with every release and the working tree as the newest."""
+    return with_releases(tmp_path_factory.mktemp("repository") / "template")
 
 
 @pytest.fixture(scope="session")

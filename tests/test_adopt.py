@@ -7,9 +7,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 import yaml
-from repository import NEWEST, commit, copy, git, releases, tree, with_releases
+from combinations import CATALOGUE
+from repository import NEWEST, commit, copy, git, releases, tree
+from test_command import answer, in_a_terminal, person
 from test_projects import ENVIRONMENT, run
 
 from ml_architect.cli import main
@@ -48,9 +51,9 @@ FILES = {
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(repository: Path) -> Path:
     """The template's repository, with every release and the working tree."""
-    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+    return repository
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -202,6 +205,37 @@ def test_a_file_that_its_owner_takes_over_is_left_alone_from_then_on(
     assert recorded(project)["yours"] == [taken]
 
 
+def test_a_folder_is_taken_over_with_all_that_is_in_it(template: Path, tmp_path: Path) -> None:
+    project = copy(template, tmp_path / "digits", releases()[0].version)
+    before = {name: text for name, text in tree(project).items() if "/training/" in name}
+    given = ["update", str(project), "--yes", "--template", str(template)]
+    assert main([*given, "--version", f"v{NEWEST}", "--data", "yours=[src/digits/training]"]) == 0
+    assert {name: tree(project)[name] for name in before} == before
+
+
+def test_nothing_is_written_through_a_link(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    project = write(tmp_path / "spam", FILES)
+    (project / "data").symlink_to(outside)
+    commit(project, "A link")
+    assert adopt(project) == 2
+    assert "data is a link or a file" in capsys.readouterr().err
+    assert list(outside.iterdir()) == []
+    assert git(project, "branch", "--list", "ml-architect") == ""
+
+
+def test_a_hook_that_fails_is_not_asked(project: Path, adopt: Any) -> None:
+    hook = project / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 2\n", encoding="utf-8")
+    hook.chmod(0o755)
+    assert adopt(project) == 0
+    assert git(project, "rev-list", "--count", "main..ml-architect").strip() == "1"
+
+
 def test_files_that_a_gitignore_hides_are_tracked_and_named(
     tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +245,39 @@ def test_files_that_a_gitignore_hides_are_tracked_and_named(
     assert ".gitignore hides data/records.csv and" in said
     listed = git(project, "ls-tree", "-r", "--name-only", "ml-architect").splitlines()
     assert "src/spam_finder/data/loader.py" in listed
+
+
+def test_line_ends_and_bytes_of_other_encodings_stay(tmp_path: Path, adopt: Any) -> None:
+    project = write(tmp_path / "spam", FILES)
+    manifest, ignore = MANIFEST.replace("\n", "\r\n").encode(), b"caf\xe9\r\nruns\r\n"
+    (project / "pyproject.toml").write_bytes(manifest)
+    (project / ".gitignore").write_bytes(ignore)
+    commit(project, "As on Windows")
+    assert adopt(project) == 0
+    git(project, "switch", "--quiet", "ml-architect")
+    assert (project / ".gitignore").read_bytes().endswith(ignore)
+    lines = (project / "pyproject.toml").read_bytes().splitlines(keepends=True)
+    kept = [each for each in manifest.splitlines(keepends=True) if b"dependencies" not in each]
+    assert [each for each in kept if each not in lines] == []
+
+
+@in_a_terminal
+def test_a_person_is_asked_the_rest_and_sees_what_comes_before_agreeing(
+    project: Path, template: Path
+) -> None:
+    terminal = person(template, project.parent, "adopt", "spam")
+    for question in ("stage", "config", "tracker", "checkpoint", "checkpoint_writer"):
+        answer(terminal, CATALOGUE.question(question).help, "")
+    terminal.expect_exact("To be written:")
+    terminal.expect_exact("To be added to pyproject.toml:")
+    terminal.expect_exact("Left alone, as yours")
+    assert git(project, "branch", "--list", "ml-architect") == ""
+    answer(terminal, "Write this on the branch ml-architect?", "y", "")
+    terminal.expect_exact("git branch -D ml-architect")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    assert git(project, "rev-list", "--count", "main..ml-architect").strip() == "1"
 
 
 @pytest.mark.slow
@@ -258,6 +325,16 @@ def test_an_adopted_project_passes_the_templates_tests_and_its_own(
             {"pyproject.toml": MANIFEST, "src/Spam/__init__.py": ""},
             [],
             "'Spam' isn't a legal package",
+        ),
+        (
+            {"pyproject.toml": MANIFEST.replace('["torch==2.13.0", "Matplotlib"]', '"torch"')},
+            [],
+            "project.dependencies: Input should be a valid list",
+        ),
+        (
+            {"pyproject.toml": "[project]\nname = 'a'\noptional-dependencies = {b = ['c']}\n"},
+            [],
+            "inline tables or dotted keys",
         ),
         ({**FILES, ".copier-answers.yml": "a: b\n"}, [], "under the template already"),
         (FILES, ["--branch", "main"], "there is a branch main already"),
@@ -348,7 +425,7 @@ def test_a_license_is_read_however_it_is_written(
 def test_a_pattern_that_is_there_in_another_form_is_not_added() -> None:
     theirs = "# Theirs\n/runs/\n/data/cache/\n"
     assert add_missing_lines("runs", theirs) == (
-        "runs\n\n# ml-architect\n/data/cache/\n",
+        "# ml-architect\n/data/cache/\n\nruns",
         ["/data/cache/"],
     )
     assert add_missing_lines("runs\ndata/cache", theirs) == ("runs\ndata/cache", [])

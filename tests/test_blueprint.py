@@ -9,7 +9,7 @@ import pytest
 from combinations import CATALOGUE, DEFAULTS
 from copier.errors import UserMessageError
 from jinja2 import Environment
-from rendering import extension
+from rendering import extension, render
 
 BLUEPRINT = extension("blueprint")
 EXTENSIONS = [extension("catalogue").CatalogueExtension, BLUEPRINT.BlueprintExtension]
@@ -24,6 +24,7 @@ GOOD = {
     "description": "Reads digits.",
     "author_name": "Ada Łovelace 🧮",
     "author_email": "ada@host.example",
+    "yours": (),
 }
 
 BAD_TEXTS = [
@@ -108,8 +109,34 @@ def conflicting(question: str, answer: str, other: str, theirs: str) -> Any:
     return extension("catalogue").Catalogue.model_validate(stated)
 
 
+@pytest.mark.parametrize(
+    ("yours", "said"),
+    [
+        (3, "yours 3 isn't a list"),
+        (None, "yours None isn't a list"),
+        ("src/a.py", "yours 'src/a.py' isn't a list"),
+        ([["a"]], "yours.0 ['a'] Input should be a valid string"),
+        ([""], "yours.0 '' isn't a path"),
+        (["a\nb"], "isn't a path"),
+        (["/etc/passwd"], "isn't inside the project"),
+        (["src/../../a"], "isn't inside the project"),
+        ([".git/hooks/pre-commit"], "isn't inside the project"),
+        (["C:/a"], "isn't inside the project"),
+        (["src\\a.py"], "isn't inside the project"),
+    ],
+    ids=str,
+)
+def test_paths_that_are_no_paths_of_the_project_are_refused(
+    yours: Any, said: str, template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserMessageError) as caught:
+        render(template, tmp_path / "digits", yours=yours)
+    assert said in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_good_answers_make_a_blueprint() -> None:
-    assert BLUEPRINT.validate(GOOD, CATALOGUE).model_dump() == {**GOOD, "yours": ()}
+    assert BLUEPRINT.validate(GOOD, CATALOGUE).model_dump() == GOOD
 
 
 def test_texts_that_may_be_empty_may_be_empty() -> None:
@@ -155,7 +182,7 @@ def test_a_missing_answer_is_refused() -> None:
 
 def test_every_problem_is_in_the_one_message() -> None:
     bad = {name: given for name, given, _ in BAD_TEXTS}
-    bad |= dict.fromkeys(DEFAULTS, "nonsense")
+    bad |= dict.fromkeys([*DEFAULTS, "yours"], "nonsense")
     message = refusal(**bad)
     assert message.count("Nothing was written") == 1
     assert message.count("\n  - ") == len(bad) == len(GOOD)

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 import yaml
 from combinations import CATALOGUE
-from repository import NEWEST, commit, copy, git, releases, tree, update, with_releases
+from repository import NEWEST, commit, copy, git, releases, tree, update
 
 from ml_architect.cli import main
 from ml_architect.errors import CommandError
@@ -29,9 +29,9 @@ in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(repository: Path) -> Path:
     """The template's repository, with every release and the working tree."""
-    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+    return repository
 
 
 @pytest.fixture
@@ -320,6 +320,17 @@ def spoil_by_forgetting_git(project: Path) -> None:
     (project / ".git").rename(project.parent / "lost")
 
 
+def spoil_by_hiding_a_change_from_git(project: Path) -> None:
+    git(project, "update-index", "--skip-worktree", "AGENTS.md")
+    (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
+
+
+def spoil_by_a_rejected_patch(project: Path) -> None:
+    (project / ".gitignore").write_text("*.rej\n", encoding="utf-8")
+    commit(project)
+    (project / "AGENTS.md.rej").write_text("Mine.\n", encoding="utf-8")
+
+
 def spoil_by_removing_the_answers(project: Path) -> None:
     (project / ".copier-answers.yml").unlink()
     commit(project)
@@ -357,6 +368,8 @@ def spoil_by_an_answer_that_is_no_option(project: Path) -> None:
     [
         (spoil_by_editing, "changes that aren't committed (1 files)"),
         (spoil_by_forgetting_git, "isn't under git"),
+        (spoil_by_hiding_a_change_from_git, "git was told not to look at AGENTS.md"),
+        (spoil_by_a_rejected_patch, "AGENTS.md.rej is a left-over of a patch"),
         (spoil_by_removing_the_answers, "has no .copier-answers.yml"),
         (spoil_by_answers_that_are_no_yaml, "can't be read"),
         (spoil_by_answers_without_a_version, "has no _commit"),
@@ -385,6 +398,28 @@ def test_a_version_that_is_unknown_or_older_is_refused(
     assert run("update", project, "--yes", "--version", "v77") == 2
     assert "--version v77: the template" in one_line(capsys.readouterr().err)
     assert tree(project) == before
+
+
+def test_a_new_file_that_the_owner_ignores_is_shown_and_becomes_part_of_the_commit(
+    run: Any, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".gitignore").write_text("eval/\n", encoding="utf-8")
+    commit(project)
+    assert run("update", project, "--yes") == 0
+    assert "new       src/digits/eval/curves.py" in capsys.readouterr().out
+    commit(project)
+    assert git(project, "ls-files", "src/digits/eval/curves.py")
+
+
+def test_a_folder_that_is_no_template_of_ours_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.txt").touch()
+    made = str(tmp_path / "made")
+    assert main(["new", made, "--defaults", "--template", str(tmp_path / "other")]) == 2
+    assert "it is another template" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["other"]
 
 
 def test_ignored_files_are_left_alone(run: Any, project: Path) -> None:

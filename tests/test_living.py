@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from combinations import CHOICES
 from living import IGNORED, edit, ignored, switches
-from repository import NEWEST, NOBODY, commit, copy, git, releases, tree, update, with_releases
+from repository import NEWEST, NOBODY, commit, copy, git, releases, tree, update
 from test_projects import ENVIRONMENT, run
 
-from ml_architect.repository import BACK
+from ml_architect.repository import back
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,9 +47,9 @@ SWITCHES = [each for each in switches() if each[0] not in {"license", "python_ve
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(repository: Path) -> Path:
     """The template's repository, with every release and the working tree."""
-    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+    return repository
 
 
 def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -207,8 +207,8 @@ def test_git_restores_everything_after_an_update_that_was_killed_and_it_runs_aga
             if tool == "ml-architect" and not (project / ".git/index.lock").exists():
                 done = subprocess.run(command, cwd=project, capture_output=True, text=True)
                 assert done.returncode == 2
-                assert "has half an update in it, which was killed" in done.stderr
-                assert done.stderr.rstrip().endswith(BACK)
+                assert "an update was killed there" in done.stderr
+                assert done.stderr.rstrip().endswith("git stash --include-untracked")
         restore(project)
         assert tree(project) == before
         assert ignored(project) == IGNORED
@@ -226,7 +226,7 @@ def test_git_restores_everything_after_an_update_that_was_killed_and_it_runs_aga
 def restore(project: Path) -> None:
     """What we tell a person to do."""
     (project / ".git/index.lock").unlink(missing_ok=True)
-    subprocess.run(BACK, shell=True, cwd=project, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(back(project), shell=True, cwd=project, stdout=subprocess.DEVNULL, check=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no SIGINT there")

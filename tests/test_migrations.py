@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from combinations import CATALOGUE
+from combinations import CATALOGUE, catalogue_of
 from history import HISTORY, MovedFile, RemovedOption, RenamedQuestion
 from rendering import ROOT, copy_template
 from repository import NOBODY, Release, commit, copy, git, releases, tree
@@ -294,14 +294,14 @@ def test_no_question_of_a_release_is_lost(release: Release) -> None:
 
 @pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
 def test_no_option_of_a_release_is_lost(release: Release) -> None:
-    listed = git(ROOT, "ls-tree", "-r", "--name-only", release.commit, "choices").splitlines()
-    offered = {tuple(Path(each).parts[1:3]) for each in listed}
-    then = {(q, name.partition(".py")[0].partition(".txt")[0]) for q, name in offered}
-    now = {(q.name, value) for q in CATALOGUE.questions for value in q.values}
-    gone = named_now(RemovedOption, lambda each: f"{each.question} {each.option}")
-    known = {name for name, _ in now}
-    lost = {each for each in then - now if each[0] in known and each[1] != "files"}
-    assert {f"{q} {value}" for q, value in lost} <= gone
+    names = {each.old: each.new for each in HISTORY if isinstance(each, RenamedQuestion)}
+    then = {
+        f"{names.get(q.name, q.name)} {value}"
+        for q in catalogue_of(release).questions
+        for value in q.values
+    }
+    now = {f"{q.name} {value}" for q in CATALOGUE.questions for value in q.values}
+    assert then - now <= named_now(RemovedOption, lambda each: f"{each.question} {each.option}")
 
 
 @pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)

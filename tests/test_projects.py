@@ -14,7 +14,7 @@ import pytest
 from combinations import CHOICES, SHAPING, Answers, catalogue_of, covering, title
 from living import edit
 from rendering import ROOT, render
-from repository import NEWEST, commit, copy, releases, update, with_releases
+from repository import NEWEST, commit, copy, releases, update
 
 ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
 COMBINATIONS = {title(each): each for each in covering()}
@@ -70,12 +70,6 @@ def run(project: Path, *command: str) -> None:
         text=True,
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
-
-
-@pytest.fixture(scope="session")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template's repository, with every release and the working tree."""
-    return with_releases(tmp_path_factory.mktemp("repository") / "template")
 
 
 @pytest.fixture(scope="session")

@@ -197,6 +197,25 @@ def test_every_file_says_whose_it_is(project: Path) -> None:
             assert OWNER.search("\n".join(head)), path
 
 
+def test_the_readme_marks_what_is_the_owners_and_nothing_else(project: Path) -> None:
+    text = (project / "README.md").read_text(encoding="utf-8")
+    listing = text.partition("## What lies where, and whose it is")[2].split("```")[1]
+    inside = f"src/{next((project / 'src').iterdir()).name}/"
+    marked = {
+        (inside if line.startswith("  ") else "") + line.split()[0]
+        for line in listing.splitlines()
+        if re.match(r" *\S+ +\* ", line)
+    }
+    said = {
+        path.relative_to(project).as_posix()
+        for path in files(project)
+        if "Yours:" in "".join(path.read_text(encoding="utf-8").splitlines()[:3])
+    }
+    said |= {"data/records.csv"} if (project / "data/records.csv").exists() else set[str]()
+    assert {name for name in said if not any(name.startswith(each) for each in marked)} == set()
+    assert {each for each in marked if not any(name.startswith(each) for name in said)} == set()
+
+
 def test_dependencies_are_those_of_the_answers(project: Path, answers: Answers) -> None:
     own, _ = declared(project)
     expected = {each.name: SpecifierSet(each.versions) for each in stated(answers, "requirements")}

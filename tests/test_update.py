@@ -15,7 +15,7 @@ from combinations import CHOICES, Answers, catalogue_of, covering, title
 from copier.errors import UserMessageError
 from living import IGNORED, assert_updated, edit, ignored, is_owners, switches
 from rendering import ROOT, copy_template
-from repository import NEWEST, commit, copy, git, releases, tree, update, with_releases
+from repository import NEWEST, commit, copy, git, releases, tree, update
 
 RELEASES = releases()
 
@@ -51,9 +51,9 @@ CHANGES = {
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(repository: Path) -> Path:
     """The template's repository, with every release and the working tree."""
-    return with_releases(tmp_path_factory.mktemp("repository") / "template")
+    return repository
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from rich.console import Console
 from .errors import CommandError, Declined
 from .existing import Existing, read_existing
 from .manifest import add_missing, add_missing_lines
-from .repository import git, require_clean
+from .repository import NO_HOOKS, git, require_clean
 from .screen import confirmed, say, show_answers
-from .template import copiers_errors, load_catalogue, require_questions
+from .template import ANSWERS, copiers_errors, load_catalogue, require_questions
 
-ANSWERS = ".copier-answers.yml"
 LICENSES = re.compile(r"(licen[cs]es?|copying)\b.*", re.IGNORECASE)
 RELIED_ON = re.compile(r"src/.+(?<!/__init__)\.py")
 READMES = re.compile(r"readme\b.*", re.IGNORECASE)
@@ -63,7 +62,12 @@ class Adopt:
                     raise Declined("nothing was written")
             if plan.kept:  # the answers say whose they are, so they are rendered with them
                 rendered = Path(folder) / "again" / project.name
-                self._render({**answers, "yours": plan.kept}, rendered, console, ask=False)
+                self._render(
+                    {**answers, "yours": sorted({*answers["yours"], *plan.kept})},
+                    rendered,
+                    console,
+                    ask=False,
+                )
             with _branch(project, self.branch) as checkout:
                 plan.write(rendered, checkout)
                 _commit(checkout, plan.written)
@@ -110,7 +114,10 @@ class Adopt:
                 unsafe=True,  # this address alone, where we ourselves came from
             ) as worker,
         ):
+            load_catalogue(worker.template.local_abspath)  # or it isn't a template of ours
             questions = worker.template.questions_data
+            if "yours" not in questions:
+                raise CommandError("adopt needs a template of version 0.3.0 or newer: --version")
             require_questions(data, questions)
             if ask and not self.defaults:
                 from .questions import ask as put
@@ -160,11 +167,12 @@ class Plan:
             if name == "pyproject.toml":
                 texts[name], added[name] = add_missing(project, text)
             elif name == ".gitignore" and (project / name).is_file():
-                old = (project / name).read_text(encoding="utf-8")
+                old = (project / name).read_bytes().decode(errors="surrogateescape")
                 texts[name], added[name] = add_missing_lines(old, text)
             elif (project / name).exists() or (project / name).is_symlink():
                 kept.append(name)
             elif not any(_stands_for(each, name) for each in present):
+                _require_folder(project, name)
                 missing.append(name)
         return cls(missing, kept, added, texts, _ignored(project, missing))
 
@@ -181,7 +189,8 @@ class Plan:
             target.write_bytes((rendered / name).read_bytes())
         for name, what in self.added.items():
             if what:
-                (checkout / name).write_text(self.texts[name], encoding="utf-8")
+                text = self.texts[name].encode(errors="surrogateescape")
+                (checkout / name).write_bytes(text)  # line ends stay as they are
 
     def show(self, existing: Existing, console: Console, *, done: bool) -> None:
         """The files, and what a person has to know about them."""
@@ -213,6 +222,17 @@ class Plan:
             say(console, f"  {remark}")
 
 
+def _require_folder(project: Path, name: str) -> None:
+    """Refuse to write through a link, which may lead out of the repository, or below a file."""
+    for parent in Path(name).parents:
+        place = project / parent
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            raise CommandError(
+                f"nothing was written, because {parent.as_posix()} is a link or a file, and the "
+                f"template's {name} lies below it. Make it a folder first"
+            )
+
+
 def _stands_for(present: str, name: str) -> bool:
     """Whether a file at the root is the project's own licence or README under another name."""
     if "/" in name:
@@ -240,17 +260,21 @@ def _branch(project: Path, branch: str) -> Generator[Path]:
     inside = git(project, "rev-parse", "--show-prefix").strip()
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
         checkout = Path(folder) / "checkout"
-        git(project, "worktree", "add", "--quiet", "-b", branch, str(checkout), "HEAD")
         try:
+            git(project, *NO_HOOKS, "worktree", "add", "--quiet", "-b", branch, str(checkout))
             yield checkout / inside
         except BaseException:
-            git(project, "worktree", "remove", "--force", str(checkout))
-            git(project, "branch", "--quiet", "-D", branch)
+            for undo in (
+                ("worktree", "remove", "--force", str(checkout)),
+                ("branch", "-D", branch),
+            ):
+                with suppress(CommandError):  # of what was never begun
+                    git(project, *undo)
             raise
         git(project, "worktree", "remove", "--force", str(checkout))
 
 
 def _commit(checkout: Path, names: list[str]) -> None:
     git(checkout, "add", "--force", "--", *names)  # a .gitignore with `data/` hides a package too
-    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
+    quiet = (*NO_HOOKS, "-c", "commit.gpgSign=false")
     git(checkout, *quiet, "commit", "--quiet", "--message", "Come under the ml-architect template")

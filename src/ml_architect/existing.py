@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import BaseModel, Field, ValidationError
 
 from .errors import CommandError
 
@@ -33,6 +34,18 @@ BESIDE = frozenset({"tests", "test", "docs", "examples", "scripts", "notebooks",
 """Folders at the root that are packages for Python and not the project's."""
 
 OTHER_LICENSE = "LicenseRef-Proprietary"
+
+
+class Table(BaseModel):
+    """What of `[project]` is read, as its specification has it."""
+
+    description: str = ""
+    requires_python: str = Field("", alias="requires-python")
+    license: str | dict[str, str] = ""
+    authors: list[dict[str, str]] = []
+    classifiers: list[str] = []
+    dependencies: list[str] = []
+    extras: dict[str, list[str]] = Field({}, alias="optional-dependencies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,12 @@ def read_table(project: Path) -> dict[str, Any]:
         raise CommandError(
             f"{file} has no [project] table with a name: expected the standard one{poetry}"
         )
+    try:
+        Table.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise CommandError(f"{file}: project.{name}: {first['msg']}. Mend it first") from None
     return cast("dict[str, Any]", table)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from .errors import CommandError
 
 ELSEWHERE = {
     "ruff": ("ruff.toml", ".ruff.toml"),
@@ -30,7 +33,8 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
     Returns:
         The new text, every old line of it as it was; and what was added, for people.
     """
-    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    text = (project / "pyproject.toml").read_bytes().decode()
+    before = text
     mine: Any = tomlkit.parse(text)
     theirs: Any = tomlkit.parse(rendered)  # not tomllib, which forgets the comments
     reasons = dict(re.findall(r'^\s*"([^"]+)", # (.+)$', rendered, flags=re.MULTILINE))
@@ -62,7 +66,39 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
             added.append(f"[tool.{name}]")
     if not tools:
         del mine["tool"]
-    return tomlkit.dumps(mine), added
+    text = tomlkit.dumps(mine)
+    _require_kept(before, text)
+    return text, added
+
+
+def _require_kept(before: str, after: str) -> None:
+    """Refuse where tables are written so that an addition would change or break them.
+
+    Raises:
+        CommandError: an inline table or dotted keys at the root, into which nothing can be added.
+    """
+    try:
+        kept = _contains(tomllib.loads(after), tomllib.loads(before))
+    except tomllib.TOMLDecodeError:
+        kept = False
+    if not kept:
+        raise CommandError(
+            "pyproject.toml is written with inline tables or dotted keys, to which nothing can be "
+            "added safely. First write them as tables, such as [project.optional-dependencies]"
+        )
+
+
+def _contains(after: Any, before: Any) -> bool:
+    """Whether everything is still there: tables may have more keys, and lists more at the end."""
+    if isinstance(before, dict):
+        entries = cast("dict[str, Any]", before)
+        return isinstance(after, dict) and all(
+            name in after and _contains(after[name], value) for name, value in entries.items()
+        )
+    if isinstance(before, list):
+        listed = cast("list[Any]", before)
+        return isinstance(after, list) and after[: len(listed)] == listed
+    return after == before
 
 
 def _extend(array: Any, wanted: Iterable[str], reasons: dict[str, str]) -> list[str]:
@@ -86,14 +122,13 @@ def _name(requirement: str) -> str | None:
 
 
 def add_missing_lines(mine: str, theirs: str) -> tuple[str, list[str]]:
-    """Add to a `.gitignore` the patterns that it lacks."""
+    """Add to a `.gitignore` the patterns that it lacks, on top: the last that fits is git's."""
     present = {_pattern(line) for line in mine.splitlines()}
     wanted = [line for line in theirs.splitlines() if line and not line.startswith("#")]
     missing = [line for line in wanted if _pattern(line) not in present]
     if not missing:
         return mine, []
-    end = "" if mine.endswith("\n") or not mine else "\n"
-    return mine + end + "\n# ml-architect\n" + "\n".join(missing) + "\n", missing
+    return "# ml-architect\n" + "\n".join(missing) + "\n\n" + mine, missing
 
 
 def _pattern(line: str) -> str:

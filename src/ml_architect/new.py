@@ -71,6 +71,7 @@ class New:
                 unsafe=True,  # this address alone, where we ourselves came from
             ) as worker,
         ):
+            load_catalogue(worker.template.local_abspath)  # or it isn't a template of ours
             require_questions(self.data, worker.template.questions_data)
             if self.defaults:
                 worker.run_copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,8 +11,17 @@ from pathlib import Path
 
 from .errors import CommandError
 
-BACK = "git reset --hard && git clean -d --force"
-"""Undoes an update in a tree in which everything was committed before; ignored files stay."""
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+"""A person's hooks are for their own commits and checkouts."""
+
+
+def back(project: Path) -> str:
+    """The command that undoes an update right after it; ignored files stay.
+
+    It names the repository, unless that is where the person stands: elsewhere it would do harm.
+    """
+    place = "" if project.resolve() == Path.cwd() else f" -C {shlex.quote(str(project))}"
+    return f"git{place} reset --hard && git{place} clean -d --force"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -21,7 +31,12 @@ def git(folder: Path, *arguments: str) -> str:
         CommandError: it failed; with the last line of its complaint.
     """
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=False
+        ["git", *arguments],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # names of files are bytes
+        check=False,
     )
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
@@ -50,19 +65,40 @@ def require_clean(project: Path) -> None:
         )
     if status and mark.exists():
         raise CommandError(
-            f"{project} has half an update in it, which was killed. First, to go back: {BACK}"
+            f"{project} has changes that aren't committed, and an update was killed there. Look at "
+            "them (git status); to put them all aside: git stash --include-untracked"
         )
     if status:
         raise CommandError(
             f"{project} has changes that aren't committed ({len(status.splitlines())} files), and "
             "they would mix with what is written now. First: git commit, or git stash"
         )
+    if hidden := _hidden(project):
+        raise CommandError(
+            f"git was told not to look at {hidden[0]} (skip-worktree, assume-unchanged), so that a "
+            f"change there would be lost. First: git update-index --no-skip-worktree "
+            f"--no-assume-unchanged {shlex.quote(hidden[0])}"
+        )
+    if rejects := git(project, "ls-files", "--others", "-z", "--", "*.rej").split("\0")[0]:
+        raise CommandError(
+            f"{rejects} is a left-over of a patch, and Copier would take it for its own. First: "
+            f"look at it and remove it"
+        )
     mark.unlink(missing_ok=True)
 
 
+def _hidden(project: Path) -> list[str]:
+    """Files that are there and that git was told to take for unchanged."""
+    listed = git(project, "ls-files", "-v", "-z").split("\0")
+    tagged = [(each[0], each[2:]) for each in listed if each]
+    return [
+        name for tag, name in tagged if (tag == "S" or tag.islower()) and (project / name).exists()
+    ]
+
+
 @contextmanager
-def whole_or_nothing(project: Path) -> Generator[None]:
-    """Take everything back if what is done to a clean project ends early, by Ctrl-C too.
+def whole_or_nothing(project: Path, changed: list[str], new: list[str]) -> Generator[None]:
+    """Take it back if what is done to these files ends early, by Ctrl-C too; no others are touched.
 
     After a SIGKILL a mark stays in `.git`, by which `require_clean` knows what happened.
     """
@@ -71,8 +107,11 @@ def whole_or_nothing(project: Path) -> Generator[None]:
     try:
         yield
     except BaseException:
-        git(project, "reset", "--quiet", "--hard")
-        git(project, "clean", "--quiet", "-d", "--force")
+        git(project, "reset", "--quiet")
+        if changed:
+            git(project, *NO_HOOKS, "checkout", "--quiet", "HEAD", "--", *changed)
+        for name in [*new, *(f"{each}.rej" for each in changed)]:
+            (project / name).unlink(missing_ok=True)
         mark.unlink()
         raise
     mark.unlink()
@@ -86,7 +125,7 @@ def ignored(project: Path) -> list[str]:
     return [
         "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", path)
         for path in filter(None, listed.split("\0"))
-        if not re.search(r"\{[{%#]|\n", path)  # Copier would render it, and makes no such name
+        if not re.search(r"\{[{%#]|[\n\ud800-\udfff]", path)  # no name that a template has
     ]
 
 

@@ -17,6 +17,9 @@ from plumbum.commands.processes import ProcessExecutionError
 
 from .errors import CommandError
 
+ANSWERS = ".copier-answers.yml"
+"""Where a project records what it was made from."""
+
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b.*$", re.MULTILINE)
 
 
@@ -55,6 +58,8 @@ def copiers_errors(address: str, version: str | None) -> Generator[None]:
         reason = said[-1] if said else f"git ended with {error.retcode}"
         if version is not None and "pathspec" in error.stderr:
             raise CommandError(_unknown(version, address)) from None
+        if not {"clone", "fetch", "ls-remote", "checkout"} & set(map(str, error.argv)):
+            raise CommandError(f"git failed ({reason}); nothing was changed") from None
         raise CommandError(
             f"the template at {address} can't be fetched ({reason}). "
             "Look at the address and the network, or name another: --template ADDRESS"

@@ -23,11 +23,9 @@ from copier._settings import SettingsModel
 from rich.console import Console
 
 from .errors import CommandError, Declined
-from .repository import BACK, git, ignored, require_clean, whole_or_nothing
+from .repository import back, git, ignored, require_clean, whole_or_nothing
 from .screen import confirmed, say
-from .template import changes, copiers_errors, numbers, require_questions
-
-ANSWERS = ".copier-answers.yml"
+from .template import ANSWERS, changes, copiers_errors, numbers, require_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,8 @@ class Update:
             git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
             done = self._apply(copy / project.relative_to(top), ignored(project))
             found = found_changes(copy / project.relative_to(top))
+            hidden = hidden_by_gitignore(copy / project.relative_to(top))
+        found += [Change(name, "new", "the template's") for name in hidden]
         if not found:
             say(console, f"Nothing to do: this project is at {done.new} already.")
             return True
@@ -91,20 +91,25 @@ class Update:
         if not self.yes and not confirmed("Do it?"):
             raise Declined("nothing was changed")
         require_clean(project)  # a person may have taken their time over the question
-        with whole_or_nothing(project):
+        new = [each.path for each in found if each.kind == "new"]
+        changed = [each.path for each in found if each.kind != "new"]
+        with whole_or_nothing(project, changed, new):
             self._apply(project, ignored(project))
+            if hidden:  # or they would be missing from the commit
+                git(project, "add", "--force", "--intent-to-add", "--", *hidden)
+        conflicts = [each for each in found_changes(project) if each.kind == "conflict"]
         if conflicts:
             say(
                 console,
                 f"\nUpdated, with {len(conflicts)} to settle by hand: look for <<<<<<< in "
                 f"{', '.join(each.path for each in conflicts)}; then git add them.\n"
-                f"To go back instead: {BACK}",
+                f"To go back instead: {back(project)}",
             )
         else:
             say(
                 console,
                 "\nUpdated. Read it (git diff), run `pip install --editable '.[dev]'` and the "
-                f"tests, then commit.\nTo go back instead: {BACK}",
+                f"tests, then commit.\nTo go back instead: {back(project)}",
             )
         return not conflicts
 
@@ -201,6 +206,12 @@ def found_changes(project: Path) -> list[Change]:
             kind = "gone"
         found.append(Change(path, kind, _owner(project / path)))
     return sorted(found, key=lambda each: each.path)
+
+
+def hidden_by_gitignore(project: Path) -> list[str]:
+    """Files in a clone that was updated which its `.gitignore` hides: a clone has none before."""
+    listed = git(project, "ls-files", "--others", "--ignored", "--exclude-standard", "-z")
+    return sorted(filter(None, listed.split("\0")))
 
 
 def _owner(file: Path) -> str:
