@@ -322,19 +322,27 @@ class Project:
         """The sections of the config."""
         return list(self._catalogue.sections)
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Which variant of each part the chosen options have."""
+        return {part: name for option in self._options for part, name in option.parts.items()}
+
     def settings(self, section: str) -> list[Any]:
-        """The settings of one section: every project's, then those of the chosen options."""
-        stated = [*self._catalogue.settings]
+        """The settings of one section: every project's, then those of the chosen options.
+
+        An option may state one of every project's anew, which then keeps its place.
+        """
+        stated = {each.path: each for each in self._catalogue.settings}
         for option in self._options:
-            stated.extend(option.settings)
-        return [setting for setting in stated if setting.section == section]
+            stated.update({each.path: each for each in option.settings})
+        return [each for each in stated.values() if each.section == section]
 
     def checks(self, section: str) -> list[Any]:
-        """The contradictions to look for in one section."""
-        stated = [*self._catalogue.checks]
+        """The contradictions to look for in one section; an option may state one anew."""
+        stated = {(each.section, each.name): each for each in self._catalogue.checks}
         for option in self._options:
-            stated.extend(option.checks)
-        return [check for check in stated if check.section == section]
+            stated.update({(each.section, each.name): each for each in option.checks})
+        return [each for each in stated.values() if each.section == section]
 
 
 class BlueprintExtension(ContextHook):

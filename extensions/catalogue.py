@@ -36,7 +36,8 @@ class Requirement(Stated):
     extras: Annotated[str, Field(pattern=r"^(\[[a-z,-]+\])?$")] = ""
     versions: Annotated[str, Field(pattern=r"^>=[0-9.]+,<[0-9.]+$")]  # a bound on both sides
     why: Line
-    module: Identifier  # what is imported: a project's package can't have this name
+    module: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+    """What is imported: a project's package can't have this name."""
 
 
 class Setting(Stated):
@@ -123,6 +124,7 @@ class Option(Stated):
     settings: tuple[Setting, ...] = ()
     checks: tuple[Check, ...] = ()
     conflicts: Mapping[str, Mapping[str, Line]] = {}  # question -> answer -> why not together
+    parts: Mapping[Identifier, Identifier] = {}  # choices/<part>/<variant>.py, for several options
 
     @property
     def label(self) -> str:
@@ -190,7 +192,7 @@ class Catalogue(Stated):
             for option in question.options:
                 stated.extend(option.requirements)
         return frozenset(
-            name for each in stated for name in (each.module, each.name.replace("-", "_"))
+            name for each in stated for name in (each.module.lower(), each.name.replace("-", "_"))
         )
 
 
@@ -461,6 +463,12 @@ EVERY = Setting(
     why="Steps between two checkpoints: the most that a crash can cost.",
 )
 
+CLASSIFICATION = {
+    "dataset": "records",
+    "evaluation": "classification",
+    "report": "classification",
+}
+
 STAGE = Question(
     name="stage",
     title="Stage",
@@ -501,9 +509,10 @@ STARTER = Question(
         Option(
             value="image",
             title="Image",
-            buys="1,797 scanned digits and a small convolutional network",
+            buys="a small convolutional network on scanned digits, or on a folder of your images",
             costs="scikit-learn, for the scans",
             prefer="the inputs are images or other grids",
+            parts=CLASSIFICATION | {"picture": "grid"},
             requirements=(
                 Requirement(
                     name="scikit-learn",
@@ -511,16 +520,47 @@ STARTER = Question(
                     module="sklearn",
                     why="ships the scanned digits; drop it with them",
                 ),
+                Requirement(name="pillow", versions=">=11,<14", module="PIL", why="decodes images"),
             ),
             settings=(
+                Setting(
+                    section="data",
+                    name="path",
+                    type="str",
+                    default="digits",
+                    why="`digits`: scikit-learn's scans; else a folder with a folder a class.",
+                ),
+                Setting(
+                    section="data",
+                    name="size",
+                    type="int",
+                    default=8,
+                    at_least=2,
+                    at_most=4096,
+                    why="Pixels on each side, to which images are scaled and cut.",
+                ),
+                Setting(
+                    section="data",
+                    name="color",
+                    type="bool",
+                    default=False,
+                    why="Whether colours are kept, as three channels.",
+                ),
                 Setting(
                     section="features",
                     name="max_shift",
                     type="int",
                     default=1,
                     at_least=0,
-                    at_most=4,
+                    at_most=64,
                     why="Largest shift of an image in each direction, in pixels.",
+                ),
+                Setting(
+                    section="features",
+                    name="flip",
+                    type="bool",
+                    default=False,
+                    why="Whether half of the images are mirrored: not where left and right differ.",
                 ),
                 Setting(
                     section="features",
@@ -548,6 +588,7 @@ STARTER = Question(
             buys="the machinery around a table of numbers, to be replaced",
             costs="you write reader, transforms and network",
             prefer="no other starter is close to your data",
+            parts=CLASSIFICATION | {"picture": "columns"},
             settings=(
                 Setting(
                     section="data",
