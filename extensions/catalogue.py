@@ -509,7 +509,7 @@ STARTER = Question(
         Option(
             value="image",
             title="Image",
-            buys="a small convolutional network on scanned digits, or on a folder of your images",
+            buys="a small convolutional network, on scanned digits or a folder of images",
             costs="scikit-learn, for the scans",
             prefer="the inputs are images or other grids",
             parts=CLASSIFICATION | {"picture": "grid"},

@@ -88,7 +88,7 @@ def add_modules(project: Path, package: Path) -> None:
         "def test_mine_is_one() -> None:\n    assert MINE == 1\n",
         encoding="utf-8",
     )
-    insert(project / "pyproject.toml", "\n\n    # The template's:", '\n    "polars>=1,<2",')
+    insert(project / "pyproject.toml", "\n\n    # The template's:", '\n    "einops>=0.8,<1",')
 
 
 def edit_the_loop(package: Path) -> None:

@@ -45,9 +45,14 @@ def test_every_option_has_its_file_and_every_file_its_option(question: str) -> N
     assert sorted(names) == sorted(CATALOGUE.question(question).values)
 
 
-def test_every_folder_of_choices_belongs_to_a_question() -> None:
+def test_every_folder_of_choices_belongs_to_a_question_or_is_a_part_of_its_options() -> None:
     folders = {path.name for path in (ROOT / "choices").iterdir() if path.is_dir()}
-    assert folders <= {question.name for question in CATALOGUE.questions}
+    parts = {(part, name) for option in OPTIONS.values() for part, name in option.parts.items()}
+    questions = {question.name for question in CATALOGUE.questions}
+    assert folders <= questions | {part for part, _ in parts}
+    for part, _ in parts:
+        variants = {path.stem for path in (ROOT / "choices" / part).glob("*.py")}
+        assert variants == {name for other, name in parts if other == part}
 
 
 def test_every_starter_has_the_same_files() -> None:

@@ -91,6 +91,14 @@ def test_a_project_passes_its_own_checks(
         run(project, "lint-imports")
 
 
+def add_tests_of_the_starter(project: Path, starter: str) -> None:
+    """Tests of what the owner replaces; in a project they would be in the way."""
+    text = (ROOT / "choices/starter" / starter / "test_source.py.jinja").read_text(encoding="utf-8")
+    (package,) = (project / "src").iterdir()
+    text = text.replace("{{ package_name }}", package.name)
+    (project / "tests/test_source.py").write_text(text, encoding="utf-8")
+
+
 @pytest.mark.parametrize(("came", "answers"), SHAPES.values(), ids=SHAPES)
 @pytest.mark.usefixtures("environment")
 def test_a_project_passes_its_own_tests(
@@ -99,6 +107,7 @@ def test_a_project_passes_its_own_tests(
     project = tmp_path / "digits"
     if came == "fresh":
         render(template, project, **answers)
+        add_tests_of_the_starter(project, answers["starter"])
     else:
         copy(repository, project, came, **answers)
         edit(project)

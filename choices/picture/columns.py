@@ -23,7 +23,7 @@ def picture(checked: Checked) -> Figure:
     for at, axes in zip(range(width), panels, strict=False):
         both = [each[:, at] for each in (checked.prepared, checked.augmented)]
         both = [values[np.isfinite(values)] for values in both]
-        bins = np.histogram_bin_edges(np.concatenate(both), bins=30)
+        bins = np.histogram_bin_edges(np.concatenate(both), bins=20)
         for number, (values, label) in enumerate(zip(both, ("before", "after"), strict=True)):
             axes.hist(values, bins=bins, histtype="step", color=f"C{number}", label=label)
         axes.set_title(f"column {at}", fontsize=9)

@@ -129,6 +129,7 @@ class Overfit(Step):
 
     def __call__(self) -> int:
         """See `Command`."""
+        from .data.cache import digest
         from .studies.overfit import overfit, require_enough
         from .training.loop import records, require_trainable
         from .training.run import Run
@@ -137,7 +138,7 @@ class Overfit(Step):
         training, held_out = records(config, "train"), records(config, "validation")
         require_trainable(config, training)
         require_enough(config, training)
-        name, data = "overfit-debug" if self.debug else "overfit", training.folder.name
+        name, data = "overfit-debug" if self.debug else "overfit", digest(training.folder)
         run = Run.create(f"{name}-few", config, data, scratch=True)
         shuffled = Run.create(f"{name}-shuffled", config, data, scratch=True)
         try:
@@ -177,12 +178,13 @@ class Train(Step):
 
     def __call__(self) -> int:
         """See `Command`."""
+        from .data.cache import digest
         from .training.loop import records, require_trainable, train
 
         config = self.settings
         training, validation = records(config, "train"), records(config, "validation")
         require_trainable(config, training)
-        data = training.folder.name
+        data = digest(training.folder)
         run, continued = self._run(data)
         with run.locked():
             if continued:
@@ -243,6 +245,7 @@ class Evaluate(Step):
 
     def __call__(self) -> int:
         """See `Command`."""
+        from .data.cache import digest
         from .eval.evaluate import predict
         from .eval.report import write_report
         from .training.checkpoint import CheckpointStore
@@ -261,7 +264,7 @@ class Evaluate(Step):
         if step is None:
             raise RunError(f"no checkpoint yet; first: {NAME} train --resume {run.folder}")
         training, test = records(config, "train"), records(config, "test")
-        run.require_data(test.folder.name)
+        run.require_data(digest(test.folder))
         model = build_network(config, test)
         checkpoints.load_model(step, model)
         model.to(Device.choose(config.training).name)

@@ -67,6 +67,13 @@ def prepare(config: DataConfig) -> Path:
     return folder
 
 
+def digest(folder: Path) -> str:
+    """Of the validated records themselves, whatever code wrote them; a run notes it."""
+    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    contents = "\0".join(f"{name}\0{each['sha256']}" for name, each in sorted(files.items()))
+    return hashlib.sha256(contents.encode()).hexdigest()[:16]
+
+
 def validate(config: DataConfig) -> Findings:
     """Look at every record, once; where all are sound, they are in the cache afterwards.
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +30,9 @@ class Distributions:
     samples: dict[tuple[str, Split], list[Value]] = field(
         default_factory=dict[tuple[str, "Split"], "list[Value]"]
     )
-    chance: random.Random = field(default_factory=lambda: random.Random(0))
+    chance: np.random.Generator = field(
+        default_factory=lambda: np.random.Generator(np.random.Philox(0))
+    )
 
     def add(self, split: Split, facts: Facts) -> None:
         """The facts about one record."""
@@ -43,7 +44,7 @@ class Distributions:
             sample = self.samples.setdefault((name, split), [])
             if len(sample) < SAMPLE:
                 sample.append(value)
-            elif (at := self.chance.randrange(self.seen[name, split])) < SAMPLE:
+            elif (at := int(self.chance.integers(self.seen[name, split]))) < SAMPLE:
                 sample[at] = value
 
     @property

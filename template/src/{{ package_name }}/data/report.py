@@ -102,7 +102,9 @@ def _draw(axes: Axes, distributions: Distributions, name: str) -> None:
     numbers = {split: each for split, each in samples.items() if each is not None}
     if len(numbers) == len(SPLITS):
         everything = np.concatenate(list(numbers.values()))
-        edges = np.histogram_bin_edges(everything, bins=30)
+        fewest = min(len(values) for values in numbers.values())
+        bins = int(np.clip(np.sqrt(fewest), 5, 30))  # more would show chance and not shape
+        edges = np.histogram_bin_edges(everything, bins=bins)
         for number, (split, values) in enumerate(numbers.items()):
             counts, _ = np.histogram(values, edges)
             axes.stairs(counts / max(1, len(values)), edges, color=f"C{number}", label=split)

@@ -1,7 +1,12 @@
 # The template's: updates improve this file and keep your edits.
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +14,21 @@ import pytest
 import torch
 
 from iris.config import Config, DataConfig, from_dict
-from iris.data import dataset, source
+from iris.data import cache, source
+from iris.data.distributions import Distributions
+from iris.data.duplicates import signs
 from iris.data.loader import BatchOrder, load
-from iris.data.validation import Schema, inspect
+from iris.data.report import write_report
+from iris.data.validation import Inspection, Schema, inspect
 from iris.errors import DataError
+from iris.features import check, transforms
 from iris.features.transforms import augment
-from iris.protocols import SPLITS, BatchKey, Record, Split, Unreadable
+from iris.protocols import SPLITS, Array, BatchKey, Facts, Record, Split, Unreadable
 from iris.training.loop import records
+
+PROJECT = Path(__file__).parents[1]
+STILL = from_dict({"features": {"noise": 0.0}})
+STRONG = from_dict({"features": {}})
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +37,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def test_every_record_of_the_source_fits_the_schema(config: Config) -> None:
-    assert dataset.validate(config.data).problems == []
+    assert cache.validate(config.data).problems == []
 
 
 def test_splits_are_disjoint_and_together_hold_every_record(config: Config) -> None:
@@ -39,7 +52,12 @@ def entry(name: str, inputs: list[float], label: int, split: Split) -> tuple[Rec
     return Record(name, np.array(inputs, dtype=float), label), split
 
 
-def test_every_problem_of_every_record_is_listed() -> None:
+def said(problems: Sequence[object]) -> list[str]:
+    return [str(problem) for problem in problems]
+
+
+def test_every_problem_of_every_record_is_listed_the_worst_first() -> None:
+    torn = Record("g", np.array([0, 0.6]), 1, file="here.csv")
     findings = inspect(
         [
             entry("a", [0, 0.1], 0, "train"),
@@ -48,29 +66,98 @@ def test_every_problem_of_every_record_is_listed() -> None:
             entry("d", [0, 7], 1, "validation"),
             entry("a", [0, 0.4], 1, "test"),
             entry("e", [0, 0.1], 0, "test"),
-            Unreadable("f", "3 cells, expected 4"),
+            Unreadable("f", "3 cells, expected 4", "here.csv"),
+            (replace(torn, group="x"), "train"),
+            (replace(torn, id="h", inputs=np.array([0, 0.7]), group="x"), "test"),
         ],
         SCHEMA,
     )
-    assert findings.problems == [
+    assert said(findings.problems) == [
+        "e: in test, with the inputs of a in train: a leak",
+        "h: in test, with g of its group x in train: a leak (here.csv)",
+        "f: 3 cells, expected 4 (here.csv)",
+        "c: label 5, expected 0 to 1",
         "b: inputs of shape (3,), expected (2,)",
         "c: 1 inputs that are not finite",
-        "c: label 5, expected 0 to 1",
         "d: inputs from 0 to 7, expected 0 to 1",
         "a: an id that an earlier record has",
-        "e: in test, with the inputs of a in train: a leak",
-        "f: 3 cells, expected 4",
     ]
-    with pytest.raises(DataError, match=r"7 problems(.|\n)*and 5 more"):
+    with pytest.raises(DataError, match=r"8 problems .*2 of leak(.|\n)*and 6 more"):
         findings.raise_problems(most=2)
 
 
 def test_an_empty_split_and_a_class_without_training_records_are_problems() -> None:
     findings = inspect([entry("a", [0, 0], 0, "train"), entry("b", [1, 1], 1, "test")], SCHEMA)
-    assert findings.problems == [
-        "the validation split is empty: change the fractions",
+    assert said(findings.problems) == [
         "no record of class yes in the train split",
+        "the validation split is empty: change the fractions",
     ]
+    single = replace(SCHEMA, classes=("no",))
+    assert "one class only, no: there is nothing to tell apart" in said(
+        inspect([entry("a", [0, 0], 0, "train")], single).problems
+    )
+
+
+def test_records_that_are_nearly_equal_are_found_across_splits() -> None:
+    random = np.random.default_rng(0)
+    image = random.random((16, 16))
+    schema = replace(SCHEMA, shape=(16, 16))
+    inspection = Inspection(schema, signs)
+    for number, split in enumerate(SPLITS):
+        for each in range(100):
+            other = random.random((16, 16))
+            inspection.look((Record(f"{number}-{each}", other, each % 2), split))
+    inspection.look((Record("one", image, 0), "train"))
+    recoded = np.clip(0.9 * image + 0.001 * random.standard_normal((16, 16)), 0, 1)
+    inspection.look((Record("same", recoded, 0), "test"))
+    found = inspection.findings()
+    assert found.problems == []
+    (near,) = (each for each in found.remarks if each.kind == "near leak")
+    assert str(near).startswith("same: in test, with nearly the inputs of one in train")
+
+
+def test_contradictions_imbalance_and_missing_values_are_worth_a_look() -> None:
+    entries = [entry(f"a{each}", [0, each / 100], 0, "train") for each in range(90)]
+    entries += [entry("b", [0, 0], 1, "train"), entry("v", [1, 1], 1, "validation")]
+    entries += [entry("t", [1, 0.5], 1, "test")]
+    found = inspect(entries, SCHEMA)
+    remarks = {each.kind: str(each) for each in found.remarks}
+    assert remarks["contradiction"] == "b: other label than a0, with its inputs"
+    assert remarks["balance"] == "90 records of no, 1 of yes in the train split"
+    lacking = Inspection(SCHEMA)
+    for each in range(3):
+        unknown: Facts = {"width": float("nan")}
+        record = Record(f"m{each}", np.array([0.0, each / 10]), 0, facts=unknown)
+        lacking.look((record, "train"))
+    (missing,) = (each for each in lacking.findings().remarks if each.kind == "missing")
+    assert str(missing) == "width is missing in 3 of 3 records of the train split"
+
+
+@pytest.mark.parametrize("kind", ["number", "text"])
+def test_drift_is_found_where_there_is_some_and_nowhere_else(kind: str) -> None:
+    random = np.random.default_rng(0)
+
+    def drift(shift: float) -> list[str]:
+        found = Distributions()
+        for split in SPLITS:
+            for value in random.normal(shift if split == "test" else 0, 1, size=500):
+                found.add(split, {"size": value if kind == "number" else str(round(value))})
+        return list(found.drift())
+
+    assert drift(0) == []
+    (line,) = drift(1)
+    assert line.startswith("size differs in test")
+
+
+def test_the_page_lists_every_problem_and_shows_the_distributions(tmp_path: Path) -> None:
+    entries = [entry(f"a{each}", [0, each / 100], each % 2, "train") for each in range(90)]
+    findings = inspect([*entries, Unreadable("<b>", "torn & worn", "x.png")], SCHEMA)
+    write_report(tmp_path / "data.html", findings, SCHEMA.classes)
+    page = (tmp_path / "data.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;" in page
+    assert "torn &amp; worn" in page
+    assert "data:image/png;base64," in page
+    write_report(tmp_path / "empty.html", inspect([], SCHEMA), SCHEMA.classes)
 
 
 def test_bad_records_stop_the_preparation_and_leave_nothing(
@@ -81,53 +168,55 @@ def test_bad_records_stop_the_preparation_and_leave_nothing(
 
     monkeypatch.setattr(source, "read", read)
     with pytest.raises(DataError, match="a: torn"):
-        dataset.prepare(DataConfig(cache_dir=tmp_path / "cache"))
-    assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ("x1,1,2,3,setosa", "{path}, line 152: 5 cells, expected 6"),
-        (",1,2,3,4,setosa", "{path}, line 152: no id"),
-        ("x2,1,2,wide,4,setosa", "{path}, line 152: could not convert string to float: 'wide'"),
-        (
-            "x3,1,2,3,4,rose",
-            "{path}, line 152: label 'rose', expected one of setosa, versicolor, virginica",
-        ),
-        ("x4,1,2,3,99,setosa", "x4: inputs from 1 to 99, expected 0 to 20"),
-    ],
-)
-def test_a_bad_line_of_the_table_is_named(line: str, problem: str, tmp_path: Path) -> None:
-    table = tmp_path / "records.csv"
-    original = Config().data.path.read_text(encoding="utf-8")
-    table.write_text(f"{original}{line}\n", encoding="utf-8")
-    assert dataset.validate(DataConfig(path=table)).problems == [problem.format(path=table)]
-
-
-def test_a_missing_table_is_named_with_the_way_out(tmp_path: Path) -> None:
-    config = DataConfig(path=tmp_path / "nothing.csv", cache_dir=tmp_path)
-    with pytest.raises(DataError, match=r"nothing\.csv': expected a file(.|\n)*--data\.path"):
-        dataset.prepare(config)
-
-
-def test_other_columns_than_expected_are_named(tmp_path: Path) -> None:
-    table = tmp_path / "records.csv"
-    table.write_text("id,width,label\n", encoding="utf-8")
-    with pytest.raises(DataError, match="columns id, width, label; expected id, sepal_length"):
-        dataset.validate(DataConfig(path=table))
+        cache.prepare(DataConfig(cache_dir=tmp_path / "cache"))
+    assert not [*tmp_path.glob("cache/*")]
 
 
 def test_prepared_records_are_reused_until_the_source_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = DataConfig(cache_dir=tmp_path)
-    first = dataset.prepare(config)
-    made = (first / "train.inputs.npy").stat().st_mtime_ns
-    assert dataset.prepare(config) == first
-    assert (first / "train.inputs.npy").stat().st_mtime_ns == made
+    first = cache.prepare(config)
+    made = first.stat().st_ino
+    assert cache.prepare(config) == first
+    assert first.stat().st_ino == made
     monkeypatch.setattr(source, "fingerprint", repr)
-    assert dataset.prepare(config) != first
+    assert cache.prepare(config) != first
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "missing", "unlisted"])
+def test_damaged_records_are_prepared_again_and_never_used(damage: str, tmp_path: Path) -> None:
+    config = DataConfig(cache_dir=tmp_path)
+    folder = cache.prepare(config)
+    victim = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+    intact = victim.read_bytes()
+    if damage == "truncated":
+        victim.write_bytes(intact[:200])
+    elif damage == "altered":
+        victim.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    elif damage == "missing":
+        victim.unlink()
+    else:
+        (folder / "manifest.json").write_text("{}", encoding="utf-8")
+    assert cache.prepare(config) == folder
+    assert victim.read_bytes() == intact
+    assert [path.name for path in tmp_path.glob("*/")] == [folder.name]
+
+
+def test_two_processes_may_prepare_the_same_records_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from iris.config import DataConfig\n"
+        "from iris.data.cache import prepare\n"
+        "prepare(DataConfig(cache_dir=Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    several = [subprocess.Popen(command, cwd=PROJECT, env=environment) for _ in range(3)]
+    assert [process.wait() for process in several] == [0, 0, 0]
+    (folder,) = tmp_path.glob("*/")
+    made = folder.stat().st_ino
+    assert cache.prepare(DataConfig(cache_dir=tmp_path)).stat().st_ino == made
 
 
 def test_batches_are_a_function_of_seed_and_step(config: Config) -> None:
@@ -155,39 +244,44 @@ def test_the_number_of_workers_does_not_change_a_batch(config: Config) -> None:
             assert torch.equal(batch.labels, same.labels)
 
 
-def test_augmentation_repeats_exactly_keeps_shape_and_changes_something(config: Config) -> None:
+def test_the_transforms_keep_their_word(config: Config) -> None:
+    checked = check.check(STRONG, records(config, "train"))
+    assert [str(promise) for promise in checked.promises if promise.broken] == []
+    assert not np.array_equal(checked.prepared, checked.augmented)
+
+
+def test_a_transform_that_breaks_its_word_is_named_with_the_record_that_shows_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     training = records(config, "train")
+
+    def drifting(inputs: Array, random: np.random.Generator, config: object) -> Array:
+        changed = inputs.copy()
+        changed[5] = np.random.default_rng().integers(0, 200, size=inputs.shape[1:])
+        return changed
+
+    monkeypatch.setattr(transforms, "augment", drifting)
+    checked = check.check(config, training)
+    assert not checked.passed
+    (broken,) = (each for each in checked.promises if each.says == "repeats with the same chance")
+    assert broken.broken.startswith("by ")
+    assert broken.broken.removeprefix("by ") in training.ids
+
+
+def test_augmentation_repeats_exactly_and_differs_from_epoch_to_epoch(config: Config) -> None:
+    training = replace(records(config, "train"), augment=partial(augment, config=STRONG.features))
     key = BatchKey(epoch=2, position=1, indices=np.arange(16))
     augmented, plain = training[key], training.plain()[key]
     assert torch.equal(augmented.inputs, training[key].inputs)
-    assert augmented.inputs.shape == plain.inputs.shape
     assert torch.equal(augmented.labels, plain.labels)
-    assert not torch.equal(augmented.inputs, plain.inputs)
     assert not torch.equal(augmented.inputs, training[key._replace(epoch=3)].inputs)
 
 
 def test_augmentation_of_strength_zero_changes_nothing(config: Config) -> None:
     inputs = records(config, "train").plain()[BatchKey(0, 0, np.arange(16))].inputs.numpy()
-    still = from_dict({"features": {"noise": 0.0}}).features
-    assert np.array_equal(augment(inputs, np.random.default_rng(0), still), inputs)
+    assert np.array_equal(augment(inputs, np.random.default_rng(0), STILL.features), inputs)
 
 
 def test_a_batch_larger_than_the_split_is_refused() -> None:
     with pytest.raises(DataError, match=r"training\.batch_size = 9: expected at most 5"):
         BatchOrder(records=5, batch_size=9, seed=0)
-
-
-def test_a_source_that_changes_while_it_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = list(source.read(DataConfig()))
-    readings = iter([whole, whole[:-1], whole, [*whole, whole[0]]])
-
-    def read(config: DataConfig) -> Iterator[Record | Unreadable]:
-        return iter(next(readings))
-
-    monkeypatch.setattr(source, "read", read)
-    for _ in range(2):
-        with pytest.raises(DataError, match="other records when it was read again"):
-            dataset.prepare(DataConfig(cache_dir=tmp_path))
-    assert list(tmp_path.iterdir()) == []

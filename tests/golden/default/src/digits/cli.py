@@ -11,6 +11,7 @@ import errno
 import logging
 import sys
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,9 @@ DEBUG: dict[str, Any] = {
 }
 """What `--debug` lays over the config: two batches, everything said."""
 
+
+REPORT = Path("runs/data.html")
+PICTURE = Path("runs/features.png")
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 """What can befall a write to a file that is open; such an error doesn't name the file."""
@@ -63,24 +67,58 @@ class Step(Command):
 class Validate(Step):
     """Step 2. Check every record against the schema, and the splits against each other."""
 
+    report: FlagCreatePairsOff[bool] = False
+    """Write a page with every problem and pictures of the distributions, too."""
+
     def __call__(self) -> int:
         """See `Command`."""
-        from .data import dataset
+        from .data import cache
         from .protocols import SPLITS
 
         config = self.settings.data
-        findings = dataset.validate(config)
-        console = Console()
-        table = Table("split", "records", *dataset.source.SCHEMA.classes, box=None)
+        findings, classes = cache.validate(config), cache.schema(config).classes
+        few = classes if len(classes) <= 12 else ()  # more than a terminal is wide
+        table = Table("split", "records", *few, box=None)
         for split in SPLITS:
-            labels = range(len(dataset.source.SCHEMA.classes))
-            counts = (str(findings.labels[split, label]) for label in labels)
+            counts = (str(findings.labels[split, label]) for label in range(len(few)))
             table.add_row(split, str(findings.sizes[split]), *counts)
-        console.print(table)
+        Console().print(table)
+        for kind, count in Counter(each.kind for each in findings.remarks).items():
+            these = [str(each) for each in findings.remarks if each.kind == kind]
+            more = f"\n  and {count - 5} more, see --report" if count > 5 else ""
+            print(f"Worth a look, {kind}:", *these[:5], sep="\n  ", end=f"{more}\n")
+        if self.report:
+            from .data.report import write_report
+
+            REPORT.parent.mkdir(parents=True, exist_ok=True)
+            write_report(REPORT, findings, classes)
+            print(f"The page, with the distributions: {REPORT}")
         findings.raise_problems()
-        folder = dataset.prepare(config)
         print(f"Passed: {findings.sizes.total()} records fit the schema, and no split leaks.")
-        print(f"Prepared records: {folder}")
+        print(f"Prepared records: {cache.prepare(config)}")
+        print(f"Next: {NAME} features")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Step):
+    """Step 3. Hold each transform to its word, on a sample, and draw what it does."""
+
+    def __call__(self) -> int:
+        """See `Command`."""
+        from .features.check import check
+        from .features.picture import picture
+        from .training.loop import records
+
+        checked = check(self.settings, records(self.settings, "train"))
+        print(*checked.promises, sep="\n")
+        PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        picture(checked).savefig(PICTURE, dpi=120)
+        print(f"{len(checked.raw)} records before and after: {PICTURE}")
+        if not checked.passed:
+            print("Failed: mend the transform in features/transforms.py, or what KEEPS says of it.")
+            return 1
+        print("Passed: every transform keeps its word. Now look at the picture.")
         print(f"Next: {NAME} overfit --config configs/overfit.toml")
         return 0
 
@@ -91,6 +129,7 @@ class Overfit(Step):
 
     def __call__(self) -> int:
         """See `Command`."""
+        from .data.cache import digest
         from .studies.overfit import overfit, require_enough
         from .training.loop import records, require_trainable
         from .training.run import Run
@@ -99,7 +138,7 @@ class Overfit(Step):
         training, held_out = records(config, "train"), records(config, "validation")
         require_trainable(config, training)
         require_enough(config, training)
-        name, data = "overfit-debug" if self.debug else "overfit", training.folder.name
+        name, data = "overfit-debug" if self.debug else "overfit", digest(training.folder)
         run = Run.create(f"{name}-few", config, data, scratch=True)
         shuffled = Run.create(f"{name}-shuffled", config, data, scratch=True)
         try:
@@ -108,8 +147,8 @@ class Overfit(Step):
             raise Interrupted("stopped; the study is short: run it again") from None
         print(f"Loss on {config.overfit.batches} batches: {verdict.loss:.4f}", end="")
         print(f" (to pass: at most {verdict.loss_threshold:g})")
-        print(f"Probability of the truth after shuffled labels: {verdict.belief:.3f}", end="")
-        print(f" (to pass: at most {verdict.belief_threshold:.3f})")
+        print(f"Skill on held-out records after shuffled labels: {verdict.skill:.3f}", end="")
+        print(f" of 1 (to pass: at most {verdict.skill_threshold:g})")
         print(f"Metrics: {run.metrics} and {shuffled.metrics}")
         if verdict.passed:
             print(f"Passed. Next: {NAME} train --config configs/small.toml")
@@ -139,12 +178,13 @@ class Train(Step):
 
     def __call__(self) -> int:
         """See `Command`."""
+        from .data.cache import digest
         from .training.loop import records, require_trainable, train
 
         config = self.settings
         training, validation = records(config, "train"), records(config, "validation")
         require_trainable(config, training)
-        data = training.folder.name
+        data = digest(training.folder)
         run, continued = self._run(data)
         with run.locked():
             if continued:
@@ -205,6 +245,7 @@ class Evaluate(Step):
 
     def __call__(self) -> int:
         """See `Command`."""
+        from .data.cache import digest
         from .eval.evaluate import predict
         from .eval.report import write_report
         from .training.checkpoint import CheckpointStore
@@ -222,8 +263,8 @@ class Evaluate(Step):
             print(f"{path} is damaged; evaluating another checkpoint", file=sys.stderr)
         if step is None:
             raise RunError(f"no checkpoint yet; first: {NAME} train --resume {run.folder}")
-        test = records(config, "test")
-        run.require_data(test.folder.name)
+        training, test = records(config, "train"), records(config, "test")
+        run.require_data(digest(test.folder))
         model = build_network(config, test)
         checkpoints.load_model(step, model)
         model.to(Device.choose(config.training).name)
@@ -235,6 +276,8 @@ class Evaluate(Step):
             about=about,
             history=read_metrics(run.metrics),
             found=found,
+            model=model,
+            training=training,
             dataset=test,
         )
         print(about)
@@ -277,6 +320,7 @@ class Plot(Command):
 
 COMMANDS: dict[str, type[Command]] = {
     "validate": Validate,
+    "features": Features,
     "overfit": Overfit,
     "train": Train,
     "evaluate": Evaluate,

@@ -59,6 +59,12 @@ class DataConfig(Section):
     """Where prepared records are kept; safe to delete."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that prepare batches; 0 prepares them in the training process."""
+    path: str = "digits"
+    """`digits`: scikit-learn's scans; else a folder with a folder a class."""
+    size: Annotated[int, Field(ge=2, le=4096)] = 8
+    """Pixels on each side, to which images are scaled and cut."""
+    color: bool = False
+    """Whether colours are kept, as three channels."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -76,8 +82,10 @@ class FeaturesConfig(Section):
 
     section = "features"
 
-    max_shift: Annotated[int, Field(ge=0, le=4)] = 1
+    max_shift: Annotated[int, Field(ge=0, le=64)] = 1
     """Largest shift of an image in each direction, in pixels."""
+    flip: bool = False
+    """Whether half of the images are mirrored: not where left and right differ."""
     noise: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Standard deviation of the noise on pixels, which lie in 0..1."""
 

@@ -6,9 +6,9 @@ Shapes: B records in a batch, N records in a split, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ Metrics = Mapping[str, float]
 History = Sequence[tuple[int, Metrics]]  # what was logged after which step, in order
 Tensors = Mapping[str, "Tensor"]
 Split = Literal["train", "validation", "test"]
+Facts = Mapping[str, float | str]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -33,7 +34,11 @@ class Record:
 
     id: str
     inputs: Array
-    label: int
+    label: float  # an index into the schema's classes, or the number that is to be predicted
+    group: str = ""  # what has to stay in one split is of one group: a patient, a document
+    file: str = ""  # where it stands, for whoever has to mend it
+    facts: Facts = field(default_factory=dict[str, float | str])
+    """What a person looks at: distributions and drift are of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,14 @@ class Unreadable:
 
     id: str
     problem: str
+    file: str = ""
 
 
 class Batch(NamedTuple):
     """What the network sees in one step."""
 
-    inputs: Tensor  # (B, ...), float32
-    labels: Tensor  # (B,), int64
+    inputs: Tensor  # (B, ...)
+    labels: Tensor  # (B, ...): classes, numbers, or the tokens that follow
 
     def split(self, parts: int) -> list[Batch]:
         """The batch in so many equal parts, for the accumulation of gradients."""
@@ -79,6 +85,31 @@ class Augment(Protocol):
 
     def __call__(self, inputs: Array, random: np.random.Generator) -> Array:
         """Prepared inputs of a batch, (B, ...), changed at random; the shape stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeps:
+    """What a transform promises of each batch; the command `features` holds it to its word."""
+
+    shape: bool = True
+    dtype: bool = True
+    low: float | None = None  # no value lies below,
+    high: float | None = None  # and none above
+    label: float | None = None
+    """Least share of the records whose nearest neighbour among the untouched has their label."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A network that learns something from the data before the first step: means, a vocabulary.
+
+    It keeps what it learns in buffers, hence in every checkpoint; their shapes follow from the
+    config alone.
+    """
+
+    def learn(self, batches: Iterable[tuple[Array, Array]]) -> None:
+        """Look once at the training split, and at nothing else: prepared inputs and labels."""
         ...
 
 

@@ -1,130 +1,79 @@
 # The template's: updates improve this file and keep your edits.
-"""Validated records on disk, read lazily, turned into batches on demand."""
+"""Records of one shape on disk, read lazily, turned into batches on demand."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
-from uuid import uuid4
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib import format as npy
 
-from ..config import Config, DataConfig, to_dict
 from ..errors import DataError
-from ..protocols import (
-    SPLITS,
-    Array,
-    Augment,
-    Batch,
-    BatchKey,
-    Indices,
-    Prepare,
-    Record,
-    Split,
-    Unreadable,
-)
-from . import source, validation
+from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Indices, Prepare, Record, Split
+from .duplicates import digits, signs
 from .loader import KeyedRandom
-
-logger = logging.getLogger(__name__)
-
-CHANGED = "the source gave other records when it was read again; prepare it once it stays as it is"
+from .validation import Schema
 
 
-def entries(config: DataConfig) -> Iterator[tuple[Record, Split] | Unreadable]:
-    """Every record of the source with its split."""
-    for entry in source.read(config):
-        yield entry if isinstance(entry, Unreadable) else (entry, source.split_of(entry, config))
+def sketch(inputs: Array) -> Array:
+    """What nearly equal inputs have in common: see duplicates.py."""
+    return digits(inputs) if inputs.size < 32 else signs(inputs)
 
 
-def validate(config: DataConfig) -> validation.Findings:
-    """Look at every record of the source. The result lists the problems; it doesn't raise them."""
-    return validation.inspect(entries(config), source.SCHEMA)
+class Writer:
+    """Writes one record after another: the data may be larger than the memory."""
+
+    def __init__(self, folder: Path, schema: Schema) -> None:
+        self._folder, self._schema = folder, schema
+        self._labels: dict[Split, list[float]] = {split: [] for split in SPLITS}
+        self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        self._open = ExitStack()
+        self._files = {
+            split: self._open.enter_context((folder / f"{split}.inputs.npy").open("wb"))
+            for split in SPLITS
+        }
+        for split in SPLITS:
+            self._write_header(split)
+
+    def _write_header(self, split: Split) -> None:
+        """Always of the same length: NumPy leaves room for the number of records to grow."""
+        shape = (len(self._ids[split]), *self._schema.shape)
+        described = np.dtype(self._schema.dtype).str
+        header = {"descr": described, "fortran_order": False, "shape": shape}
+        self._files[split].seek(0)
+        npy.write_array_header_1_0(self._files[split], header)
+
+    def add(self, record: Record, split: Split) -> None:
+        """Append a record that fits the schema."""
+        self._files[split].write(np.ascontiguousarray(record.inputs).tobytes())
+        self._labels[split].append(record.label)
+        self._ids[split].append(record.id)
+
+    def close(self) -> None:
+        """Complete the files."""
+        for split in SPLITS:
+            self._write_header(split)
+            labels = np.array(self._labels[split], np.int64 if self._schema.classes else np.float32)
+            np.save(self._folder / f"{split}.labels.npy", labels)
+            _write_json(self._folder / f"{split}.ids.json", self._ids[split])
+        _write_json(self._folder / "classes.json", self._schema.classes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
 
-def fingerprint(config: DataConfig) -> str:
-    """Changes with the source, with this folder's code that reads it, and with every setting of it.
-
-    What `source.py` imports from elsewhere isn't looked at: keep its helpers beside it.
-    """
-    settings = to_dict(Config(data=config))["data"]
-    for name in ("cache_dir", "workers"):  # these don't change a record
-        del settings[name]
-    parts = [source.fingerprint(config), json.dumps(settings, sort_keys=True)]
-    code = sorted(Path(__file__).parent.glob("*.py"))
-    parts += [path.read_text(encoding="utf-8") for path in code if path.name != "loader.py"]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def prepare(config: DataConfig) -> Path:
-    """The folder with the validated records of each split, made on the first call.
-
-    The folder appears whole or not at all, so that two processes may prepare at once.
-
-    Raises:
-        DataError: there are records that don't fit the schema.
-    """
-    folder = config.cache_dir / fingerprint(config)
-    if folder.exists():
-        logger.debug("records are taken from %s", folder)
-        return folder
-    logger.debug("records are validated and written to %s", folder)
-    findings = validate(config)
-    findings.raise_problems(most=20)
-    unfinished = config.cache_dir / f".{folder.name}-{uuid4().hex}"
-    unfinished.mkdir(parents=True)
-    try:
-        _write(unfinished, entries(config), findings.sizes)
-        unfinished.rename(folder)
-    except BaseException as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        if not (isinstance(error, OSError) and folder.exists()):  # another process was first
-            raise
-    return folder
-
-
-def _write(
-    folder: Path,
-    records: Iterator[tuple[Record, Split] | Unreadable],
-    sizes: dict[Split, int],
-) -> None:
-    """Write arrays one record at a time: the data may be larger than the memory."""
-    written: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    inputs: dict[Split, Array] = {
-        split: open_memmap(
-            folder / f"{split}.inputs.npy",
-            mode="w+",
-            dtype=source.SCHEMA.dtype,
-            shape=(sizes[split], *source.SCHEMA.shape),
-        )
-        for split in SPLITS
-    }
-    labels = {split: np.zeros(sizes[split], dtype=np.int64) for split in SPLITS}
-    for entry in records:
-        if isinstance(entry, Unreadable):
-            raise DataError(f"{entry.id}: {entry.problem}, though it was readable a moment ago")
-        record, split = entry
-        row = len(written[split])
-        if row == sizes[split]:
-            raise DataError(CHANGED)
-        inputs[split][row] = record.inputs
-        labels[split][row] = record.label
-        written[split].append(record.id)
-    if any(len(written[split]) < sizes[split] for split in SPLITS):
-        raise DataError(CHANGED)
-    for split in SPLITS:
-        cast("np.memmap", inputs[split]).flush()
-        np.save(folder / f"{split}.labels.npy", labels[split])
-        (folder / f"{split}.ids.json").write_text(json.dumps(written[split]), encoding="utf-8")
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -169,10 +118,20 @@ class Dataset:
         """The source of augmentation's chance, one in each process."""
         return KeyedRandom(self.seed, "augment")
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names of the labels."""
-        return source.SCHEMA.classes
+        """The names of the labels; none where the label is a number."""
+        return tuple(json.loads((self.folder / "classes.json").read_text(encoding="utf-8")))
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for a record: one a class, or the label itself."""
+        return len(self.classes) or 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one prepared record."""
+        return self.prepare(self.inputs[:1]).shape[1:]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -183,7 +142,7 @@ class Dataset:
             random = self.random.start(key.epoch, key.position)
             inputs = self.augment(inputs, random)
         return Batch(
-            torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)),
+            torch.from_numpy(np.ascontiguousarray(inputs)),
             torch.from_numpy(self.labels[key.indices]),
         )
 

@@ -3,32 +3,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import nn
 
 from ..data.dataset import Dataset
 from ..features.transforms import draw
+from ..page import image, table, write_page
 from ..protocols import History
 from .curves import draw_curves
 from .evaluate import Predictions
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1f2430; }
-h1 { font-size: 1.6rem; margin-bottom: 0; }
-h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #d8dce5; }
-p.about { color: #5b6477; margin-top: 0.2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { padding: 0.25rem 1.2rem 0.25rem 0; text-align: left; border-bottom: 1px solid #eceff4; }
-img { max-width: 100%; }
-"""
 
 
 def write_report(
@@ -38,6 +25,8 @@ def write_report(
     about: str,
     history: History,
     found: Predictions,
+    model: nn.Module,
+    training: Dataset,
     dataset: Dataset,
 ) -> None:
     """Write the page.
@@ -48,43 +37,26 @@ def write_report(
         about: a line on the checkpoint and the split.
         history: the lines of `metrics.jsonl`.
         found: the predictions for the dataset.
+        model: that made them.
+        training: the records that it learnt from.
         dataset: the records that the predictions are about.
     """
     mistakes = found.worst_mistakes(24)
     parts = [
-        f"<h1>{escape(title)}</h1><p class='about'>{escape(about)}</p>",
-        _table(found.summary().items()),
+        table(found.summary().items()),
         "<h2>Training</h2>",
-        _image(draw_curves({title: history}), "The metrics over the steps"),
+        image(draw_curves({title: history}), "The metrics over the steps"),
         "<h2>Which class was taken for which</h2>",
         _confusion(found, dataset.classes),
         f"<h2>The worst mistakes, of {np.count_nonzero(found.guesses != found.labels)}</h2>",
     ]
     if len(mistakes):
-        parts.append(_image(_mistakes(mistakes, found, dataset), "The worst mistakes"))
+        parts.append(image(_mistakes(mistakes, found, dataset), "The worst mistakes"))
         rows = ((dataset.ids[row], _verdict(row, found, dataset.classes)) for row in mistakes)
-        parts.append(_table(rows))
+        parts.append(table(rows))
     else:
         parts.append("<p>None.</p>")
-    page = (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    )
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
-    return f"<table>{''.join(cells)}</table>"
-
-
-def _image(figure: Figure, alternative: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"
+    write_page(path, title, about, parts)
 
 
 def _confusion(found: Predictions, classes: Sequence[str]) -> str:
@@ -93,7 +65,7 @@ def _confusion(found: Predictions, classes: Sequence[str]) -> str:
         np.fill_diagonal(counts, 0)
         cells = np.argsort(-counts, axis=None, kind="stable")[:20]
         pairs = [divmod(int(cell), len(classes)) for cell in cells if counts.flat[cell]]
-        return _table((f"{classes[a]} → {classes[b]}", f"{counts[a, b]} times") for a, b in pairs)
+        return table((f"{classes[a]} → {classes[b]}", f"{counts[a, b]} times") for a, b in pairs)
     side = 1.8 + 0.3 * len(classes)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
@@ -106,7 +78,7 @@ def _confusion(found: Predictions, classes: Sequence[str]) -> str:
     axes.set_xticks(range(len(classes)), classes, rotation=slant, parse_math=False)
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set(xlabel="taken for", ylabel="is")
-    return _image(figure, "Confusion matrix")
+    return image(figure, "Confusion matrix")
 
 
 def _mistakes(rows: Iterable[np.int64], found: Predictions, dataset: Dataset) -> Figure:

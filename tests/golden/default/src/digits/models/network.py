@@ -15,8 +15,8 @@ from ..config import ModelConfig
 class Network(nn.Module):
     """Two convolutions and a linear layer: enough for digits, small enough to read."""
 
-    def __init__(self, config: ModelConfig, shape: tuple[int, ...], classes: int) -> None:
-        """Take the shape of one prepared record, (C, H, W), and the number of classes."""
+    def __init__(self, config: ModelConfig, shape: tuple[int, ...], outputs: int) -> None:
+        """Take the shape of one prepared record, (C, H, W), and the number of classes, K."""
         super().__init__()
         channels, height, width = shape
         self.layers = nn.Sequential(
@@ -27,7 +27,7 @@ class Network(nn.Module):
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Dropout(config.dropout),
-            nn.Linear(2 * config.channels * (height // 2) * (width // 2), classes),
+            nn.Linear(2 * config.channels * (height // 2) * (width // 2), outputs),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 # Yours: an update never touches this file.
 """Where the records come from: a table with an id, four numbers and a label in each line.
 
-To bring your own data, rewrite this file; everything else follows from its four names. The table
-that is here holds measurements of 150 irises (R. A. Fisher, 1936,
+To bring your own data, rewrite this file; everything else follows from its four functions. The
+table that is here holds measurements of 150 irises (R. A. Fisher, 1936,
 https://archive.ics.uci.edu/dataset/53).
 """
 
@@ -16,17 +16,16 @@ import numpy as np
 
 from ..config import DataConfig
 from ..errors import DataError
-from ..protocols import Record, Split, Unreadable
+from ..protocols import Facts, Record, Split, Unreadable
 from .validation import Schema, content
 
 COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")  # centimetres
-SCHEMA = Schema(
-    dtype="float32",
-    shape=(len(COLUMNS),),
-    low=0,
-    high=20,
-    classes=("setosa", "versicolor", "virginica"),
-)
+CLASSES = ("setosa", "versicolor", "virginica")
+
+
+def schema(config: DataConfig) -> Schema:
+    """What a sound record looks like."""
+    return Schema(dtype="float32", shape=(len(COLUMNS),), low=0, high=20, classes=CLASSES)
 
 
 def read(config: DataConfig) -> Iterator[Record | Unreadable]:
@@ -47,20 +46,22 @@ def read(config: DataConfig) -> Iterator[Record | Unreadable]:
         for row in filter(None, rows):  # an empty line is nothing
             place = f"{config.path}, line {rows.line_num}"
             try:
-                yield _record(row)
+                yield _record(row, str(config.path))
             except ValueError as error:
-                yield Unreadable(place, str(error))
+                yield Unreadable(place, str(error), str(config.path))
 
 
-def _record(row: list[str]) -> Record:
+def _record(row: list[str], file: str) -> Record:
     if len(row) != len(COLUMNS) + 2:
         raise ValueError(f"{len(row)} cells, expected {len(COLUMNS) + 2}")
     name, *cells, label = row
     if not name.strip():
         raise ValueError("no id")
-    if label not in SCHEMA.classes:
-        raise ValueError(f"label {label!r}, expected one of {', '.join(SCHEMA.classes)}")
-    return Record(name, np.array(cells, dtype=np.float32), SCHEMA.classes.index(label))
+    if label not in CLASSES:
+        raise ValueError(f"label {label!r}, expected one of {', '.join(CLASSES)}")
+    values = np.array(cells, dtype=np.float32)
+    facts: Facts = dict(zip(COLUMNS, values.tolist(), strict=True))
+    return Record(name, values, CLASSES.index(label), file=file, facts=facts)
 
 
 def split_of(record: Record, config: DataConfig) -> Split:

@@ -43,8 +43,23 @@ class Predictions:
 
     @property
     def belief(self) -> float:
-        """Mean probability of the true class: an accuracy that doesn't hang on near ties."""
+        """Mean probability of the true class."""
         return float(self.probabilities[np.arange(len(self.labels)), self.labels].mean())
+
+    def metrics(self) -> dict[str, float]:
+        """What is logged of held-out records."""
+        return {"loss": self.loss, "accuracy": self.accuracy}
+
+    def skill(self, training: Array) -> float:
+        """0 for a guess that knows only how often each label occurs in training, 1 for certainty.
+
+        By the mean probability of the truth, which doesn't hang on near ties.
+
+        Args:
+            training: the labels of the training split, (N,).
+        """
+        chance = float(np.bincount(training).max() / len(training))
+        return (self.belief - chance) / (1 - chance)
 
     def accuracy_interval(self) -> tuple[float, float]:
         """Where the accuracy on unseen records lies, with a confidence of 95 %.

@@ -7,7 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..config import FeaturesConfig
-from ..protocols import Array
+from ..protocols import Array, Keeps
+
+KEEPS = {
+    "prepare": Keeps(),
+    "augment": Keeps(label=0.9),
+}
+"""What the command `features` looks for."""
 
 
 def prepare(inputs: Array) -> Array:

@@ -15,8 +15,8 @@ from ..config import ModelConfig
 class Network(nn.Module):
     """Two hidden layers behind a layer that standardises the columns."""
 
-    def __init__(self, config: ModelConfig, shape: tuple[int, ...], classes: int) -> None:
-        """Take the shape of one prepared record, (C,), and the number of classes."""
+    def __init__(self, config: ModelConfig, shape: tuple[int, ...], outputs: int) -> None:
+        """Take the shape of one prepared record, (C,), and the number of classes, K."""
         super().__init__()
         (columns,) = shape
         self.layers = nn.Sequential(
@@ -26,7 +26,7 @@ class Network(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, config.hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, classes),
+            nn.Linear(config.hidden, outputs),
         )
 
     def forward(self, x_BC: Tensor) -> Tensor:

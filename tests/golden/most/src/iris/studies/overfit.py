@@ -31,8 +31,8 @@ class Verdict:
 
     loss: float  # on the few batches, without dropout and augmentation
     loss_threshold: float
-    belief: float  # mean probability of the true class of held-out records, after shuffled labels
-    belief_threshold: float
+    skill: float  # on held-out records, after shuffled labels: 0 is chance, 1 is certainty
+    skill_threshold: float = MARGIN
 
     @property
     def learns(self) -> bool:
@@ -42,7 +42,7 @@ class Verdict:
     @property
     def is_blind(self) -> bool:
         """Whether nothing about held-out records was learnt from noise."""
-        return self.belief <= self.belief_threshold
+        return self.skill <= self.skill_threshold
 
     @property
     def passed(self) -> bool:
@@ -88,10 +88,8 @@ def overfit(
         model = train(config, shuffled, noise, held_out, console).model
         blind = predict(model, held_out, config.training.batch_size)
 
-    chance = float(np.bincount(training.labels).max() / len(training))
     return Verdict(
         loss=learnt.loss,
         loss_threshold=config.overfit.loss_threshold,
-        belief=blind.belief,
-        belief_threshold=chance + MARGIN * (1 - chance),
+        skill=blind.skill(training.labels),
     )

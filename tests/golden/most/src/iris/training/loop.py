@@ -21,13 +21,14 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from ..config import Config
-from ..data.dataset import Dataset, prepare
+from ..data.cache import prepare
+from ..data.dataset import Dataset
 from ..data.loader import BatchOrder, derive_seed, load, nth_seed
 from ..errors import NAME, CheckpointError, Interrupted, RunError, TrainingError
 from ..eval.evaluate import predict
 from ..features import transforms
 from ..models.network import Network, losses
-from ..protocols import Batch, CheckpointWriter, Metrics, Split
+from ..protocols import Batch, CheckpointWriter, Learner, Metrics, Split
 from .checkpoint import CheckpointStore, State
 from .device import Device
 from .monitor import Monitor, rewind
@@ -71,6 +72,9 @@ def train(
         checkpoints = CheckpointStore(run.checkpoints, strategy)
         checkpoints.sweep()
         checkpoints.restore(state)
+        if state.step == 0 and isinstance(model, Learner):
+            each = training.plain().in_order(settings.batch_size)
+            model.learn((inputs.numpy(), labels.numpy()) for inputs, labels in each)
         if state.step > settings.max_steps:
             raise RunError(
                 f"training.max_steps = {settings.max_steps}: expected at least {state.step}, "
@@ -116,10 +120,8 @@ def train(
                 metrics["train/learning_rate"] = rate
                 if evaluating:
                     found = predict(model, validation, settings.batch_size)
-                    metrics |= {
-                        "validation/loss": found.loss,
-                        "validation/accuracy": found.accuracy,
-                    }
+                    held_out = found.metrics().items()
+                    metrics |= {f"validation/{name}": value for name, value in held_out}
                     require_finite(metrics, state.step, config, run, training)
                     best_by, best_is = config.checkpoint.metric, config.checkpoint.best_is
                     stopping |= bool(stop) and not last  # it may have come meanwhile
@@ -159,7 +161,7 @@ def require_trainable(config: Config, training: Dataset) -> None:
     """
     Device.choose(config.training)
     batch_order(config, training)
-    assert len(training.inputs) == len(training), "opened, so that damage shows now"
+    assert training.shape, "opened, so that damage shows now"
 
 
 def batch_order(config: Config, training: Dataset) -> BatchOrder:
@@ -186,8 +188,7 @@ def step(state: State, batch: Batch, device: Device, config: Config) -> tuple[Te
 
 def build_network(config: Config, records: Dataset) -> Network:
     """The network for records like these, with weights drawn from the current random state."""
-    shape = records.prepare(records.inputs[:1]).shape[1:]
-    return Network(config.model, shape, len(records.classes))
+    return Network(config.model, records.shape, records.outputs)
 
 
 @contextmanager
