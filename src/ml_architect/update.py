@@ -8,6 +8,8 @@ files, so that both come out alike.
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -78,6 +80,7 @@ class Update:
             git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
             done = self._apply(copy / project.relative_to(top), ignored(project))
             found = found_changes(copy / project.relative_to(top))
+            _bring_blobs(done.notes, copy, project)
             hidden = hidden_by_gitignore(copy / project.relative_to(top))
         found += [Change(name, "new", "the template's") for name in hidden]
         if not found:
@@ -251,6 +254,15 @@ def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
             console,
             f"\n{len(ends)} of them conflict: you and the template changed the same lines.",
         )
+
+
+def _bring_blobs(notes: list[str], copy: Path, project: Path) -> None:
+    """Let `git diff` of what the template changed in the owner's files work in the project, too."""
+    for note in notes:
+        for blob in re.findall(r"\b[0-9a-f]{12}\b", note.partition(": git diff ")[2]):
+            show, keep = ["git", "cat-file", "blob", blob], ["git", "hash-object", "-w", "--stdin"]
+            content = subprocess.run(show, cwd=copy, capture_output=True, check=True).stdout
+            subprocess.run(keep, cwd=project, input=content, capture_output=True, check=True)
 
 
 @contextmanager
