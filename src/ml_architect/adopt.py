@@ -19,7 +19,7 @@ from rich.console import Console
 from .errors import CommandError, Declined
 from .existing import Existing, read_existing
 from .manifest import add_missing, add_missing_lines
-from .repository import NO_HOOKS, git, require_clean
+from .repository import NO_HOOKS, git, git_line, require_clean
 from .screen import confirmed, say, show_answers
 from .template import ANSWERS, copiers_errors, load_catalogue, require_questions
 
@@ -131,7 +131,7 @@ class Adopt:
         return answers
 
     def _say_next(self, project: Path, answers: Mapping[str, Any], console: Console) -> None:
-        here = git(project, "rev-parse", "--abbrev-ref", "HEAD").strip()
+        here = git_line(project, "rev-parse", "--abbrev-ref", "HEAD")
         command = str(answers["package_name"]).replace("_", "-")
         say(
             console,
@@ -257,7 +257,7 @@ def _ignored(project: Path, names: list[str]) -> list[str]:
 @contextmanager
 def _branch(project: Path, branch: str) -> Generator[Path]:
     """The project's folder in a checkout of a new branch, beside the person's own checkout."""
-    inside = git(project, "rev-parse", "--show-prefix").strip()
+    inside = git_line(project, "rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
         checkout = Path(folder) / "checkout"
         try:
