@@ -25,6 +25,13 @@ CLEAR, DOWN, ENTER, ESCAPE = "\x15", "\x1b[B", "\r", "\x1b"
 RUN = "import sys; from ml_architect.cli import main; sys.exit(main())"
 OLDEST = releases()[0].version
 FROM = "--template="
+AS_ADA = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "user.name",
+    "GIT_CONFIG_VALUE_0": "Ada Lovelace",
+    "GIT_CONFIG_KEY_1": "user.email",
+    "GIT_CONFIG_VALUE_1": "ada@localhost",  # which git takes, and the template doesn't
+}
 
 in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 
@@ -179,7 +186,7 @@ def test_without_git_the_way_out_is_said(
         assert "Install git" in one_line(capsys.readouterr().err)
 
 
-def person(template: Path, folder: Path, *arguments: str) -> Any:
+def person(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
     """The command, waiting for a person."""
     spawn: Any = pexpect.spawn  # typed in part only
     return spawn(
@@ -192,8 +199,8 @@ def person(template: Path, folder: Path, *arguments: str) -> Any:
             str(template),
         ],
         cwd=str(folder),
-        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-        dimensions=(120, 160),
+        env={**os.environ, **AS_ADA, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        dimensions=(120, columns),
         encoding="utf-8",
         timeout=60,
     )
@@ -215,8 +222,9 @@ def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
     answer(terminal, "And its Python package?", "", ESCAPE)
     answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
     answer(terminal, "iris_flowers", "")  # the default follows from the answer that was changed
-    for shown in ("in one line?", "Who writes it?", "e-mail address?"):
-        answer(terminal, shown, "")
+    answer(terminal, "in one line?", "")
+    answer(terminal, "Ada Lovelace", "")  # whom git knows
+    answer(terminal, "e-mail address?", "ada@host.example")
     for question in ("stage", "starter", "config"):
         answer(terminal, CATALOGUE.question(question).help, "")
     answer(terminal, CATALOGUE.question("tracker").help, DOWN)
@@ -237,8 +245,28 @@ def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
     assert terminal.exitstatus == 0
     recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text("utf-8"))
     assert recorded["project_name"] == "Iris Flowers"
+    assert recorded["author_name"] == "Ada Lovelace"
+    assert recorded["author_email"] == "ada@host.example"
     assert recorded["tracker"] == third.value
     assert (tmp_path / "made/src/iris_flowers").is_dir()
+
+
+@in_a_terminal
+def test_a_narrow_terminal_shows_the_whole_price_of_an_option(
+    template: Path, tmp_path: Path
+) -> None:
+    terminal = person(template, tmp_path, "new", "made", "--data=package_name=iris", columns=80)
+    for shown in ("project called?", "in one line?", "Who writes", "e-mail"):
+        answer(terminal, shown, "")
+    stage = CATALOGUE.question("stage")
+    terminal.expect_exact(stage.help)
+    terminal.expect_exact(DRAWN)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
+    chosen = stage.option(stage.default)
+    said = " ".join(shown.split())
+    for words in (f"{chosen.title} ", f"buys {chosen.buys}; costs {chosen.costs}"):
+        assert words in said
+    terminal.close(force=True)
 
 
 @in_a_terminal

@@ -114,20 +114,24 @@ class Adopt:
                 unsafe=True,  # this address alone, where we ourselves came from
             ) as worker,
         ):
-            load_catalogue(worker.template.local_abspath)  # or it isn't a template of ours
+            catalogue = load_catalogue(worker.template.local_abspath)  # or it isn't one of ours
             questions = worker.template.questions_data
             if "yours" not in questions:
                 raise CommandError("adopt needs a template of version 0.3.0 or newer: --version")
             require_questions(data, questions)
             if ask and not self.defaults:
                 from .questions import ask as put
+                from .questions import git_author
 
                 say(console, "Escape goes back to the question before, Ctrl-C leaves.", "dim")
-                worker.data = {**data, **put(worker, {})}
+                worker.data = {
+                    **data,
+                    **put(worker, catalogue, git_author(self.project.expanduser())),
+                }
             worker.run_copy()
             answers = {name: worker.answers.combined[name] for name in questions}
             if ask:
-                show_answers(load_catalogue(worker.template.local_abspath), answers, console)
+                show_answers(catalogue, answers, console)
         return answers
 
     def _say_next(self, project: Path, answers: Mapping[str, Any], console: Console) -> None:
