@@ -474,6 +474,17 @@ def test_a_template_that_has_moved_is_found_again_as_the_message_says(
     assert (project / "src/digits/training/tracking.py").exists()
 
 
+def test_a_folder_whose_name_ends_in_a_space_is_no_riddle(
+    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = copy(template, tmp_path / "work " / "digits", OLDEST)
+    assert run("update", good, "--yes") == 0
+    capsys.readouterr()
+    bad = copy(template, tmp_path / "digits ", OLDEST, package_name="digits")
+    assert run("update", bad, "--yes") == 2
+    assert "whose name ends in a space. First rename it" in one_line(capsys.readouterr().err)
+
+
 def test_a_repository_of_another_user_leads_to_gits_own_way_out(
     run: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

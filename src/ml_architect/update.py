@@ -94,6 +94,10 @@ class Update:
         say(console, f"Trying it in a copy of {project} …", "dim")
         with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
             top = Path(git_line(project, "rev-parse", "--show-toplevel"))
+            if top.name != top.name.rstrip():
+                raise CommandError(
+                    f"Copier can't update '{top}', whose name ends in a space. First rename it"
+                )
             copy = Path(folder) / top.name
             git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
             inside = copy / project.relative_to(top)
