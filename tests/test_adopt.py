@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import yaml
 from combinations import CATALOGUE
 from repository import NEWEST, commit, copy, git, releases, tree
-from test_command import answer, in_a_terminal, person
+from test_command import RUN, answer, in_a_terminal, person
 from test_projects import ENVIRONMENT, run
 
 from ml_architect.cli import main
@@ -228,6 +230,25 @@ def test_nothing_is_written_through_a_link(
     assert "data is a link or a file" in capsys.readouterr().err
     assert list(outside.iterdir()) == []
     assert git(project, "branch", "--list", "ml-architect") == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to be caught")
+@pytest.mark.parametrize(
+    "sign", [".git/worktrees/*", ".git/worktrees/*/index", ".git/refs/heads/ml*"]
+)
+def test_sigterm_leaves_neither_branch_nor_work_tree(
+    sign: str, project: Path, template: Path
+) -> None:
+    before = tree(project), git(project, "for-each-ref")
+    code = [sys.executable, "-c", RUN, "adopt", str(project), "--defaults"]
+    running = subprocess.Popen([*code, "--template", str(template)], stderr=subprocess.PIPE)
+    while running.poll() is None and not any(project.glob(sign)):
+        pass
+    running.terminate()
+    running.communicate()
+    assert running.returncode == 143
+    assert git(project, "worktree", "list").count("\n") == 1
+    assert (tree(project), git(project, "for-each-ref")) == before
 
 
 def test_a_hook_that_fails_is_not_asked(project: Path, adopt: Any) -> None:

@@ -286,7 +286,8 @@ def _branch(project: Path, branch: str) -> Generator[Path]:
             yield checkout / inside
         except BaseException:
             for undo in (
-                ("worktree", "remove", "--force", str(checkout)),
+                # Twice: git locks what it hasn't finished, and may have been killed over it.
+                ("worktree", "remove", "--force", "--force", str(checkout)),
                 ("branch", "-D", branch),
             ):
                 with suppress(CommandError):  # of what was never begun

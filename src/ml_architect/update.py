@@ -324,7 +324,7 @@ def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
             style = "bold red" if each.kind == "conflict" else None
             say(console, f"  {each.kind:<9} {each.path}", style)
     if notes:
-        say(console, "\nCarried over:")
+        say(console, "\nTo know:")
     for note in notes:
         say(console, f"  {note}")
     if count := len(_conflicts(found)):
