@@ -95,9 +95,15 @@ def test_explain_takes_an_option_and_offers_the_nearest_name(
 # --- new ----------------------------------------------------------------------------------------
 
 
-def test_new_writes_what_copier_writes(
-    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_new_writes_what_copier_writes_whoever_git_knows(
+    run: Any,
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for name, value in AS_ADA.items():
+        monkeypatch.setenv(name, value)
     assert run("new", "made/digits", "--defaults", "--data", "tracker=mlflow") == 0
     expected = tree(copy(template, tmp_path / "copied" / "digits", NEWEST, tracker="mlflow"))
     assert tree(tmp_path / "made/digits") == expected
