@@ -125,7 +125,7 @@ def keep(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> None:
         git("checkout", "--quiet", "HEAD", "--", path)
         return
     mine, base = show("HEAD", path), read(old / path)
-    switched = base is not None and is_executable(path) != os.access(old / path, os.X_OK)
+    switched = base is not None and is_program(path) != bool((old / path).stat().st_mode & 0o100)
     if mine == base and not switched:
         return  # nothing of the owner's is in it
     new = path
@@ -140,7 +140,7 @@ def keep(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> None:
     else:
         if switched:
             mode = Path(new).stat().st_mode
-            Path(new).chmod(mode | 0o111 if is_executable(path) else mode & ~0o111)
+            Path(new).chmod(mode | 0o111 if is_program(path) else mode & ~0o111)
         said = f"{path} is called {new} now; what you wrote into it went along"
         if not merge(new, mine, base or b"", Path(new).read_bytes(), said):
             git("checkout", "--quiet", "HEAD", "--", path)
@@ -188,7 +188,7 @@ def merge(path: str, mine: bytes, base: bytes, theirs: bytes, said: str) -> bool
             line("hash-object", "-w", "--no-filters", "--", str(side)) for side in sides
         )
     place = line("rev-parse", "--show-prefix") + path  # the index counts from its root
-    mode = "100755" if os.access(target, os.X_OK) else "100644"
+    mode = "100755" if target.stat().st_mode & 0o100 else "100644"
     stages = [f"{mode} {blob} {n}\t{place}" for blob, n in ((common, 1), (ours, 2), (other, 3))]
     git("update-index", "--index-info", given="\n".join([f"0 {'0' * 40}\t{place}", *stages]))
     return True
@@ -337,9 +337,8 @@ def listed(*arguments: str) -> list[str]:
 
 def differing(kind: str) -> list[str]:
     """The committed paths that the update has deleted (D) or modified (M)."""
-    return listed(
-        "diff", "--relative", "--no-renames", f"--diff-filter={kind}", "--name-only", "HEAD"
-    )
+    only = (f"--diff-filter={kind}", "--no-renames", "--ignore-submodules", "--relative")
+    return listed("diff", *only, "--name-only", "HEAD")
 
 
 def show(commit: str, path: str) -> bytes:
@@ -355,7 +354,7 @@ def is_committed(path: str) -> bool:
     return run("cat-file", "-e", f"HEAD:./{path}").returncode == 0
 
 
-def is_executable(path: str) -> bool:
+def is_program(path: str) -> bool:
     """Whether the owner's last commit has a file as a program."""
     return git("ls-tree", "HEAD", "--", path).startswith("100755")
 

@@ -84,7 +84,8 @@ class Update:
             CommandError: the project can't be updated as it is; nothing was touched.
             Declined: the person said no.
         """
-        project = find_root(self.project.expanduser().resolve())
+        given = self.project.expanduser().resolve()
+        project = find_root(given) if given.is_dir() else given
         recorded = read_recorded(project)
         self._require_trust(recorded, project)
         require_clean(project)
@@ -132,19 +133,7 @@ class Update:
             if hidden:  # or they would be missing from the commit
                 git(project, "add", "--force", "--intent-to-add", "--", *hidden)
         conflicts = _conflicts(found_changes(project))
-        if conflicts:
-            say(
-                console,
-                f"\nUpdated, with {len(conflicts)} to settle by hand: look for <<<<<<< in "
-                f"{', '.join(conflicts)}; then:\n\n    git add {shlex.join(conflicts)}",
-            )
-        else:
-            say(console, "\nUpdated. Next:\n\n    git diff")
-        say(
-            console,
-            "    pip install --editable '.[dev]' && pytest\n    git add --all && git commit\n\n"
-            f"To go back instead: {back(project)}",
-        )
+        _say_next(project, conflicts, console)
         return not conflicts
 
     def _require_trust(self, recorded: Mapping[str, Any], project: Path) -> None:
@@ -330,6 +319,18 @@ def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
     if count := len(_conflicts(found)):
         conflict = "1 file conflicts" if count == 1 else f"{count} files conflict"
         say(console, f"\n{conflict}: you and the template changed the same lines.")
+
+
+def _say_next(project: Path, conflicts: list[str], console: Console) -> None:
+    settle, first = "", "git diff"
+    if conflicts:
+        settle = f", with conflicts to settle by hand: look for <<<<<<< in {', '.join(conflicts)}"
+        first = f"git add {shlex.join(conflicts)}"
+    commands = [first, "pip install --editable '.[dev]' && pytest", "git add --all && git commit"]
+    if project != Path.cwd():
+        commands.insert(0, f"cd {shlex.quote(str(project))}")
+    listed = "\n".join(f"    {each}" for each in commands)
+    say(console, f"\nUpdated{settle}. Next:\n\n{listed}\n\nTo go back instead: {back(project)}")
 
 
 def _bring_blobs(notes: list[str], copy: Path, project: Path) -> None:
