@@ -218,7 +218,7 @@ def validate(answers: Mapping[str, Any], catalogue: Any) -> Blueprint:
     try:
         return Blueprint.model_validate(dict(answers), context={"catalogue": catalogue})
     except ValidationError as error:
-        raise UserMessageError(_message(error)) from None
+        raise UserMessageError(_message(error.errors(include_url=False))) from None
 
 
 def require_room(conf: Mapping[str, Any]) -> None:
@@ -249,21 +249,41 @@ def require_same_start(conf: Mapping[str, Any], answers: Mapping[str, Any], cata
     before: Any = yaml.safe_load(recorded.read_text(encoding="utf-8"))
     fixed = ["package_name", *(each.name for each in catalogue.questions if not each.can_change)]
     for name in fixed:
-        if (old := before.get(name, answers[name])) != answers[name]:
+        if name in before and (old := before[name]) != answers.get(name, old):
             raise UserMessageError(
                 f"Nothing was changed, because {name} stays {old!r} in a living project: your own "
                 f"files were written for it. For {answers[name]!r} start another project"
             )
 
 
-def _message(error: ValidationError) -> str:
-    lines = ["Nothing was written, because these answers don't fit:"]
-    for problem in error.errors(include_url=False):
+def require_given_fits(conf: Mapping[str, Any], catalogue: Any) -> None:
+    """Refuse what was given on the command line before a migration rewrites recorded answers.
+
+    Raises UserMessageError. What is answered at a prompt is looked at later, by the hook.
+    """
+    typed = {name: value for name, value in conf["data"].items() if name != "yours"}  # no text
+    given = {name: str(value) for name, value in typed.items()}
+    recorded = Path(conf["dst_path"]) / conf["answers_file"]
+    answers: dict[str, Any] = yaml.safe_load(recorded.read_text(encoding="utf-8")) | given
+    require_same_start(conf, answers, catalogue)
+    try:
+        Blueprint.model_validate(answers, context={"catalogue": catalogue})
+    except ValidationError as error:  # of recorded answers too, which a migration may yet mend
+        problems = [each for each in error.errors(include_url=False) if each["loc"][0] in given]
+        if problems:
+            raise UserMessageError(_message(problems)) from None
+
+
+def _message(problems: Sequence[Any]) -> str:
+    said: list[str] = []
+    for problem in problems:
         name = ".".join(str(part) for part in problem["loc"])
         text = problem["msg"].removeprefix("Value error, ")
         given = "" if problem["type"] == "missing" else f" {problem['input']!r}"
-        lines.append(f"  - {name}{given} {text}")
-    return "\n".join(lines)
+        said.append(f"{name}{given} {text}")
+    if len(said) == 1:
+        return f"Nothing was written, because {said[0]}"
+    return "\n  - ".join(["Nothing was written, because these answers don't fit:", *said])
 
 
 def complaint(question: str, value: Any, conf: Mapping[str, Any], catalogue: Any) -> str:
@@ -354,6 +374,7 @@ class BlueprintExtension(ContextHook):
         filters: dict[str, Any] = environment.filters
         self._globals = named
         self._known: dict[str, Project] = {}
+        self._given_fits = False
         self._same_start = False
         filters["title_of_folder"] = title
         filters["slug"] = self._slug
@@ -368,8 +389,13 @@ class BlueprintExtension(ContextHook):
 
     def hook(self, context: dict[str, Any]) -> None:
         """Called for every context that Copier makes, several hundred a project."""
-        if context["_copier_phase"] in {"prompt", "migrate"}:
+        if context["_copier_phase"] == "prompt":
             return  # answers are still incomplete
+        if context["_copier_phase"] == "migrate":
+            if context.get("_copier_operation") == "update" and not self._given_fits:
+                require_given_fits(context["_copier_conf"], self._globals["catalogue"])
+                self._given_fits = True
+            return
         answers = {name: context.get(name) for name in Blueprint.model_fields}
         if context.get("_copier_operation") == "update" and not self._same_start:
             require_same_start(context["_copier_conf"], answers, self._globals["catalogue"])

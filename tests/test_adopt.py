@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import yaml
 from combinations import CATALOGUE
 from repository import NEWEST, commit, copy, git, releases, tree
-from test_command import answer, in_a_terminal, person
+from test_command import RUN, answer, in_a_terminal, person
 from test_projects import ENVIRONMENT, run
 
 from ml_architect.cli import main
@@ -120,7 +122,9 @@ def test_what_is_missing_comes_on_a_branch_and_the_checkout_stays_as_it_is(
     assert set(before) <= set(after)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"pyproject.toml", ".gitignore"}
-    assert "src/spam_finder/training/loop.py" in said
+    assert said.count("  src/spam_finder/training/loop.py\n") == 1
+    assert "To be added to .gitignore:\n  " in said
+    assert "  numpy>=2.0,<3\n" in said
     assert "git diff main...ml-architect" in said
     assert "git branch -D ml-architect" in said
 
@@ -157,18 +161,19 @@ def test_what_was_there_stays_the_owners_through_updates(
     project: Path, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = "# Ours.\n"
-    write_more(project, {"AGENTS.md": mine, "src/spam_finder/training/loop.py": mine})
+    write_more(project, {"AGENTS.md": mine, "tests/test_data.py": mine})
     growing = tmp_path / "template"
     git(tmp_path, "clone", "--quiet", str(template), str(growing))
     assert main(["adopt", str(project), "--defaults", "--template", str(growing)]) == 0
     said = capsys.readouterr().out
-    assert "src/spam_finder/training/loop.py: the template's other files expect" in said
+    for name in ("AGENTS.md", "README.rst", "LICENSE.txt", "tests/test_data.py"):
+        assert f"  {name}\n" in said.partition("Left alone, as yours")[2]
     git(project, "switch", "--quiet", "ml-architect")
-    yours = ["AGENTS.md", "src/spam_finder/__init__.py", "src/spam_finder/training/loop.py"]
+    yours = ["AGENTS.md", "src/spam_finder/__init__.py", "tests/test_data.py"]
     assert recorded(project)["yours"] == yours
     advance(growing)
     assert main(["update", str(project), "--yes", "--template", str(growing)]) == 0
-    for name in ("AGENTS.md", "src/spam_finder/training/loop.py"):
+    for name in ("AGENTS.md", "tests/test_data.py"):
         assert (project / name).read_text("utf-8") == mine
     assert "10000" in (project / "src/spam_finder/training/run.py").read_text("utf-8")
     assert recorded(project)["yours"] == yours
@@ -225,6 +230,25 @@ def test_nothing_is_written_through_a_link(
     assert "data is a link or a file" in capsys.readouterr().err
     assert list(outside.iterdir()) == []
     assert git(project, "branch", "--list", "ml-architect") == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to be caught")
+@pytest.mark.parametrize(
+    "sign", [".git/worktrees/*", ".git/worktrees/*/index", ".git/refs/heads/ml*"]
+)
+def test_sigterm_leaves_neither_branch_nor_work_tree(
+    sign: str, project: Path, template: Path
+) -> None:
+    before = tree(project), git(project, "for-each-ref")
+    code = [sys.executable, "-c", RUN, "adopt", str(project), "--defaults"]
+    running = subprocess.Popen([*code, "--template", str(template)], stderr=subprocess.PIPE)
+    while running.poll() is None and not any(project.glob(sign)):
+        pass
+    running.terminate()
+    running.communicate()
+    assert running.returncode == 143
+    assert git(project, "worktree", "list").count("\n") == 1
+    assert (tree(project), git(project, "for-each-ref")) == before
 
 
 def test_a_hook_that_fails_is_not_asked(project: Path, adopt: Any) -> None:
@@ -337,7 +361,13 @@ def test_an_adopted_project_passes_the_templates_tests_and_its_own(
             "inline tables or dotted keys",
         ),
         ({**FILES, ".copier-answers.yml": "a: b\n"}, [], "under the template already"),
-        (FILES, ["--branch", "main"], "there is a branch main already"),
+        (FILES, ["--branch", "main"], "there is a branch main already. Name another"),
+        (FILES, ["--branch", "main/two"], "a branch main already. Name another, such as --branch "),
+        (
+            {**FILES, "src/spam_finder/cli.py": "", "src/spam_finder/eval/report.py": ""},
+            [],
+            "its own src/spam_finder/cli.py, src/spam_finder/eval/report.py. Rename yours",
+        ),
         (FILES, ["--branch", "a..b"], "git takes no such name"),
         (FILES, ["--data", "tracker=none"], "'none' is no option"),
         (FILES, ["--data", "trackr=jsonl"], "trackr: no such question"),
@@ -360,6 +390,8 @@ def test_what_cannot_be_adopted_is_said_and_nothing_is_written(
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+    assert "branch -D" not in error
+    assert git(project, "worktree", "list").count("\n") == 1
     assert (tree(project), git(project, "for-each-ref")) == before
 
 
@@ -368,7 +400,7 @@ def test_a_tree_that_is_dirty_or_without_a_commit_is_left_alone(
 ) -> None:
     (project / "README.rst").write_text("Changed.\n", encoding="utf-8")
     assert adopt(project) == 2
-    assert "changes that aren't committed (1 files)" in capsys.readouterr().err
+    assert "changes that aren't committed (1 file)" in capsys.readouterr().err
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "pyproject.toml").write_text(MANIFEST, encoding="utf-8")
@@ -389,6 +421,33 @@ def test_without_a_name_for_the_commit_the_way_out_is_said(
     monkeypatch.delenv("EMAIL", raising=False)
     assert adopt(project) == 2
     assert "git config user.name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("torch==1.13", "torch==1.13 stays, but what is added needs torch>=2.10"),
+        ("Torch<2.9", "Torch<2.9 stays, but what is added needs torch>=2.10"),
+        ("torch==2.9.*", "torch==2.9.* stays"),
+        ("torch>=2,!=2.10", None),
+        ("torch~=2.9", None),
+        ("torch>2.10", None),
+        ("torch", None),
+    ],
+)
+def test_a_requirement_that_excludes_the_templates_is_named(
+    stated: str,
+    expected: str | None,
+    tmp_path: Path,
+    adopt: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = MANIFEST.replace("torch==2.13.0", stated)
+    project = write(tmp_path / "spam", {**FILES, "pyproject.toml": manifest})
+    assert adopt(project) == 0
+    said = capsys.readouterr().out
+    assert expected in said if expected else "stays, but what is added needs" not in said
+    assert "ruff: line-length = 88 stays, but the template's files need 100" in said
 
 
 def test_an_older_python_is_raised_by_its_owner(

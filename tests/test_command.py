@@ -24,6 +24,14 @@ DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
 CLEAR, DOWN, ENTER, ESCAPE = "\x15", "\x1b[B", "\r", "\x1b"
 RUN = "import sys; from ml_architect.cli import main; sys.exit(main())"
 OLDEST = releases()[0].version
+FROM = "--template="
+AS_ADA = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "user.name",
+    "GIT_CONFIG_VALUE_0": "Ada Lovelace",
+    "GIT_CONFIG_KEY_1": "user.email",
+    "GIT_CONFIG_VALUE_1": "ada@localhost",  # which git takes, and the template doesn't
+}
 
 in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 
@@ -87,9 +95,15 @@ def test_explain_takes_an_option_and_offers_the_nearest_name(
 # --- new ----------------------------------------------------------------------------------------
 
 
-def test_new_writes_what_copier_writes(
-    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_new_writes_what_copier_writes_whoever_git_knows(
+    run: Any,
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for name, value in AS_ADA.items():
+        monkeypatch.setenv(name, value)
     assert run("new", "made/digits", "--defaults", "--data", "tracker=mlflow") == 0
     expected = tree(copy(template, tmp_path / "copied" / "digits", NEWEST, tracker="mlflow"))
     assert tree(tmp_path / "made/digits") == expected
@@ -134,14 +148,16 @@ def test_a_folder_with_nothing_but_git_in_it_is_room_enough(run: Any, tmp_path: 
         (["new", "full/here", "--defaults"], "here is a file"),
         (["new", "full/here/made", "--defaults"], "full/here, which is a file"),
         (["new", "made", "--defaults", "--data", "stage=last"], "'last' is no option"),
-        (["new", "made", "--defaults", "--data", "stge=last"], "stge: no such question"),
+        (["new", "made", "--defaults", "--data", "stge=last"], "did you mean stage?"),
+        (["new", "made", "--defaults", "--data", "zzz=last"], "expected one of project_name,"),
         (["new", "made", "--defaults", "--data", "stage"], "expected NAME=ANSWER"),
         (["new", "made", "--answers", "missing.yml"], "missing.yml: No such file"),
         (["new", "made", "--answers", "full/here"], "expected lines such as"),
         (["new", "made", "--defaults", "--version", "v77"], "--version v77: the template"),
         (["new", "made"], "there is no terminal to ask at"),
         (["new"], "arguments are required: DEST"),
-        (["nwe"], "invalid choice: 'nwe'"),
+        (["nwe"], "nwe: no such command; did you mean new?"),
+        (["zzz"], "zzz: no such command; expected one of new, update, adopt, explain"),
     ],
     ids=str,
 )
@@ -152,8 +168,7 @@ def test_what_new_cannot_use_is_said_and_nothing_is_written(
     (tmp_path / "full/here").write_text("- mine\n", encoding="utf-8")
     assert run(*arguments) == 2
     error = capsys.readouterr().err
-    assert said in error
-    assert "Traceback" not in error
+    assert said in one_line(error)
     assert tree(tmp_path) == {"full/here": b"- mine\n"}
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
@@ -177,7 +192,7 @@ def test_without_git_the_way_out_is_said(
         assert "Install git" in one_line(capsys.readouterr().err)
 
 
-def person(template: Path, folder: Path, *arguments: str) -> Any:
+def person(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
     """The command, waiting for a person."""
     spawn: Any = pexpect.spawn  # typed in part only
     return spawn(
@@ -190,8 +205,8 @@ def person(template: Path, folder: Path, *arguments: str) -> Any:
             str(template),
         ],
         cwd=str(folder),
-        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-        dimensions=(120, 160),
+        env={**os.environ, **AS_ADA, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        dimensions=(120, columns),
         encoding="utf-8",
         timeout=60,
     )
@@ -213,8 +228,9 @@ def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
     answer(terminal, "And its Python package?", "", ESCAPE)
     answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
     answer(terminal, "iris_flowers", "")  # the default follows from the answer that was changed
-    for shown in ("in one line?", "Who writes it?", "e-mail address?"):
-        answer(terminal, shown, "")
+    answer(terminal, "in one line?", "")
+    answer(terminal, "Ada Lovelace", "")  # whom git knows
+    answer(terminal, "e-mail address?", "ada@host.example")
     for question in ("stage", "starter", "config"):
         answer(terminal, CATALOGUE.question(question).help, "")
     answer(terminal, CATALOGUE.question("tracker").help, DOWN)
@@ -235,8 +251,28 @@ def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
     assert terminal.exitstatus == 0
     recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text("utf-8"))
     assert recorded["project_name"] == "Iris Flowers"
+    assert recorded["author_name"] == "Ada Lovelace"
+    assert recorded["author_email"] == "ada@host.example"
     assert recorded["tracker"] == third.value
     assert (tmp_path / "made/src/iris_flowers").is_dir()
+
+
+@in_a_terminal
+def test_a_narrow_terminal_shows_the_whole_price_of_an_option(
+    template: Path, tmp_path: Path
+) -> None:
+    terminal = person(template, tmp_path, "new", "made", "--data=package_name=iris", columns=80)
+    for shown in ("project called?", "in one line?", "Who writes", "e-mail"):
+        answer(terminal, shown, "")
+    stage = CATALOGUE.question("stage")
+    terminal.expect_exact(stage.help)
+    terminal.expect_exact(DRAWN)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
+    chosen = stage.option(stage.default)
+    said = " ".join(shown.split())
+    for words in (f"{chosen.title} ", f"buys {chosen.buys}; costs {chosen.costs}"):
+        assert words in said
+    terminal.close(force=True)
 
 
 @in_a_terminal
@@ -278,9 +314,13 @@ def test_update_shows_what_and_why_and_does_what_copier_does(
     assert run("update", project, "--yes") == 0
     said = capsys.readouterr().out
     assert tree(project) == tree(plain)
-    assert said.startswith(preview.rstrip())
+    shown, _, last = preview.rstrip().rpartition("\n\n")
+    assert said.startswith(shown)
+    assert last == f"Nothing was changed. To do it: ml-architect update {project} {FROM}{template}"
     assert re.search(r"^0\.2\.0 — ", said, re.MULTILINE)
-    assert "Checkpoints in the background" in said
+    assert "The training core is complete" in said
+    assert "For a project made with 0.1.0" in said
+    assert "Checkpoints in the background" not in said
     assert re.search(r"changed +src/digits/cli\.py", said)
     assert re.search(r"new +src/digits/training/tracking\.py", said)
     commit(project)
@@ -300,7 +340,9 @@ def test_conflicts_are_listed_and_the_exit_code_says_so(
     assert run("update", project, "--yes") == 1
     said = capsys.readouterr().out
     assert "conflict  src/digits/training/loop.py" in said
+    assert "\n1 file conflicts: you and the template" in said
     assert "<<<<<<< in src/digits/training/loop.py" in said
+    assert "    git add src/digits/training/loop.py\n    pip install" in said
     git(project, "reset", "--quiet", "--hard")
     git(project, "clean", "--quiet", "-d", "--force")
     assert loop.read_text("utf-8") == mine
@@ -314,6 +356,33 @@ def test_an_answer_is_changed_with_the_update(run: Any, project: Path) -> None:
 
 def spoil_by_editing(project: Path) -> None:
     (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
+
+
+def spoil_by_a_merge_that_is_open(project: Path) -> None:
+    for branch in ("theirs", "mine"):
+        git(project, "switch", "--quiet", "-c", branch, "HEAD~0" if branch == "theirs" else "@{-1}")
+        (project / "AGENTS.md").write_text(f"{branch}\n", encoding="utf-8")
+        commit(project, branch)
+    subprocess.run(["git", "merge", "theirs"], cwd=project, capture_output=True, check=False)
+
+
+def spoil_by_ignoring_the_answers(project: Path) -> None:
+    git(project, "rm", "--quiet", "--cached", ".copier-answers.yml")
+    (project / ".gitignore").write_text(".copier-answers.yml\n", encoding="utf-8")
+    commit(project)
+
+
+def spoil_by_a_relative_address(project: Path) -> None:
+    replace_address(project, "../template")
+
+
+def spoil_by_an_address_that_is_gone(project: Path) -> None:
+    replace_address(project, "/gone/template")
+
+
+def replace_address(project: Path, address: str) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, re.sub(r"_src_path: .*", f"_src_path: {address}", text))
 
 
 def spoil_by_forgetting_git(project: Path) -> None:
@@ -366,7 +435,11 @@ def spoil_by_an_answer_that_is_no_option(project: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (spoil_by_editing, "changes that aren't committed (1 files)"),
+        (spoil_by_editing, "changes that aren't committed (1 file)"),
+        (spoil_by_a_merge_that_is_open, "First resolve them: look for <<<<<<< in AGENTS.md, then"),
+        (spoil_by_ignoring_the_answers, "First: git add --force .copier-answers.yml"),
+        (spoil_by_a_relative_address, "from ../template, which is relative"),
+        (spoil_by_an_address_that_is_gone, "from /gone/template, which isn't there any more"),
         (spoil_by_forgetting_git, "isn't under git"),
         (spoil_by_hiding_a_change_from_git, "git was told not to look at AGENTS.md"),
         (spoil_by_a_rejected_patch, "AGENTS.md.rej is a left-over of a patch"),
@@ -384,8 +457,110 @@ def test_a_project_that_cannot_be_updated_is_left_as_it_is(
     spoil(project)
     before = tree(project)
     assert run("update", project, "--yes") == 2
-    assert said in capsys.readouterr().err
+    assert said in one_line(capsys.readouterr().err)
     assert tree(project) == before
+
+
+def test_a_template_that_has_moved_is_found_again_as_the_message_says(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    git(tmp_path, "clone", "--quiet", str(template), str(there))
+    project = copy(there, tmp_path / "digits", OLDEST)
+    here = there.rename(tmp_path / "here")
+    for insisted in (there, here):
+        given = ["update", str(project), "--yes", "--template", str(insisted)]
+        assert main(given) == 2
+        said = one_line(capsys.readouterr().err)
+    found = re.search(r"write `(_src_path: .*)` into (.*) and commit that", said)
+    assert found
+    text = Path(found[2]).read_text("utf-8")
+    write_answers(project, re.sub(r"_src_path: .*", found[1], text))
+    assert main(["update", str(project), "--yes", "--template", str(here)]) == 0
+    assert (project / "src/digits/training/tracking.py").exists()
+
+
+def test_a_folder_whose_name_ends_in_a_space_is_no_riddle(
+    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = copy(template, tmp_path / "work " / "digits", OLDEST)
+    assert run("update", good, "--yes") == 0
+    capsys.readouterr()
+    bad = copy(template, tmp_path / "digits ", OLDEST, package_name="digits")
+    assert run("update", bad, "--yes") == 2
+    assert "whose name ends in a space. First rename it" in one_line(capsys.readouterr().err)
+
+
+def test_a_repository_of_another_user_leads_to_gits_own_way_out(
+    run: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert run("update", project, "--yes") == 2
+    said = one_line(capsys.readouterr().err)
+    assert f"git config --global --add safe.directory {project}" in said
+    assert "git init" not in said
+
+
+def test_what_was_shown_is_what_is_done_and_other_commits_are_refused(
+    template: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = tmp_path / "growing"
+    git(tmp_path, "clone", "--quiet", str(template), str(growing))
+    replace_address(project, str(growing))
+
+    def agree(and_then: Any) -> None:
+        def confirmed(question: str) -> bool:
+            and_then()
+            return True
+
+        monkeypatch.setattr("ml_architect.update.confirmed", confirmed)
+
+    before = tree(project)
+    agree(lambda: git(project, "commit", "--quiet", "--allow-empty", "--message", "Meanwhile"))
+    assert main(["update", str(project), "--template", str(growing)]) == 2
+    assert tree(project) == before
+    agree(lambda: commit(growing, "Meanwhile", "v10000.0.0"))
+    assert main(["update", str(project), "--template", str(growing)]) == 0
+    recorded = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
+    assert recorded["_commit"] == f"v{NEWEST}"
+
+
+def test_a_subfolder_leads_to_its_project_and_forgotten_conflicts_are_named(
+    run: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = "<<<<<<< before updating\nMine.\n=======\n>>>>>>> after updating\n"
+    (project / "README.md").write_text(marks, encoding="utf-8")
+    commit(project)
+    monkeypatch.chdir(project / "src/digits")
+    assert run("update", "--preview", "--why") == 0
+    said = capsys.readouterr().out
+    assert "Committed with the marks of an earlier conflict in it: README.md" in said
+    assert f"Trying it in a copy of {project} " in said
+    assert "Checkpoints in the background" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to be caught")
+@pytest.mark.parametrize("command", ["new", "update"])
+def test_sigterm_leaves_nothing_behind(
+    command: str, template: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    place = tmp_path / "made" if command == "new" else project
+    insist = "--defaults" if command == "new" else "--yes"
+    before, listed = tree(project), sorted(tmp_path.iterdir())
+    code = [sys.executable, "-c", RUN, command, str(place), insist, "--template", str(template)]
+    running = subprocess.Popen(code, stderr=subprocess.PIPE, encoding="utf-8")
+    pattern = ".ml-architect-*/made/*" if command == "new" else "temporary/ml-architect-*/*"
+    while running.poll() is None and not any(tmp_path.glob(pattern)):
+        pass
+    running.terminate()
+    assert "stopped; nothing was written" in running.communicate()[1]
+    assert running.returncode == 143
+    assert sorted(tmp_path.iterdir()) == listed
+    assert tree(project) == before
+    assert list(temporary.glob("ml-architect-*")) == []
 
 
 def test_a_version_that_is_unknown_or_older_is_refused(
@@ -466,6 +641,18 @@ def test_the_installed_command_runs() -> None:
     command = Path(sys.executable).with_name("ml-architect")
     done = subprocess.run([command, "--help"], capture_output=True, encoding="utf-8", check=True)
     assert "explain" in done.stdout
+
+
+def test_the_installed_command_says_its_version() -> None:
+    command = Path(sys.executable).with_name("ml-architect")
+    done = subprocess.run([command, "--version"], capture_output=True, encoding="utf-8", check=True)
+    assert re.fullmatch(r"ml-architect \d+\.\d+\.\d+\w*\n", done.stdout)
+
+
+def test_a_release_candidate_has_its_place_among_the_versions() -> None:
+    text = "# C\n\n## 0.4.0 — d\n\nfour\n\n## 0.4.0rc1 — d\n\nsoon\n\n## 0.3.0 — d\n\nthree\n"
+    assert [said for _, said in changes(text, "0.4.0rc1", "0.4.0")] == ["four"]
+    assert [said for _, said in changes(text, "0.3.0", "0.4.0rc1")] == ["soon"]
 
 
 def test_the_changelog_is_read_from_one_version_to_another() -> None:

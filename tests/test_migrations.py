@@ -253,6 +253,155 @@ def test_a_project_inside_a_larger_repository_is_carried_over_too(
     assert not (outer / "src").exists()
 
 
+# --- bytes, modes, and what the owner said ------------------------------------------------------
+
+REPORT = "src/digits/eval/report.py"
+
+
+@pytest.fixture(scope="session")
+def later(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same template with a version 3.0.0, which changes a line of the report, and no names."""
+    later = tmp_path_factory.mktemp("later") / "template"
+    git(template, "clone", "--quiet", str(template), str(later))
+    git(later, "checkout", "--quiet", "v1.0.0")
+    first = r"\A(.*)\n"
+    replace(later, first, r"\1 Since 3.0.0.\n", "*/eval/report.py", "*/training/loop.py*")
+    replace(later, r'^version = ".*"', 'version = "3.0.0"', "pyproject.toml")
+    commit(later, "3.0.0", "v3.0.0")
+    return later
+
+
+def first_line(content: bytes) -> bytes:
+    return content.partition(b"\n")[0]
+
+
+def test_bytes_that_are_not_utf_8_stay_where_the_template_changes_other_lines(
+    later: Path, tmp_path: Path
+) -> None:
+    project = copy(later, tmp_path / "digits", "1.0.0")
+    mine = (project / REPORT).read_bytes() + b"# Caf\xe9 \xff\n"
+    (project / REPORT).write_bytes(mine)
+    (project / REPORT).chmod(0o755)
+    commit(project, "Mine, in latin-1")
+    said = copier_update(project)
+    found = (project / REPORT).read_bytes()
+    assert found == mine.replace(b"\n", b" Since 3.0.0.\n", 1)
+    assert os.access(project / REPORT, os.X_OK)
+    assert said.count(f"{REPORT} isn't UTF-8") == 1
+    assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
+
+
+def test_bytes_that_are_not_utf_8_conflict_as_text_does(later: Path, tmp_path: Path) -> None:
+    project = copy(later, tmp_path / "digits", "1.0.0")
+    mine = (project / REPORT).read_bytes().replace(b"\n", b" Caf\xe9.\n", 1)
+    (project / REPORT).write_bytes(mine)
+    commit(project, "Mine, in latin-1")
+    copier_update(project)
+    found = (project / REPORT).read_bytes()
+    assert b"<<<<<<< before updating\n" + first_line(mine) + b"\n" in found
+    assert found.count(b"<<<<<<<") == 1
+    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [REPORT]
+    mine_in_index = subprocess.run(
+        ["git", "show", f":2:{REPORT}"], cwd=project, capture_output=True, check=True
+    )
+    assert mine_in_index.stdout == mine
+
+
+def test_a_file_with_zero_bytes_is_kept_as_its_owner_has_it(later: Path, tmp_path: Path) -> None:
+    project = copy(later, tmp_path / "digits", "1.0.0")
+    mine = (project / REPORT).read_bytes() + b"\0"
+    (project / REPORT).write_bytes(mine)
+    commit(project, "Mine, which git takes for binary")
+    said = copier_update(project)
+    assert (project / REPORT).read_bytes() == mine
+    assert f"kept {REPORT} as you have it" in said
+
+
+def test_line_ends_of_the_owners_stay(later: Path, tmp_path: Path) -> None:
+    project = copy(later, tmp_path / "digits", "1.0.0")
+    mine = (project / REPORT).read_bytes() + b"# Mine.\r\n# Mine, too.\r\n"
+    (project / REPORT).write_bytes(mine)
+    commit(project, "Mine, from Windows")
+    copier_update(project)
+    assert (project / REPORT).read_bytes() == mine.replace(b"\n", b" Since 3.0.0.\n", 1)
+
+
+def test_a_moved_file_stays_a_program_where_its_owner_made_it_one(project: Path) -> None:
+    (project / MONITOR).chmod(0o755)
+    commit(project, "A program")
+    copier_update(project)
+    assert os.access(project / PROGRESS, os.X_OK)
+    assert (project / PROGRESS).read_text("utf-8").endswith("\nMINE = 1\n")
+
+
+def test_a_file_that_its_owner_took_over_keeps_its_old_name_alone(
+    template: Path, project: Path, tmp_path: Path
+) -> None:
+    copier_update(project, "--vcs-ref", "v1.0.0", "--data", f"yours=[{MONITOR}]")
+    commit(project, "It is mine")
+    mine = (project / MONITOR).read_bytes()
+    said = copier_update(project)
+    assert (project / MONITOR).read_bytes() == mine
+    assert not (project / PROGRESS).exists()
+    assert f"{MONITOR} is yours and stays; the template calls it {PROGRESS} now" in said
+    commit(project, "Updated")
+    copier_update(project, "--data", "tracker=wandb")
+    assert not (project / PROGRESS).exists()
+
+
+def test_a_file_that_its_owner_deleted_does_not_come_back_under_another_name(
+    project: Path,
+) -> None:
+    (project / MONITOR).unlink()
+    commit(project, "I don't want it")
+    said = copier_update(project)
+    assert not (project / MONITOR).exists()
+    assert not (project / PROGRESS).exists()
+    assert f"{MONITOR} stays away, as you deleted it" in said
+
+
+LOOP = "src/digits/training/loop.py"
+
+
+def test_what_the_template_changed_in_a_file_of_the_owners_can_be_looked_at(
+    later: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = copy(later, tmp_path / "digits", "1.0.0")
+    yours = f"yours=[{LOOP}, src/digits/lop.py]"
+    copier_update(project, "--vcs-ref", "v1.0.0", "--data", yours)
+    commit(project, "The loop is mine")
+    mine = (project / LOOP).read_bytes()
+    capfd.readouterr()
+    for insisting in ("--preview", "--yes"):
+        assert main(["update", str(project), insisting, "--template", str(later)]) == 0
+        said = capfd.readouterr().out
+        assert "yours: the template has no src/digits/lop.py" in said
+        found = re.search(rf"yours, not updated: {LOOP}; .*: git (diff \w+ \w+)", said)
+        assert found
+        assert "Since 3.0.0." in git(project, *found[1].split())
+    assert (project / LOOP).read_bytes() == mine
+
+
+@pytest.mark.parametrize("answer", ["starter=blank", "package_name=mine", "tracker=nonsense"])
+def test_a_refused_update_leaves_the_recorded_answers_as_they_were(
+    answer: str, project: Path
+) -> None:
+    before = tree(project)
+    done = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--data", answer],
+        cwd=project,
+        env={**os.environ, **NOBODY},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Nothing was" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert tree(project) == before
+    assert git(project, "status", "--porcelain") == ""
+
+
 # --- files that an answer takes away ------------------------------------------------------------
 
 TESTS = "tests/test_training.py"

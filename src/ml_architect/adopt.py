@@ -19,7 +19,7 @@ from rich.console import Console
 from .errors import CommandError, Declined
 from .existing import Existing, read_existing
 from .manifest import add_missing, add_missing_lines
-from .repository import NO_HOOKS, git, require_clean
+from .repository import NO_HOOKS, git, git_line, require_clean
 from .screen import confirmed, say, show_answers
 from .template import ANSWERS, copiers_errors, load_catalogue, require_questions
 
@@ -56,10 +56,10 @@ class Adopt:
             rendered = Path(folder) / project.name
             answers = self._render(data, rendered, console)
             plan = Plan.of(project, rendered)
-            if not self.defaults:
-                plan.show(existing, console, done=False)
-                if not confirmed(f"Write this on the branch {self.branch}?"):
-                    raise Declined("nothing was written")
+            plan.require_works()
+            plan.show(existing, console)
+            if not self.defaults and not confirmed(f"Write this on the branch {self.branch}?"):
+                raise Declined("nothing was written")
             if plan.kept:  # the answers say whose they are, so they are rendered with them
                 rendered = Path(folder) / "again" / project.name
                 self._render(
@@ -71,8 +71,7 @@ class Adopt:
             with _branch(project, self.branch) as checkout:
                 plan.write(rendered, checkout)
                 _commit(checkout, plan.written)
-        plan.show(existing, console, done=True)
-        self._say_next(project, answers, console)
+        self._say_next(project, answers, plan, console)
 
     def _require_possible(self, project: Path) -> None:
         if (project / ANSWERS).exists():
@@ -91,11 +90,13 @@ class Adopt:
             git(project, "check-ref-format", "--branch", self.branch)
         except CommandError:
             raise CommandError(f"--branch {self.branch}: git takes no such name") from None
-        if git(project, "branch", "--list", self.branch).strip():
-            raise CommandError(
-                f"there is a branch {self.branch} already. Name another: --branch NAME, "
-                f"or drop it: git branch -D {self.branch}"
-            )
+        taken = git(project, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").split()
+        for each in taken:
+            if f"{each}/".startswith(f"{self.branch}/") or self.branch.startswith(f"{each}/"):
+                raise CommandError(
+                    f"--branch {self.branch}: there is a branch {each} already. Name another, such "
+                    f"as --branch {self.branch.replace('/', '-')}-2"
+                )
 
     def _render(
         self, data: Mapping[str, Any], destination: Path, console: Console, *, ask: bool = True
@@ -114,28 +115,35 @@ class Adopt:
                 unsafe=True,  # this address alone, where we ourselves came from
             ) as worker,
         ):
-            load_catalogue(worker.template.local_abspath)  # or it isn't a template of ours
+            catalogue = load_catalogue(worker.template.local_abspath)  # or it isn't one of ours
             questions = worker.template.questions_data
             if "yours" not in questions:
                 raise CommandError("adopt needs a template of version 0.3.0 or newer: --version")
             require_questions(data, questions)
             if ask and not self.defaults:
                 from .questions import ask as put
+                from .questions import git_author
 
                 say(console, "Escape goes back to the question before, Ctrl-C leaves.", "dim")
-                worker.data = {**data, **put(worker, {})}
+                worker.data = {
+                    **data,
+                    **put(worker, catalogue, git_author(self.project.expanduser())),
+                }
             worker.run_copy()
             answers = {name: worker.answers.combined[name] for name in questions}
             if ask:
-                show_answers(load_catalogue(worker.template.local_abspath), answers, console)
+                show_answers(catalogue, answers, console)
         return answers
 
-    def _say_next(self, project: Path, answers: Mapping[str, Any], console: Console) -> None:
-        here = git(project, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    def _say_next(
+        self, project: Path, answers: Mapping[str, Any], plan: Plan, console: Console
+    ) -> None:
+        here = git_line(project, "rev-parse", "--abbrev-ref", "HEAD")
         command = str(answers["package_name"]).replace("_", "-")
         say(
             console,
-            f"\nAll of it is one commit on the branch {self.branch}; here nothing has changed.\n\n"
+            f"\n{len(plan.written)} files are one commit on the branch {self.branch}; here nothing "
+            "has changed.\n\n"
             f"    git diff {here}...{self.branch}\n"
             f"    git switch {self.branch} && pip install --editable '.[dev]'\n"
             f"    {command} validate\n\n"
@@ -152,6 +160,8 @@ class Plan:
     added: dict[str, list[str]]  # by file: what is added to it
     texts: dict[str, str]  # by file: with what is added
     hidden: list[str]  # missing files that the project's own .gitignore ignores
+    instead: list[str]  # files of the owner's that stand for one of the template's
+    against: list[str]  # what of the owner's doesn't go with the template's files
 
     @classmethod
     def of(cls, project: Path, rendered: Path) -> Plan:
@@ -160,21 +170,26 @@ class Plan:
         kept: list[str] = []
         added: dict[str, list[str]] = {}
         texts: dict[str, str] = {}
+        instead: list[str] = []
+        against: list[str] = []
         present = [path.name for path in project.iterdir()]
         for path in sorted(each for each in rendered.rglob("*") if each.is_file()):
             name = path.relative_to(rendered).as_posix()
             text = path.read_text(encoding="utf-8")
             if name == "pyproject.toml":
-                texts[name], added[name] = add_missing(project, text)
+                texts[name], added[name], against = add_missing(project, text)
             elif name == ".gitignore" and (project / name).is_file():
                 old = (project / name).read_bytes().decode(errors="surrogateescape")
                 texts[name], added[name] = add_missing_lines(old, text)
             elif (project / name).exists() or (project / name).is_symlink():
                 kept.append(name)
-            elif not any(_stands_for(each, name) for each in present):
+            elif standing := [each for each in present if _stands_for(each, name)]:
+                instead += standing
+            else:
                 _require_folder(project, name)
                 missing.append(name)
-        return cls(missing, kept, added, texts, _ignored(project, missing))
+        hidden = _ignored(project, missing)
+        return cls(missing, kept, added, texts, hidden, instead, against)
 
     @property
     def written(self) -> list[str]:
@@ -192,24 +207,30 @@ class Plan:
                 text = self.texts[name].encode(errors="surrogateescape")
                 (checkout / name).write_bytes(text)  # line ends stay as they are
 
-    def show(self, existing: Existing, console: Console, *, done: bool) -> None:
-        """The files, and what a person has to know about them."""
-        say(console, f"\n{'Written' if done else 'To be written'}: {len(self.missing)} files")
-        for name in self.missing:
-            say(console, f"  {name}")
-        for name, what in self.added.items():
-            if what:
-                say(console, f"{'Added' if done else 'To be added'} to {name}: {', '.join(what)}")
-        if self.kept:
-            say(console, "\nLeft alone, as yours, now and by every update:")
-        for name in self.kept:
-            say(console, f"  {name}")
-        remarks = list(existing.remarks)
+    def require_works(self) -> None:
+        """Refuse where the template's modules would import the owner's of the same name.
+
+        Raises:
+            CommandError: naming them all.
+        """
         if taken := [name for name in self.kept if RELIED_ON.fullmatch(name)]:
-            remarks.append(
-                f"{', '.join(taken)}: the template's other files expect its own there. Rename "
-                "yours, commit, and adopt again; or take over what uses it"
+            raise CommandError(
+                f"nothing was written, because the template's other files rely on its own "
+                f"{', '.join(taken)}. Rename yours and commit; or begin another package beside: "
+                "--data package_name=NAME"
             )
+
+    def show(self, existing: Existing, console: Console) -> None:
+        """The files, and what a person has to know about them."""
+        parts = [(f"\nTo be written: {len(self.missing)} files", self.missing)]
+        parts += [(f"\nTo be added to {name}:", what) for name, what in self.added.items() if what]
+        if left := sorted([*self.kept, *self.instead]):
+            parts.append(("\nLeft alone, as yours, now and by every update:", left))
+        for title, lines in parts:
+            say(console, title)
+            for line in lines:
+                say(console, f"  {line}")
+        remarks = [*existing.remarks, *self.against]
         if self.hidden:
             remarks.append(
                 f".gitignore hides {self.hidden[0]}"
@@ -257,7 +278,7 @@ def _ignored(project: Path, names: list[str]) -> list[str]:
 @contextmanager
 def _branch(project: Path, branch: str) -> Generator[Path]:
     """The project's folder in a checkout of a new branch, beside the person's own checkout."""
-    inside = git(project, "rev-parse", "--show-prefix").strip()
+    inside = git_line(project, "rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
         checkout = Path(folder) / "checkout"
         try:
@@ -265,7 +286,8 @@ def _branch(project: Path, branch: str) -> Generator[Path]:
             yield checkout / inside
         except BaseException:
             for undo in (
-                ("worktree", "remove", "--force", str(checkout)),
+                # Twice: git locks what it hasn't finished, and may have been killed over it.
+                ("worktree", "remove", "--force", "--force", str(checkout)),
                 ("branch", "-D", branch),
             ):
                 with suppress(CommandError):  # of what was never begun

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import CommandError
+from .errors import CommandError, nearest
+from .origin import PACKAGE
+
+COMMANDS = ("new", "update", "adopt", "explain")
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +24,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser`."""
+        if wrong := re.search(r"COMMAND: invalid choice: '(.*?)'", message):
+            hint = nearest(wrong[1], COMMANDS, f"expected one of {', '.join(COMMANDS)}.")
+            raise CommandError(f"{wrong[1]}: no such command; {hint} See: {self.prog} --help")
         raise CommandError(f"{message}. See: {self.prog} --help")
 
 
@@ -24,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0: done; 1: done with conflicts, or declined; 2: wrong input; 130: stopped by Ctrl-C.
+        0: done; 1: done with conflicts, or declined; 2: wrong input; 130: stopped by Ctrl-C; 143:
+        by SIGTERM.
     """
     warnings.showwarning = _show_warning
+    before = signal.signal(signal.SIGTERM, _stop)  # or what was begun would lie about
     try:
         given = _parser().parse_args(arguments)
         return given.command(given)
@@ -40,6 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return 130
+    except Stopped:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Stopped(BaseException):
+    """SIGTERM, which cleans up on its way out as Ctrl-C does."""
+
+
+def _stop(*_: object) -> NoReturn:
+    raise Stopped
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
@@ -52,6 +77,7 @@ def _parser() -> Parser:
         prog="ml-architect",
         description="Start a machine-learning project, and keep it up to date.",
     )
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     new = commands.add_parser("new", help="start a project: asks, shows, writes")
     new.add_argument("destination", metavar="DEST", type=Path, help="folder of the project")
@@ -62,6 +88,7 @@ def _parser() -> Parser:
     update.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
     update.add_argument("--yes", action="store_true", help="show, and do it without asking")
     update.add_argument("--preview", action="store_true", help="show, and change nothing")
+    update.add_argument("--why", action="store_true", help="show all that the changelog says")
     update.set_defaults(command=_update)
     adopt = commands.add_parser("adopt", help="bring an existing project under the template")
     adopt.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
@@ -79,6 +106,13 @@ def _parser() -> Parser:
         each.add_argument("--template", metavar="ADDRESS", help="another template than our own")
         each.add_argument("--version", metavar="VERSION", help="a tag of it; else the newest")
     return parser
+
+
+def _version() -> str:
+    try:
+        return f"{PACKAGE} {version(PACKAGE)}"
+    except PackageNotFoundError:
+        return f"{PACKAGE} isn't installed: it runs from a folder"
 
 
 def _new(given: argparse.Namespace) -> int:
@@ -115,8 +149,22 @@ def _update(given: argparse.Namespace) -> int:
         data=_data(given.data),
         yes=given.yes,
         preview=given.preview,
+        why=given.why,
+        command=_update_command(given),
     )(Console())
     return 0 if passed else 1
+
+
+def _update_command(given: argparse.Namespace) -> str:
+    """What does what `--preview` has shown."""
+    words = [PACKAGE, "update"]
+    if given.project != Path():
+        words.append(str(given.project))
+    words += [f"--data={each}" for each in given.data]
+    for name in ("template", "version"):
+        if value := getattr(given, name):
+            words.append(f"--{name}={value}")
+    return shlex.join(words)
 
 
 def _adopt(given: argparse.Namespace) -> int:

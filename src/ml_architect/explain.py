@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from textwrap import fill
 from typing import Any
 
-from .errors import CommandError
+from .errors import CommandError, nearest
 
 
 def explain(catalogue: Any, words: Sequence[str]) -> str:
@@ -40,8 +39,7 @@ def _explain(catalogue: Any, word: str) -> str:
     if parts:
         return "\n\n".join(parts)
     known = [name for each in catalogue.questions for name in (each.name, *each.values)]
-    near = get_close_matches(word, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "expected a question or an option"
+    hint = nearest(word, known, "expected a question or an option.")
     raise CommandError(f"{word}: nothing is called that; {hint} See: ml-architect explain")
 
 

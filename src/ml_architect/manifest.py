@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from .errors import CommandError
@@ -23,7 +24,7 @@ ELSEWHERE = {
 """Where a tool's settings may stand instead; a second set would be overruled or contradict."""
 
 
-def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
+def add_missing(project: Path, rendered: str) -> tuple[str, list[str], list[str]]:
     """Add to a `pyproject.toml` what the template's has and it lacks.
 
     Args:
@@ -31,7 +32,8 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
         rendered: the template's `pyproject.toml`.
 
     Returns:
-        The new text, every old line of it as it was; and what was added, for people.
+        The new text, every old line of it as it was; what was added; and what of the project's own
+        doesn't go with the template's files, for people.
     """
     text = (project / "pyproject.toml").read_bytes().decode()
     before = text
@@ -40,15 +42,18 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
     reasons = dict(re.findall(r'^\s*"([^"]+)", # (.+)$', rendered, flags=re.MULTILINE))
     table, wanted = mine["project"], theirs["project"]
     added: list[str] = []
+    against: list[str] = []
     if "dependencies" not in table.get("dynamic", ()):
         if "dependencies" not in table:
             table["dependencies"] = tomlkit.array()
+        against += _excluding(table["dependencies"], wanted["dependencies"])
         added += _extend(table["dependencies"], wanted["dependencies"], reasons)
     if "optional-dependencies" not in table.get("dynamic", ()):
         extras = table.setdefault("optional-dependencies", tomlkit.table())
         if "dev" not in extras:
             extras["dev"] = tomlkit.array()
             extras.add(tomlkit.nl())
+        against += _excluding(extras["dev"], wanted["optional-dependencies"]["dev"])
         added += _extend(extras["dev"], wanted["optional-dependencies"]["dev"], reasons)
     for name, entry in wanted["scripts"].items():
         package = entry.partition(".")[0]
@@ -58,6 +63,7 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
             if name not in scripts:
                 scripts[name] = entry
                 added.append(f"the command {name}")
+    against += _short_lines(project, mine, theirs["tool"]["ruff"]["line-length"])
     tools = mine.setdefault("tool", tomlkit.table(is_super_table=True))
     for name, settings in theirs["tool"].items():
         elsewhere = any((project / each).is_file() for each in ELSEWHERE.get(name, ()))
@@ -68,7 +74,7 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str]]:
         del mine["tool"]
     text = tomlkit.dumps(mine)
     _require_kept(before, text)
-    return text, added
+    return text, added, against
 
 
 def _require_kept(before: str, after: str) -> None:
@@ -112,6 +118,38 @@ def _extend(array: Any, wanted: Iterable[str], reasons: dict[str, str]) -> list[
     if missing:
         array.add_line(indent="")  # the bracket, on a line of its own
     return missing
+
+
+def _excluding(mine: Iterable[str], theirs: Iterable[str]) -> list[str]:
+    """The requirements that no version can meet together with the template's."""
+    wanted = {_name(each): str(each) for each in theirs}
+    return [
+        f"{each} stays, but what is added needs {ours}"
+        for each in map(str, mine)
+        if (ours := wanted.get(_name(each)))
+        and not _overlap(Requirement(each).specifier, Requirement(ours).specifier)
+    ]
+
+
+def _overlap(one: SpecifierSet, other: SpecifierSet) -> bool:
+    """Whether a version fits both: a bound of either does, or what comes right after it."""
+    bounds = [each.version.removesuffix(".*") for each in (*one, *other)]
+    near = [version for bound in bounds for version in (bound, f"{bound}.0.1")]
+    return not bounds or any(
+        one.contains(each, prereleases=True) and other.contains(each, prereleases=True)
+        for each in near
+    )
+
+
+def _short_lines(project: Path, mine: Any, needed: int) -> list[str]:
+    """Whether the project's own ruff would break lines of the template's."""
+    places = [project / each for each in ELSEWHERE["ruff"]]
+    stated: Any = mine.get("tool", {}).get("ruff")
+    for place in filter(Path.is_file, places):
+        stated = tomlkit.parse(place.read_text(encoding="utf-8"))
+    if stated is None or (length := int(stated.get("line-length", 88))) >= needed:
+        return []
+    return [f"ruff: line-length = {length} stays, but the template's files need {needed}"]
 
 
 def _name(requirement: str) -> str | None:

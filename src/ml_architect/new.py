@@ -87,13 +87,13 @@ class New:
         """Ask, render, show; once more from the start as long as the person wants to."""
         import questionary  # not needed, hence not waited for, with --defaults
 
-        from .questions import ask
+        from .questions import ask, git_author
 
         console.print("Escape goes back to the question before, Ctrl-C leaves.", style="dim")
         catalogue = load_catalogue(worker.template.local_abspath)
-        answers: dict[str, Any] = {}
+        answers = git_author(destination.parent)
         while True:
-            answers = ask(worker, answers)
+            answers = ask(worker, catalogue, answers)
             worker.data = {**self.data, **answers}
             worker.run_copy()
             show_answers(catalogue, answers, console)

@@ -74,7 +74,7 @@ def _remote(folder: Path) -> str | None:
     """Where a clone came from, which others can reach too; a folder of ours they can't."""
     command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    address = done.stdout.strip()
+    address = done.stdout.removesuffix("\n")
     if done.returncode != 0 or not address:
         return None
     beside = folder / Path(address).expanduser()  # a path may be meant from the clone

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import CommandError
+from .errors import CommandError, Untrusted
 
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 """A person's hooks are for their own commits and checkouts."""
@@ -24,8 +24,13 @@ def back(project: Path) -> str:
     return f"git{place} reset --hard && git{place} clean -d --force"
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, none: int = 0) -> str:
     """What a git command prints.
+
+    Args:
+        folder: where it runs.
+        arguments: of git.
+        none: the exit code by which it says that it found nothing.
 
     Raises:
         CommandError: it failed; with the last line of its complaint.
@@ -38,10 +43,20 @@ def git(folder: Path, *arguments: str) -> str:
         errors="surrogateescape",  # names of files are bytes
         check=False,
     )
-    if done.returncode != 0:
+    if done.returncode not in {0, none}:
         said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        if "dubious ownership" in done.stderr:
+            raise Untrusted(
+                f"{folder} belongs to another user, and git refuses it. If you trust what is in "
+                f"it: {said.strip()}"
+            )
         raise CommandError(f"git {arguments[0]}: {said}")
     return done.stdout
+
+
+def git_line(folder: Path, *arguments: str) -> str:
+    """The one line that a git command prints; the name of a folder may end in a space."""
+    return git(folder, *arguments).removesuffix("\n")
 
 
 def require_clean(project: Path) -> None:
@@ -53,6 +68,8 @@ def require_clean(project: Path) -> None:
     try:
         status = git(project, "status", "--porcelain", "--untracked-files=all")
         git(project, "rev-parse", "--verify", "HEAD")
+    except Untrusted:
+        raise
     except CommandError:
         raise CommandError(
             f"{project} isn't under git, or nothing is committed, so that nothing could be undone. "
@@ -63,6 +80,12 @@ def require_clean(project: Path) -> None:
         raise CommandError(
             f"git is at work in {project}, or was killed there. Where no git runs: rm {lock}"
         )
+    lines = status.splitlines()
+    if conflicts := [each[3:] for each in lines if is_conflict(each[:2])]:
+        raise CommandError(
+            f"{project} has conflicts. First resolve them: look for <<<<<<< in "
+            f"{', '.join(conflicts)}, then git add and git commit; or git reset --hard"
+        )
     if status and mark.exists():
         raise CommandError(
             f"{project} has changes that aren't committed, and an update was killed there. Look at "
@@ -70,8 +93,9 @@ def require_clean(project: Path) -> None:
         )
     if status:
         raise CommandError(
-            f"{project} has changes that aren't committed ({len(status.splitlines())} files), and "
-            "they would mix with what is written now. First: git commit, or git stash"
+            f"{project} has changes that aren't committed ({len(lines)} "
+            f"{'file' if len(lines) == 1 else 'files'}), and they would mix with what is written "
+            "now. First: git commit, or git stash"
         )
     if hidden := _hidden(project):
         raise CommandError(
@@ -85,6 +109,17 @@ def require_clean(project: Path) -> None:
             f"look at it and remove it"
         )
     mark.unlink(missing_ok=True)
+
+
+def is_conflict(code: str) -> bool:
+    """Whether git's short status says that a merge of this file is open."""
+    return "U" in code or code in {"AA", "DD"}
+
+
+def committed_conflicts(project: Path) -> list[str]:
+    """Files that were committed with the marks of an update's conflict in them."""
+    marks = ("-e", "^<<<<<<< before updating", "-e", "^>>>>>>> after updating")
+    return list(filter(None, git(project, "grep", "-lz", *marks, none=1).split("\0")))
 
 
 def _hidden(project: Path) -> list[str]:
@@ -135,4 +170,4 @@ def _mark(project: Path) -> Path:
 
 def _own(project: Path, name: str) -> Path:
     """A file of git's own, wherever it keeps them for this work tree."""
-    return project / git(project, "rev-parse", "--git-path", name).strip()
+    return project / git_line(project, "rev-parse", "--git-path", name)

@@ -13,14 +13,15 @@ from typing import Any
 from uuid import uuid4
 
 from copier.errors import CopierError
+from packaging.version import Version
 from plumbum.commands.processes import ProcessExecutionError
 
-from .errors import CommandError
+from .errors import CommandError, nearest
 
 ANSWERS = ".copier-answers.yml"
 """Where a project records what it was made from."""
 
-HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b.*$", re.MULTILINE)
+HEADING = re.compile(r"^## (\d+\.\d+\.\d+\w*)\b.*$", re.MULTILINE)
 
 
 def require_git() -> None:
@@ -37,11 +38,12 @@ def require_questions(names: Iterable[str], known: Iterable[str]) -> None:
     """Refuse an answer to a question that isn't asked, which Copier would pass over.
 
     Raises:
-        CommandError: naming the first of them, and all questions.
+        CommandError: naming the first of them, and the question that is like it, or all.
     """
     asked = list(known)
     if unknown := sorted(set(names) - set(asked)):
-        raise CommandError(f"{unknown[0]}: no such question; expected one of {', '.join(asked)}")
+        hint = nearest(unknown[0], asked, f"expected one of {', '.join(asked)}")
+        raise CommandError(f"{unknown[0]}: no such question; {hint}")
 
 
 @contextmanager
@@ -83,6 +85,8 @@ def _first_sentence(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     if "Local template must be a directory" in text:
         return "the template is neither a folder nor an address that git knows: --template ADDRESS"
+    if text.count("\n") == 1:  # 0.3.0 and older list a single problem, too
+        text = text.replace("\n  - ", " ")
     return text
 
 
@@ -104,11 +108,6 @@ def load_catalogue(template: Path) -> Any:
     return module.CATALOGUE
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """A version as something that can be put in order."""
-    return tuple(int(part) for part in version.split("."))
-
-
 def changes(changelog: str, after: str, up_to: str) -> list[tuple[str, str]]:
     """What the changelog says of each version in between, newest first: heading and text."""
     headings = list(HEADING.finditer(changelog))
@@ -116,5 +115,11 @@ def changes(changelog: str, after: str, up_to: str) -> list[tuple[str, str]]:
     return [
         (heading[0].removeprefix("## "), changelog[heading.end() : end].strip())
         for heading, end in zip(headings, ends, strict=True)
-        if numbers(after) < numbers(heading[1]) <= numbers(up_to)
+        if Version(after) < Version(heading[1]) <= Version(up_to)
     ]
+
+
+def essence(text: str) -> str:
+    """What a version brings in a sentence, and what a person has to do in a project that exists."""
+    first, *rest = text.split("\n\n")
+    return "\n\n".join([first, *(each for each in rest if each.startswith("For a project made"))])

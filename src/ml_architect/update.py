@@ -8,6 +8,9 @@ files, so that both come out alike.
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -20,12 +23,22 @@ from typing import Any, cast
 import yaml
 from copier._main import Worker
 from copier._settings import SettingsModel
+from packaging.version import Version
 from rich.console import Console
 
 from .errors import CommandError, Declined
-from .repository import back, git, ignored, require_clean, whole_or_nothing
+from .repository import (
+    back,
+    committed_conflicts,
+    git,
+    git_line,
+    ignored,
+    is_conflict,
+    require_clean,
+    whole_or_nothing,
+)
 from .screen import confirmed, say
-from .template import ANSWERS, changes, copiers_errors, numbers, require_questions
+from .template import ANSWERS, changes, copiers_errors, essence, require_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class Applied:
 
     old: str  # version
     new: str
+    commit: str  # of the new version
     changelog: str  # of the new version
     notes: list[str]  # what the migrations did, a line each
 
@@ -57,6 +71,8 @@ class Update:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     yes: bool = False
     preview: bool = False
+    why: bool = False  # the whole changelog
+    command: str = "ml-architect update"  # what does what a preview has shown
 
     def __call__(self, console: Console) -> bool:
         """Show, ask, update.
@@ -68,67 +84,87 @@ class Update:
             CommandError: the project can't be updated as it is; nothing was touched.
             Declined: the person said no.
         """
-        project = self.project.expanduser().resolve()
+        given = self.project.expanduser().resolve()
+        project = find_root(given) if given.is_dir() else given
         recorded = read_recorded(project)
-        self._require_trust(recorded)
+        self._require_trust(recorded, project)
         require_clean(project)
+        _require_tracked(project)
+        head = git_line(project, "rev-parse", "HEAD")
+        _say_forgotten(project, console)
+        say(console, f"Trying it in a copy of {project} …", "dim")
         with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
-            top = Path(git(project, "rev-parse", "--show-toplevel").strip())
+            top = Path(git_line(project, "rev-parse", "--show-toplevel"))
+            if top.name != top.name.rstrip():
+                raise CommandError(
+                    f"Copier can't update '{top}', whose name ends in a space. First rename it"
+                )
             copy = Path(folder) / top.name
             git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
-            done = self._apply(copy / project.relative_to(top), ignored(project))
-            found = found_changes(copy / project.relative_to(top))
-            hidden = hidden_by_gitignore(copy / project.relative_to(top))
+            inside = copy / project.relative_to(top)
+            done = self._apply(inside, ignored(project), self.version)
+            found = found_changes(inside)
+            _bring_blobs(done.notes, copy, project)
+            hidden = hidden_by_gitignore(inside)
         found += [Change(name, "new", "the template's") for name in hidden]
         if not found:
             say(console, f"Nothing to do: this project is at {done.new} already.")
             return True
-        _say_why(done, self.data, console)
+        _say_why(done, self.data, console, whole=self.why)
         _say_what(found, done.notes, console)
-        conflicts = [each for each in found if each.kind == "conflict"]
         if self.preview:
-            return not conflicts
+            say(console, f"\nNothing was changed. To do it: {self.command}")
+            return not _conflicts(found)
         if not self.yes and not confirmed("Do it?"):
             raise Declined("nothing was changed")
         require_clean(project)  # a person may have taken their time over the question
+        if git_line(project, "rev-parse", "HEAD") != head:
+            raise CommandError(
+                f"nothing was changed: {project} has other commits than when this was shown. Look "
+                f"again: {self.command}"
+            )
         new = [each.path for each in found if each.kind == "new"]
         changed = [each.path for each in found if each.kind != "new"]
+        # What was shown is what is done, also where the template has a newer version by now; only
+        # a folder that isn't committed has no commit to name.
+        version = self.version if self.version == "HEAD" else done.commit
         with whole_or_nothing(project, changed, new):
-            self._apply(project, ignored(project))
+            self._apply(project, ignored(project), version)
             if hidden:  # or they would be missing from the commit
                 git(project, "add", "--force", "--intent-to-add", "--", *hidden)
-        conflicts = [each for each in found_changes(project) if each.kind == "conflict"]
-        if conflicts:
-            say(
-                console,
-                f"\nUpdated, with {len(conflicts)} to settle by hand: look for <<<<<<< in "
-                f"{', '.join(each.path for each in conflicts)}; then git add them.\n"
-                f"To go back instead: {back(project)}",
-            )
-        else:
-            say(
-                console,
-                "\nUpdated. Read it (git diff), run `pip install --editable '.[dev]'` and the "
-                f"tests, then commit.\nTo go back instead: {back(project)}",
-            )
+        conflicts = _conflicts(found_changes(project))
+        _say_next(project, conflicts, console)
         return not conflicts
 
-    def _require_trust(self, recorded: Mapping[str, Any]) -> None:
+    def _require_trust(self, recorded: Mapping[str, Any], project: Path) -> None:
         """An update runs the template's Python, so it has to come from where we came from."""
         made_from = str(recorded["_src_path"])
+        moved = f"write `_src_path: {self.address}` into {project / ANSWERS} and commit that"
+        reason = None
+        if not REMOTE.match(made_from):
+            if not Path(made_from).is_absolute():
+                reason = "is relative, hence another place from each folder"
+            elif not Path(made_from).is_dir():
+                reason = "isn't there any more"
+        if reason:
+            raise CommandError(
+                f"this project was made from {made_from}, which {reason}. If that template lies in "
+                f"{self.address} now: {moved}"
+            )
         if _comparable(made_from) != _comparable(self.address):
             raise CommandError(
                 f"this project was made from {made_from}, and this ml-architect came from "
-                f"{self.address}. If you trust the former: --template {made_from}"
+                f"{self.address}. If you trust the former: --template {made_from}; if it has moved "
+                f"to the latter: {moved}"
             )
 
-    def _apply(self, project: Path, left_alone: list[str]) -> Applied:
+    def _apply(self, project: Path, left_alone: list[str], version: str | None) -> Applied:
         """Update a folder."""
         with (
             copiers_errors(self.address, self.version),
             Worker(
                 dst_path=project,
-                vcs_ref=self.version,
+                vcs_ref=version,
                 data=dict(self.data),
                 settings=SettingsModel(),
                 exclude=left_alone,
@@ -143,7 +179,7 @@ class Update:
                 raise CommandError(f"{ANSWERS} names no template. {RESTORE}")
             require_questions(self.data, new.questions_data)
             versions = version_of(old.local_abspath), version_of(new.local_abspath)
-            if numbers(versions[0]) > numbers(versions[1]):
+            if Version(versions[0]) > Version(versions[1]):
                 raise CommandError(
                     f"this project was made with {versions[0]}, newer than {versions[1]}, which "
                     "this would bring. Leave --version out, or fetch the template's newest"
@@ -151,10 +187,20 @@ class Update:
             changelog = (new.local_abspath / "CHANGELOG.md").read_text(encoding="utf-8")
             with _printed() as notes:
                 worker.run_update()
-        return Applied(*versions, changelog, notes)
+            commit = str(new.commit_hash)
+        return Applied(*versions, commit, changelog, notes)
 
 
 RESTORE = f"Was it edited? The last one that worked: git log --oneline -- {ANSWERS}"
+
+
+REMOTE = re.compile(r"[\w+.-]{2,}:|[\w.-]+@")
+"""How an address begins that isn't a folder's; one letter and a colon are a drive of Windows."""
+
+
+def find_root(folder: Path) -> Path:
+    """The project that a folder lies in, or the folder itself where there is none."""
+    return next((each for each in (folder, *folder.parents) if (each / ANSWERS).is_file()), folder)
 
 
 def read_recorded(project: Path) -> dict[str, Any]:
@@ -194,11 +240,11 @@ def found_changes(project: Path) -> list[Change]:
     listed = git(
         project, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "."
     )
-    inside = git(project, "rev-parse", "--show-prefix").strip()  # empty at the repository's root
+    inside = git_line(project, "rev-parse", "--show-prefix")  # empty at the repository's root
     for entry in filter(None, listed.split("\0")):
         code, path = entry[:2], entry[3:].removeprefix(inside)
         kind = "changed"
-        if "U" in code or code in {"AA", "DD"}:
+        if is_conflict(code):
             kind = "conflict"
         elif code == "??" or "A" in code:
             kind = "new"
@@ -221,13 +267,38 @@ def _owner(file: Path) -> str:
     return "yours" if any("Yours:" in line for line in head) else "the template's"
 
 
-def _say_why(done: Applied, data: Mapping[str, Any], console: Console) -> None:
+def _require_tracked(project: Path) -> None:
+    if not git(project, "ls-files", "--", ANSWERS):
+        raise CommandError(
+            f"git ignores {ANSWERS}, without which no copy of this project knows where it came "
+            f"from. First: git add --force {ANSWERS} && git commit"
+        )
+
+
+def _say_forgotten(project: Path, console: Console) -> None:
+    if found := committed_conflicts(project):
+        say(
+            console,
+            f"Committed with the marks of an earlier conflict in it: {', '.join(found)}. Look for "
+            "<<<<<<< before updating",
+            "bold red",
+        )
+
+
+def _conflicts(found: list[Change]) -> list[str]:
+    return [each.path for each in found if each.kind == "conflict"]
+
+
+def _say_why(done: Applied, data: Mapping[str, Any], console: Console, *, whole: bool) -> None:
     if done.old == done.new:
         say(console, f"This project is at {done.new}.")
     else:
         say(console, f"From {done.old} to {done.new}.")
-    for heading, text in changes(done.changelog, done.old, done.new):
-        say(console, f"\n{heading}\n\n{text}")
+    brought = changes(done.changelog, done.old, done.new)
+    for heading, text in brought:
+        say(console, f"\n{heading}\n\n{text if whole else essence(text)}")
+    if brought and not whole:
+        say(console, "\nAll that each brings, and why: --why", "dim")
     if data:
         said = ", ".join(f"{name} = {value}" for name, value in data.items())
         say(console, f"\nAnswered anew: {said}")
@@ -242,15 +313,33 @@ def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
             style = "bold red" if each.kind == "conflict" else None
             say(console, f"  {each.kind:<9} {each.path}", style)
     if notes:
-        say(console, "\nCarried over:")
+        say(console, "\nTo know:")
     for note in notes:
         say(console, f"  {note}")
-    ends = [each.path for each in found if each.kind == "conflict"]
-    if ends:
-        say(
-            console,
-            f"\n{len(ends)} of them conflict: you and the template changed the same lines.",
-        )
+    if count := len(_conflicts(found)):
+        conflict = "1 file conflicts" if count == 1 else f"{count} files conflict"
+        say(console, f"\n{conflict}: you and the template changed the same lines.")
+
+
+def _say_next(project: Path, conflicts: list[str], console: Console) -> None:
+    settle, first = "", "git diff"
+    if conflicts:
+        settle = f", with conflicts to settle by hand: look for <<<<<<< in {', '.join(conflicts)}"
+        first = f"git add {shlex.join(conflicts)}"
+    commands = [first, "pip install --editable '.[dev]' && pytest", "git add --all && git commit"]
+    if project != Path.cwd():
+        commands.insert(0, f"cd {shlex.quote(str(project))}")
+    listed = "\n".join(f"    {each}" for each in commands)
+    say(console, f"\nUpdated{settle}. Next:\n\n{listed}\n\nTo go back instead: {back(project)}")
+
+
+def _bring_blobs(notes: list[str], copy: Path, project: Path) -> None:
+    """Let `git diff` of what the template changed in the owner's files work in the project, too."""
+    for note in notes:
+        for blob in re.findall(r"\b[0-9a-f]{12}\b", note.partition(": git diff ")[2]):
+            show, keep = ["git", "cat-file", "blob", blob], ["git", "hash-object", "-w", "--stdin"]
+            content = subprocess.run(show, cwd=copy, capture_output=True, check=True).stdout
+            subprocess.run(keep, cwd=project, input=content, capture_output=True, check=True)
 
 
 @contextmanager
