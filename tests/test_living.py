@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import random
 import shutil
@@ -14,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from combinations import CHOICES
+from combinations import catalogue_of
 from living import IGNORED, edit, ignored, switches
 from repository import NEWEST, NOBODY, commit, copy, git, releases, tree, update
 from test_projects import ENVIRONMENT, run
@@ -125,7 +124,12 @@ def test_a_run_goes_on_bit_for_bit_after_an_answer_has_changed(
 
 
 @pytest.mark.parametrize(
-    ("version", "starter"), [*zip(RELEASES, itertools.cycle(CHOICES["starter"]), strict=False)]
+    ("version", "starter"),
+    [
+        (release.version, starters[number % len(starters)])
+        for number, release in enumerate(releases())
+        for starters in [catalogue_of(release).question("starter").values]
+    ],
 )
 def test_a_project_of_any_release_works_after_the_update_and_its_run_goes_on_or_says_why_not(
     version: str, starter: str, template: Path, tmp_path: Path

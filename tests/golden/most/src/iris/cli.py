@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg, subcommand
 
@@ -77,11 +78,11 @@ class Validate(Step):
 
         config = self.settings.data
         findings, classes = cache.validate(config), cache.schema(config).classes
-        few = classes if len(classes) <= 12 else ()  # more than a terminal is wide
-        table = Table("split", "records", *few, box=None)
-        for split in SPLITS:
-            counts = (str(findings.labels[split, label]) for label in range(len(few)))
-            table.add_row(split, str(findings.sizes[split]), *counts)
+        table = Table("", *SPLITS, box=None)
+        table.add_row("records", *(str(findings.sizes[split]) for split in SPLITS))
+        for label, name in enumerate(classes[:20]):  # more would fill a terminal
+            counts = (str(findings.labels[split, label]) for split in SPLITS)
+            table.add_row(f"class {escape(name)}", *counts)
         Console().print(table)
         for kind, count in Counter(each.kind for each in findings.remarks).items():
             these = [str(each) for each in findings.remarks if each.kind == kind]
