@@ -210,7 +210,8 @@ class Inspection:
         for text in found.distributions.mostly_missing():
             self._remark("missing", text)
         if self._repeated:
-            text = f"{self._repeated} records have the inputs of an earlier one of their split"
+            records = "1 record has" if self._repeated == 1 else f"{self._repeated} records have"
+            text = f"{records} the inputs of an earlier one in the same split"
             self._remark("duplicate", text)
         found.problems.sort(key=lambda each: PROBLEMS.index(each.kind))
         found.remarks.sort(key=lambda each: REMARKS.index(each.kind))
