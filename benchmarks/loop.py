@@ -47,6 +47,11 @@ MOST = 1.10
 STARTERS = {
     "image": {"model": {"channels": 4}, "training": {"batch_size": 64}},
     "blank": {"model": {"hidden": 64}, "training": {"batch_size": 16}},
+    "language_model": {
+        "model": {"size": 1, "ngrams": 2},
+        "data": {"context": 64},
+        "training": {"batch_size": 8},
+    },
 }
 
 PEAK = {  # FLOP/s of dense bfloat16 products, from NVIDIA's data sheets; the first that fits counts

@@ -32,6 +32,7 @@ class Schema:
     high: float  # the largest one
     classes: tuple[str, ...]  # a label is an index into these; none: it is a number
     missing: bool = False  # whether NaN may stand where there is no value
+    window: int = 0  # how many inputs are shown at once, where records are of any length
 
     def problems(self, record: Record) -> Iterator[tuple[str, str]]:
         """Everything that is wrong with one record, each with its kind."""

@@ -75,6 +75,8 @@ def train(
         if state.step == 0 and isinstance(model, Learner):
             each = training.plain().in_order(settings.batch_size)
             model.learn((inputs.numpy(), labels.numpy()) for inputs, labels in each)
+        if settings.compile:
+            model.compile()
         if state.step > settings.max_steps:
             raise RunError(
                 f"training.max_steps = {settings.max_steps}: expected at least {state.step}, "
