@@ -47,20 +47,21 @@ lint: $(tools) $(project)
 	.venv/bin/ruff format --check
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/pyright --pythonpath .venv-project/bin/python benchmarks/loop.py \
-	benchmarks/checkpoint.py benchmarks/peers.py tests/abuse.py tests/readers
+	benchmarks/checkpoint.py benchmarks/peers.py benchmarks/tabular.py tests/abuse.py tests/readers
 
 golden: $(tools) ## renew tests/golden and the README's table after a change; look at the diff
 	.venv/bin/python tests/golden.py
 	.venv/bin/python tests/readme.py
 
-bench: $(tools) $(project) $(peers) ## what is claimed about speed: generation, the loop, checkpoints
+bench: $(tools) $(project) $(peers) ## what is claimed about speed, and about tables: see benchmarks/
 	.venv/bin/python benchmarks/generation.py
 	rm -rf build/bench
-	for answers in starter=image starter=blank checkpoint_writer=background; do \
+	for answers in starter=image starter=blank starter=tabular checkpoint_writer=background; do \
 	.venv/bin/copier copy --trust --defaults --quiet --vcs-ref HEAD --data $$answers \
 	. build/bench/$${answers#*=} || exit 1; done
 	.venv-bench/bin/python benchmarks/loop.py build/bench/image build/bench/blank
 	.venv-project/bin/python benchmarks/checkpoint.py build/bench/image build/bench/background
+	.venv-project/bin/python benchmarks/tabular.py build/bench/tabular
 
 audit: ## known vulnerabilities in what tests/constraints.txt pins; asks PyPI about each
 	test -d .venv-audit || $(PYTHON) -m venv .venv-audit

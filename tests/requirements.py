@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from combinations import CATALOGUE
 
+TESTED = ["tokenizers>=0.21,<1"]  # what an owner may bring: the language model's own seam
+
 if __name__ == "__main__":
     stated = [*CATALOGUE.requirements, *CATALOGUE.development]
     for question in CATALOGUE.questions:
         for option in question.options:
             stated.extend(option.requirements)
-    print(*sorted({f"{each.name}{each.extras}{each.versions}" for each in stated}), sep="\n")
+    needed = {f"{each.name}{each.extras}{each.versions}" for each in stated}
+    print(*sorted({*needed, *TESTED}), sep="\n")

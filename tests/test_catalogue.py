@@ -24,9 +24,13 @@ IN_FILES = [name for name in SHAPING if name != "stage"]  # a stage leaves out, 
 
 
 def together(answers: Answers, what: str) -> list[Any]:
-    """The settings, or the checks, of one combination."""
+    """The settings, or the checks, of one combination; a starter may restate a project's own."""
     stated = [*getattr(CATALOGUE, what)]
     for option in CATALOGUE.chosen(answers):
+        names = {(each.section, each.name) for each in getattr(option, what)}
+        own = (each for each in stated if each not in getattr(CATALOGUE, what))
+        assert not names & {(each.section, each.name) for each in own}, "options contradict"
+        stated = [each for each in stated if (each.section, each.name) not in names]
         stated.extend(getattr(option, what))
     return stated
 

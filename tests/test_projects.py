@@ -114,3 +114,20 @@ def test_a_project_passes_its_own_tests(
         commit(project, "Mine")
         update(project, NEWEST)
     run(project, "python", "-m", "pytest", "-p", "no:cacheprovider")
+    take_every_step(project)
+
+
+def take_every_step(project: Path) -> None:
+    """The workflow as a person goes through it; tests/test_resume.py kills and resumes."""
+    (package,) = (project / "src").iterdir()
+    for command in (
+        ["validate", "--report"],
+        ["features"],
+        ["overfit", "--config", "configs/overfit.toml"],
+        ["train", "--config", "configs/small.toml", "--training.max-steps", "60"],
+        ["evaluate", "runs/small"],
+    ):
+        run(project, "python", "-m", f"{package.name}.cli", *command)
+    assert (project / "runs/data.html").is_file()
+    assert (project / "runs/features.png").is_file()
+    assert (project / "runs/small/report.html").is_file()

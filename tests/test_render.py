@@ -109,9 +109,10 @@ def fields(path: Path) -> dict[str, list[str]]:
 
 
 def stated(answers: Answers, what: str) -> list[Any]:
-    """What every project has of `requirements` or `settings`, and what the answers add."""
+    """What a project has of `requirements` or `settings`: every project's, and more or others."""
     chosen = [option for each in CATALOGUE.chosen(answers) for option in getattr(each, what)]
-    return [*getattr(CATALOGUE, what), *chosen]
+    both = (*getattr(CATALOGUE, what), *chosen)
+    return [*{getattr(each, "path", each.name): each for each in both}.values()]
 
 
 def declared(project: Path) -> tuple[dict[str, Requirement], dict[str, Requirement]]:

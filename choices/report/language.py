@@ -34,7 +34,7 @@ def write_report(
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
-) -> None:
+) -> dict[str, str]:
     """Write the page.
 
     Args:
@@ -46,6 +46,9 @@ def write_report(
         model: that made them.
         training: the text that it learnt from.
         dataset: the text that the predictions are about.
+
+    Returns:
+        What there is to say besides the predictions' summary.
     """
     hardest = np.argsort(-found.nats / np.maximum(found.bytes, 1), kind="stable")
     parts = [
@@ -63,6 +66,7 @@ def write_report(
         *_samples(model, dataset),
     ]
     write_page(path, title, about, parts)
+    return {}
 
 
 def _by_place(nats_T: Array) -> Figure:

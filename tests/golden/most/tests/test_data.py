@@ -31,6 +31,11 @@ STILL = from_dict({"features": {"noise": 0.0}})
 STRONG = from_dict({"features": {}})
 
 
+def identical(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Bit for bit: NaN, which stands where something is missing, equals itself."""
+    return one.shape == other.shape and one.numpy().tobytes() == other.numpy().tobytes()
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return from_dict({"data": {"cache_dir": str(tmp_path_factory.mktemp("cache"))}})
@@ -169,7 +174,7 @@ def test_bad_records_stop_the_preparation_and_leave_nothing(
     monkeypatch.setattr(source, "read", read)
     with pytest.raises(DataError, match="a: torn"):
         cache.prepare(DataConfig(cache_dir=tmp_path / "cache"))
-    assert not [*tmp_path.glob("cache/*")]
+    assert not [*tmp_path.glob("cache/*/")]
 
 
 def test_prepared_records_are_reused_until_the_source_changes(
@@ -240,8 +245,8 @@ def test_the_number_of_workers_does_not_change_a_batch(config: Config) -> None:
     alone = list(load(training, order.steps(3, 9), workers=0))
     for workers in (1, 2):
         for batch, same in zip(alone, load(training, order.steps(3, 9), workers), strict=True):
-            assert torch.equal(batch.inputs, same.inputs)
-            assert torch.equal(batch.labels, same.labels)
+            assert identical(batch.inputs, same.inputs)
+            assert identical(batch.labels, same.labels)
 
 
 def test_the_transforms_keep_their_word(config: Config) -> None:
@@ -272,14 +277,15 @@ def test_augmentation_repeats_exactly_and_differs_from_epoch_to_epoch(config: Co
     training = replace(records(config, "train"), augment=partial(augment, config=STRONG.features))
     key = BatchKey(epoch=2, position=1, indices=np.arange(16))
     augmented, plain = training[key], training.plain()[key]
-    assert torch.equal(augmented.inputs, training[key].inputs)
-    assert torch.equal(augmented.labels, plain.labels)
-    assert not torch.equal(augmented.inputs, training[key._replace(epoch=3)].inputs)
+    assert identical(augmented.inputs, training[key].inputs)
+    assert identical(augmented.labels, plain.labels)
+    assert not identical(augmented.inputs, training[key._replace(epoch=3)].inputs)
 
 
 def test_augmentation_of_strength_zero_changes_nothing(config: Config) -> None:
     inputs = records(config, "train").plain()[BatchKey(0, 0, np.arange(16))].inputs.numpy()
-    assert np.array_equal(augment(inputs, np.random.default_rng(0), STILL.features), inputs)
+    still = augment(inputs, np.random.default_rng(0), STILL.features)
+    assert np.array_equal(still, inputs, equal_nan=inputs.dtype.kind == "f")
 
 
 def test_a_batch_larger_than_the_split_is_refused() -> None:

@@ -491,7 +491,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_records_and_rate(
     assert broken["records"][0] in said
     config = Config()
     training = loop.records(config, "train")
-    rows = [training.ids.index(each) for each in broken["records"]]
+    ids = list(training.ids)
+    rows = [ids.index(each) for each in broken["records"]]
     assert training.labels[rows].tolist() == seen[4].tolist()
     assert store(Path("runs/debug/checkpoints")).newest() == 2
 

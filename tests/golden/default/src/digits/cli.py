@@ -271,7 +271,7 @@ class Evaluate(Step):
         model.to(Device.choose(config.training).name)
         found = predict(model, test, config.training.batch_size)
         about = f"Checkpoint of step {step}, on the test split."
-        write_report(
+        said = write_report(
             run.report,
             title=run.folder.name,
             about=about,
@@ -282,7 +282,7 @@ class Evaluate(Step):
             dataset=test,
         )
         print(about)
-        for name, text in found.summary().items():
+        for name, text in {**found.summary(), **said}.items():
             print(f"{name}: {text}")
         print(f"The report, with pictures: {run.report}")
         print(f"Next: look at its mistakes; then {NAME} train --config configs/full.toml")

@@ -144,6 +144,8 @@ class TrainingConfig:
     """`auto` takes the first GPU that works."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` runs matrix products in half the memory; the weights stay float32."""
+    compile: bool = False
+    """Whether steps are compiled: half a minute's wait, then less time a step."""
 
     def __post_init__(self) -> None:
         check = _Check("training", self)

@@ -22,6 +22,7 @@ div.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: 0.25rem 1.2rem 0.25rem 0; text-align: left; border-bottom: 1px solid #eceff4;
          vertical-align: top; overflow-wrap: anywhere; }
+thead th { overflow-wrap: normal; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f7f9; padding: 0.8rem; }
 img { max-width: 100%; }
 """
@@ -29,7 +30,8 @@ img { max-width: 100%; }
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
     """A table of texts, whose first column names the rows."""
-    lines = [f"<tr>{''.join(f'<th>{escape(text)}</th>' for text in header)}</tr>"] if header else []
+    names = "".join(f"<th>{escape(text)}</th>" for text in header)
+    lines = [f"<thead><tr>{names}</tr></thead>"] if header else []
     for name, *cells in rows:
         rest = "".join(f"<td>{escape(text)}</td>" for text in cells)
         lines.append(f"<tr><th>{escape(name)}</th>{rest}</tr>")

@@ -23,8 +23,11 @@ from .validation import Schema
 
 
 def sketch(inputs: Array) -> Array:
-    """What nearly equal inputs have in common: see duplicates.py."""
-    return digits(inputs) if inputs.size < 32 else signs(inputs)
+    """What nearly equal inputs have in common: see duplicates.py.
+
+    A row of a table goes by its digits however long it is: its columns have scales of their own.
+    """
+    return digits(inputs) if inputs.ndim == 1 or inputs.size < 32 else signs(inputs)
 
 
 class Writer:

@@ -32,6 +32,7 @@ class Schema:
     high: float  # the largest one
     classes: tuple[str, ...]  # a label is an index into these; none: it is a number
     missing: bool = False  # whether NaN may stand where there is no value
+    window: int = 0  # how many inputs are shown at once, where records are of any length
 
     def problems(self, record: Record) -> Iterator[tuple[str, str]]:
         """Everything that is wrong with one record, each with its kind."""
@@ -210,7 +211,8 @@ class Inspection:
         for text in found.distributions.mostly_missing():
             self._remark("missing", text)
         if self._repeated:
-            text = f"{self._repeated} records have the inputs of an earlier one of their split"
+            records = "1 record has" if self._repeated == 1 else f"{self._repeated} records have"
+            text = f"{records} the inputs of an earlier one in the same split"
             self._remark("duplicate", text)
         found.problems.sort(key=lambda each: PROBLEMS.index(each.kind))
         found.remarks.sort(key=lambda each: REMARKS.index(each.kind))

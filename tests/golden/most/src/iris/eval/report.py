@@ -28,7 +28,7 @@ def write_report(
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
-) -> None:
+) -> dict[str, str]:
     """Write the page.
 
     Args:
@@ -40,6 +40,9 @@ def write_report(
         model: that made them.
         training: the records that it learnt from.
         dataset: the records that the predictions are about.
+
+    Returns:
+        What there is to say besides the predictions' summary.
     """
     mistakes = found.worst_mistakes(24)
     parts = [
@@ -57,6 +60,7 @@ def write_report(
     else:
         parts.append("<p>None.</p>")
     write_page(path, title, about, parts)
+    return {}
 
 
 def _confusion(found: Predictions, classes: Sequence[str]) -> str:

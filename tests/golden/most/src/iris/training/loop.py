@@ -72,9 +72,11 @@ def train(
         checkpoints = CheckpointStore(run.checkpoints, strategy)
         checkpoints.sweep()
         checkpoints.restore(state)
-        if state.step == 0 and isinstance(model, Learner):
+        if state.step == 0 and isinstance(state.model, Learner):
             each = training.plain().in_order(settings.batch_size)
-            model.learn((inputs.numpy(), labels.numpy()) for inputs, labels in each)
+            state.model.learn((inputs.numpy(), labels.numpy()) for inputs, labels in each)
+        if settings.compile:
+            model.compile()
         if state.step > settings.max_steps:
             raise RunError(
                 f"training.max_steps = {settings.max_steps}: expected at least {state.step}, "
