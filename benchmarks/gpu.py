@@ -103,7 +103,11 @@ def ours(work: Work, warm_up: int) -> float:
     loop, stamps = work.package.training.loop, Stamps(work, warm_up)
     run = work.package.training.run.Run.create("gpu", work.config, "data", scratch=True)
     original = loop.load
-    loop.load = lambda *arguments: stamps.on(original(*arguments))
+
+    def load(*arguments: Any) -> Iterator[Any]:
+        return stamps.on(original(*arguments))
+
+    loop.load = load
     try:
         with run.locked():
             loop.train(work.config, run, work.records, work.records, Console(file=Terminal()))

@@ -716,7 +716,7 @@ STARTER = Question(
             value="language_model",
             title="Language model",
             buys="a decoder-only transformer, on Python's own library or on your texts",
-            costs="two minutes before it says anything",
+            costs="two minutes a run",
             prefer="the records are text, and the next token is what counts",
             parts={
                 "dataset": "tokens",

@@ -15,7 +15,7 @@ WINDOWS = 4
 def picture(checked: Checked) -> Figure:
     """A few windows: above as they are prepared, below as one batch of training saw them."""
     rows = np.linspace(0, len(checked.prepared) - 1, min(WINDOWS, len(checked.prepared)))
-    figure = Figure(figsize=(4.4 * len(rows), 8), layout="constrained")
+    figure = Figure(figsize=(4.4 * len(rows), 5), layout="constrained")
     panels = figure.subplots(2, len(rows), squeeze=False)
     for line, (title, windows) in enumerate(
         (("before", checked.prepared), ("after", checked.augmented))
