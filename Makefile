@@ -46,8 +46,7 @@ lint: $(tools) $(project)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright --pythonpath .venv/bin/python
-	.venv/bin/pyright --pythonpath .venv-project/bin/python benchmarks/loop.py \
-	benchmarks/checkpoint.py benchmarks/peers.py benchmarks/tabular.py tests/abuse.py tests/readers
+	.venv/bin/pyright --project benchmarks --pythonpath .venv-project/bin/python
 
 golden: $(tools) ## renew tests/golden and the README's table after a change; look at the diff
 	.venv/bin/python tests/golden.py

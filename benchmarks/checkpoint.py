@@ -89,7 +89,7 @@ def main() -> None:
         spent: list[float] = []
         last = began = time.perf_counter()
         while last - began < seconds:
-            product @ product
+            _ = product @ product
             now = time.perf_counter()
             spent.append(now - last)
             last = now
@@ -128,7 +128,9 @@ def main() -> None:
         both = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         folder = scratch / "distributed"
         shutil.rmtree(folder, ignore_errors=True)
-        future: Any = distributed_checkpoint.async_save(both, checkpoint_id=str(folder))
+        future: Any = distributed_checkpoint.async_save(  # pyright: ignore[reportPrivateImportUsage]
+            both, checkpoint_id=str(folder)
+        )
         return future.result
 
     ways: dict[str, Callable[[], Callable[[], object]]] = {

@@ -36,7 +36,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def ours(work: Work, validation: Any, name: str) -> tuple[float, float]:
     loop, store = package.training.loop, package.training.checkpoint.CheckpointStore
     monitor = package.training.monitor.Monitor
     run = package.training.run.Run.create(name, config, "data")
-    spent = dict.fromkeys(("evaluating", "saving"), 0.0)
+    spent: dict[str, float] = dict.fromkeys(("evaluating", "saving"), 0.0)
     began: list[float] = []
 
     def timed(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,7 +201,7 @@ def throughput(work: Work, microseconds: float) -> str:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Frameworks greet and advise, and draw bars; nobody is to see it."""
     for name in ("lightning.pytorch", "lightning.fabric", "accelerate"):
         logging.getLogger(name).setLevel(logging.ERROR)

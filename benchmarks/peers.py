@@ -18,7 +18,6 @@ on, as ours does: starting up isn't counted.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -7,8 +7,9 @@ import sys
 from mlflow import MlflowClient
 
 client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///runs/mlflow.db")
-experiment = client.get_experiment_by_name("digits").experiment_id
-runs = client.search_runs([experiment], f"attributes.run_name = '{sys.argv[1]}'")
+experiment = client.get_experiment_by_name("digits")
+assert experiment is not None
+runs = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{sys.argv[1]}'")
 run = runs[0]
 parameters: dict[str, dict[str, str]] = {}
 for path, value in run.data.params.items():

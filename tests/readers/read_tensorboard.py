@@ -4,6 +4,7 @@ import json
 import sys
 import textwrap
 import tomllib
+from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -11,7 +12,7 @@ events = EventAccumulator(
     f"runs/{sys.argv[1]}/tensorboard", size_guidance={"scalars": 0, "tensors": 0}
 )
 events.Reload()
-tags = events.Tags()
+tags: dict[str, Any] = events.Tags()
 texts = {
     tag.removesuffix("/text_summary"): events.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
     for tag in tags["tensors"]
