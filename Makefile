@@ -52,15 +52,19 @@ golden: $(tools) ## renew tests/golden and the README's table after a change; lo
 	.venv/bin/python tests/golden.py
 	.venv/bin/python tests/readme.py
 
-bench: $(tools) $(project) $(peers) ## what is claimed about speed, and about tables: see benchmarks/
+bench: $(tools) $(project) $(peers) ## what is claimed: of speed, memory, and how good the starters are
 	.venv/bin/python benchmarks/generation.py
 	rm -rf build/bench
-	for answers in starter=image starter=blank starter=tabular checkpoint_writer=background; do \
+	for answers in starter=image starter=blank starter=tabular starter=language_model \
+	checkpoint_writer=background; do \
 	.venv/bin/copier copy --trust --defaults --quiet --vcs-ref HEAD --data $$answers \
 	. build/bench/$${answers#*=} || exit 1; done
 	.venv-bench/bin/python benchmarks/loop.py build/bench/image build/bench/blank
 	.venv-project/bin/python benchmarks/checkpoint.py build/bench/image build/bench/background
 	.venv-project/bin/python benchmarks/tabular.py build/bench/tabular
+	.venv-project/bin/python benchmarks/loader.py build/bench/language_model
+	.venv-project/bin/python benchmarks/packing.py build/bench/language_model
+	.venv-project/bin/python benchmarks/language.py build/bench/language_model
 
 audit: ## known vulnerabilities in what tests/constraints.txt pins; asks PyPI about each
 	test -d .venv-audit || $(PYTHON) -m venv .venv-audit

@@ -20,6 +20,8 @@ from repository import NOBODY, Release, commit, copy, git, releases, tree
 
 from ml_architect.cli import main
 
+pytestmark = pytest.mark.slow
+
 BREAKING = """
 HISTORY: tuple[Migration, ...] = (
     RenamedQuestion(since="2.0.0", old="author_email", new="contact"),
@@ -265,7 +267,13 @@ def later(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(template, "clone", "--quiet", str(template), str(later))
     git(later, "checkout", "--quiet", "v1.0.0")
     first = r"\A(.*)\n"
-    replace(later, first, r"\1 Since 3.0.0.\n", "*/eval/report.py", "*/training/loop.py*")
+    replace(
+        later,
+        first,
+        r"\1 Since 3.0.0.\n",
+        "choices/report/classification.py",
+        "*/training/loop.py*",
+    )
     replace(later, r'^version = ".*"', 'version = "3.0.0"', "pyproject.toml")
     commit(later, "3.0.0", "v3.0.0")
     return later

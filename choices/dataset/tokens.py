@@ -178,7 +178,7 @@ class Dataset:
     prepare: Prepare
     augment: Augment | None = None
     seed: int = 0
-    relabelled: Array | None = None  # (N, T), for a study that shuffles the labels
+    shuffled: Indices | None = None  # (N,), whose labels each window is given, for a study
     rows: Indices | None = None  # only these windows, for a study that overfits them
 
     @cached_property
@@ -213,7 +213,8 @@ class Dataset:
     @property
     def labels(self) -> Array:
         """The tokens that follow, (N, T)."""
-        return self.windows[:, 1:] if self.relabelled is None else self.relabelled
+        labels = self.windows[:, 1:]
+        return labels if self.shuffled is None else labels[self.shuffled]
 
     @cached_property
     def documents(self) -> Documents:
@@ -262,8 +263,8 @@ class Dataset:
     def __getitem__(self, key: BatchKey) -> Batch:
         windows = self.windows[key.indices]
         inputs, labels = self.prepare(windows[:, :-1]), windows[:, 1:]
-        if self.relabelled is not None:
-            labels = self.relabelled[key.indices]
+        if self.shuffled is not None:
+            labels = self.windows[self.shuffled[key.indices], 1:]
         if self.augment is not None:
             inputs = self.augment(inputs, self.random.start(key.epoch, key.position))
         return Batch(torch.from_numpy(inputs), torch.from_numpy(labels))

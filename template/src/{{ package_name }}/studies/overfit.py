@@ -83,7 +83,7 @@ def overfit(
         learnt = predict(model, few, config.training.batch_size)
 
     console.print("Learning shuffled labels:")
-    noise = replace(training, relabelled=random.permutation(training.labels))
+    noise = replace(training, shuffled=random.permutation(len(training)))
     with shuffled.locked():
         model = train(config, shuffled, noise, held_out, console).model
         blind = predict(model, held_out, config.training.batch_size)

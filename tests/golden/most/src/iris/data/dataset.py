@@ -92,7 +92,7 @@ class Dataset:
     prepare: Prepare
     augment: Augment | None = None
     seed: int = 0
-    relabelled: Array | None = None  # (N,), for a study that shuffles the labels
+    shuffled: Indices | None = None  # (N,), whose label each record is given, for a study
     rows: Indices | None = None  # only these records, for a study that overfits them
 
     @cached_property
@@ -105,10 +105,9 @@ class Dataset:
     @cached_property
     def labels(self) -> Array:
         """All labels, (N,)."""
-        if self.relabelled is not None:
-            return self.relabelled
         array = self._load("labels")
-        return array if self.rows is None else array[self.rows]
+        array = array if self.rows is None else array[self.rows]
+        return array if self.shuffled is None else array[self.shuffled]
 
     @cached_property
     def ids(self) -> list[str]:
