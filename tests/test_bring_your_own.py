@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
 from rendering import render
 from test_projects import pytestmark, run
 
@@ -114,11 +113,8 @@ def losses(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
 """Three files of the four; the fourth is the configs, of which each may stay."""
 
 
-@pytest.mark.parametrize("config", ["dataclass", "pydantic"])
-def test_four_files_replaced_and_everything_passes(
-    config: str, template: Path, tmp_path: Path
-) -> None:
-    project = render(template, tmp_path / "tones", starter="blank", config=config)
+def test_four_files_replaced_and_everything_passes(template: Path, tmp_path: Path) -> None:
+    project = render(template, tmp_path / "tones", starter="blank")
     for name, text in OURS.items():
         (project / "src/tones" / name).write_text(text, encoding="utf-8")
     shutil.rmtree(project / "data")

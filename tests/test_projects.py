@@ -23,13 +23,16 @@ COMBINATIONS = {title(each): each for each in covering()}
 def shapes() -> list[tuple[str, Answers]]:
     """Few projects in which every two answers meet that decide what runs, and how each came about.
 
-    A tracker meets the other parts through its Protocol alone, and test_trackers.py has each by
-    itself; a stage decides which checks there are. Both occur in turn, and so do projects that are
-    fresh and projects that were updated from a release.
+    A tracker and a strategy meet the other parts through their Protocols alone, and
+    test_trackers.py and test_abuse.py have each by itself; a stage decides which checks there are.
+    They occur in turn, and so do projects that are fresh and projects updated from a release.
     """
-    names = [name for name in SHAPING if name not in {"tracker", "stage"}]
-    trackers, stages = (itertools.cycle(CHOICES[name]) for name in ("tracker", "stage"))
-    rows = [{**row, "tracker": next(trackers), "stage": next(stages)} for row in covering(names)]
+    in_turn = {name: itertools.cycle(CHOICES[name]) for name in ("tracker", "checkpoint", "stage")}
+    names = [name for name in SHAPING if name not in in_turn]
+    rows = [
+        {**row, **{name: next(values) for name, values in in_turn.items()}}
+        for row in covering(names)
+    ]
     return [(origin(number, row), row) for number, row in enumerate(rows)]
 
 
