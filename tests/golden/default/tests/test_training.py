@@ -357,7 +357,7 @@ def test_debug_trains_and_evaluates_in_two_batches(
     for _ in range(2):  # a debug run is scratch: the second takes the first one's place
         assert cli.main(["train", "--debug"]) == 0
     assert [step for step, _ in read_metrics(Path("runs/debug/metrics.jsonl"))] == [1, 2]
-    assert cli.main(["evaluate", "runs/debug"]) == 0
+    assert cli.main(["evaluate", "runs/debug", "--debug"]) == 0
     report = Path("runs/debug/report.html").read_text(encoding="utf-8")
     assert report.count("data:image/png;base64,") >= 2
     assert "http" not in report
@@ -417,7 +417,7 @@ def test_a_model_is_not_judged_by_records_that_it_may_have_learnt_from(
     original = source.split_of
     monkeypatch.setattr(source, "split_of", swapped)
     monkeypatch.setattr(source, "fingerprint", repr)
-    assert cli.main(["evaluate", "runs/debug"]) == 2
+    assert cli.main(["evaluate", "runs/debug", "--debug"]) == 2
     assert "trained on other records or splits" in capsys.readouterr().err
 
 
@@ -444,7 +444,7 @@ def test_a_run_outlives_settings_that_the_project_loses(workplace: Path) -> None
     before["config"]["checkpoint"]["lost"] = 3
     run.write_provenance(before)
     assert cli.main(["train", "--resume", "runs/debug"]) == 0
-    assert cli.main(["evaluate", "runs/debug"]) == 0
+    assert cli.main(["evaluate", "runs/debug", "--debug"]) == 0
 
 
 def test_a_refused_study_leaves_the_earlier_one(
@@ -557,6 +557,7 @@ def test_a_run_is_made_again_from_what_it_says_of_itself(
 ) -> None:
     settings = ["--seed", "3", "--training.max-steps", "20", "--training.learning-rate", "0.01"]
     settings += ["--training.warmup-steps", "2", "--training.log-every", "1"]
+    settings += ["--training.batch-size", "8"]
     assert cli.main(["train", "--run-name", "first", *settings]) == 0
     Path("runs/first/config.toml").write_text("seed = 4\n", encoding="utf-8")  # not what counts
     assert cli.main(["train", "--from-run", "runs/first"]) == 0

@@ -48,7 +48,7 @@ class Command(ABC):
     """What every command takes. Calling it runs it and gives the exit code."""
 
     debug: FlagCreatePairsOff[bool] = False
-    """Everything said, and at most two batches of training, in a run that is scratch."""
+    """Everything said, and two batches at most, trained and evaluated, in a run that is scratch."""
 
     @abstractmethod
     def __call__(self) -> int:
@@ -180,10 +180,12 @@ class Train(Step):
     def __call__(self) -> int:
         """See `Command`."""
         from .data.cache import digest
-        from .training.loop import records, require_trainable, train
+        from .training.loop import few, records, require_trainable, train
 
         config = self.settings
         training, validation = records(config, "train"), records(config, "validation")
+        if self.debug:
+            validation = few(validation, config)
         require_trainable(config, training)
         data = digest(training.folder)
         run, continued = self._run(data)
@@ -251,7 +253,7 @@ class Evaluate(Step):
         from .eval.report import write_report
         from .training.checkpoint import CheckpointStore
         from .training.device import Device
-        from .training.loop import build_network, records
+        from .training.loop import build_network, few, records
         from .training.monitor import read_metrics
         from .training.retention import Strategy
         from .training.run import Run
@@ -266,6 +268,8 @@ class Evaluate(Step):
             raise RunError(f"no checkpoint yet; first: {NAME} train --resume {run.folder}")
         training, test = records(config, "train"), records(config, "test")
         run.require_data(digest(test.folder))
+        if self.debug:
+            test = few(test, config)
         model = build_network(config, test)
         checkpoints.load_model(step, model)
         model.to(Device.choose(config.training).name)

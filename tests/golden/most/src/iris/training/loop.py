@@ -14,8 +14,10 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial, reduce
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -152,6 +154,12 @@ def records(config: Config, split: Split) -> Dataset:
         augment=partial(transforms.augment, config=config.features) if split == "train" else None,
         seed=config.seed,
     )
+
+
+def few(records: Dataset, config: Config) -> Dataset:
+    """As many of the records as two batches hold: what `--debug` evaluates."""
+    most = 2 * config.training.batch_size
+    return replace(records, rows=np.arange(min(most, len(records))))
 
 
 def require_trainable(config: Config, training: Dataset) -> None:
