@@ -241,21 +241,26 @@ def test_an_update_that_is_stopped_by_ctrl_c_takes_itself_back(
     edit(project)
     commit(project, "Mine")
     before = tree(project)
-    process = subprocess.Popen(
-        [sys.executable, *OURS, "--template", template],
-        cwd=project,
-        env={**os.environ, **NOBODY},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while process.poll() is None and tree(project) == before:
-        time.sleep(0.002)
-    assert tree(project) != before
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate()
-    assert process.returncode == 130, said
+    code, said = 0, ""
+    for _ in range(5):  # a machine that has other work to do may notice too late
+        restore(project)
+        process = subprocess.Popen(
+            [sys.executable, *OURS, "--template", template],
+            cwd=project,
+            env={**os.environ, **NOBODY},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        while process.poll() is None and tree(project) == before:
+            time.sleep(0.002)
+        assert tree(project) != before
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+        if code := process.returncode:
+            break
+    assert code == 130, said
     assert said == "stopped; nothing was written\n"
     assert tree(project) == before
     assert git(project, "status", "--porcelain") == ""

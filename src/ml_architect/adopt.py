@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from rich.console import Console
 from .errors import CommandError, Declined
 from .existing import Existing, read_existing
 from .manifest import add_missing, add_missing_lines
-from .repository import NO_HOOKS, git, git_line, require_clean
+from .repository import NO_HOOKS, git, git_line, own, require_clean
 from .screen import confirmed, say, show_answers
 from .template import ANSWERS, copiers_errors, load_catalogue, require_questions
 
@@ -280,18 +281,18 @@ def _branch(project: Path, branch: str) -> Generator[Path]:
     """The project's folder in a checkout of a new branch, beside the person's own checkout."""
     inside = git_line(project, "rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
-        checkout = Path(folder) / "checkout"
+        checkout = Path(folder) / Path(folder).name  # git's own files are called so, too
+        own_files = own(project, f"worktrees/{checkout.name}")
         try:
             git(project, *NO_HOOKS, "worktree", "add", "--quiet", "-b", branch, str(checkout))
             yield checkout / inside
         except BaseException:
-            for undo in (
+            with suppress(CommandError):  # of what was never begun, or only half
                 # Twice: git locks what it hasn't finished, and may have been killed over it.
-                ("worktree", "remove", "--force", "--force", str(checkout)),
-                ("branch", "-D", branch),
-            ):
-                with suppress(CommandError):  # of what was never begun
-                    git(project, *undo)
+                git(project, "worktree", "remove", "--force", "--force", str(checkout))
+            shutil.rmtree(own_files, ignore_errors=True)
+            with suppress(CommandError):
+                git(project, "branch", "-D", branch)
             raise
         git(project, "worktree", "remove", "--force", str(checkout))
 

@@ -75,7 +75,7 @@ def require_clean(project: Path) -> None:
             f"{project} isn't under git, or nothing is committed, so that nothing could be undone. "
             "First: git init && git add --all && git commit"
         ) from None
-    lock, mark = _own(project, "index.lock"), _mark(project)
+    lock, mark = own(project, "index.lock"), _mark(project)
     if lock.exists():
         raise CommandError(
             f"git is at work in {project}, or was killed there. Where no git runs: rm {lock}"
@@ -165,9 +165,9 @@ def ignored(project: Path) -> list[str]:
 
 
 def _mark(project: Path) -> Path:
-    return _own(project, "ml-architect-update")
+    return own(project, "ml-architect-update")
 
 
-def _own(project: Path, name: str) -> Path:
+def own(project: Path, name: str) -> Path:
     """A file of git's own, wherever it keeps them for this work tree."""
     return project / git_line(project, "rev-parse", "--git-path", name)

@@ -23,10 +23,12 @@ def picture(checked: Checked) -> Figure:
     Under the names that `COLUMNS` of source.py gives them, as far as these are one a column. A
     column that holds nothing is left out.
     """
-    width = checked.prepared.shape[1]
+    size = len(checked.prepared)
+    before, after = (each.reshape(size, -1) for each in (checked.prepared, checked.augmented))
+    width = before.shape[1]
     stated: Any = vars(source).get("COLUMNS", ())
     names = list(stated) if len(stated) == width else [f"column {at}" for at in range(width)]
-    shown = np.flatnonzero(~np.isnan(checked.prepared).all(axis=0))[:PANELS]
+    shown = np.flatnonzero(~np.isnan(before).all(axis=0))[:PANELS]
     columns = max(1, min(4, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = Figure(figsize=(2.6 * columns, 2.2 * rows + 0.4), layout="constrained")
@@ -34,7 +36,7 @@ def picture(checked: Checked) -> Figure:
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     for axes, at in zip(panels, shown, strict=False):
-        _draw(axes, checked.prepared[:, at], checked.augmented[:, at])
+        _draw(axes, before[:, at], after[:, at])
         axes.set_title(names[at], fontsize=9, parse_math=False)
         axes.tick_params(labelsize=7)
     handles, labels = panels[0].get_legend_handles_labels()
