@@ -75,7 +75,10 @@ def edit(project: Path) -> None:
 
 def change_the_model(package: Path) -> None:
     """Another activation, and a word in each file that is the owner's anyway."""
-    replace(package / "models/network.py", "nn.ReLU()", "nn.GELU()")
+    network = (package / "models/network.py").read_text(encoding="utf-8")
+    relu = "nn.ReLU()" in network  # a transformer has its gates
+    old, new = ("nn.ReLU()", "nn.GELU()") if relu else ("silu(gate)", "silu(1.0 * gate)")
+    replace(package / "models/network.py", old, new)
     for name in ("data/source.py", "features/transforms.py", "models/network.py"):
         append(package / name, "\n# Mine: see the notebook of 3 March.\n")
 
