@@ -369,8 +369,8 @@ def die_after(trainer: Trainer, name: str, last: int) -> None:
             kill()
         return found
 
-    def saving(store: CheckpointStore, state: Any, writer: Any) -> None:
-        save(store, state, writer)
+    def saving(self: CheckpointStore, state: Any, writer: Any) -> None:
+        save(self, state, writer)
         if state.step == last:
             writer.wait()
             kill()
