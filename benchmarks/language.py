@@ -69,7 +69,8 @@ def main() -> None:
     (line,) = (line for line in said.splitlines() if line.startswith("bits per byte: "))
     ours = float(line.split()[3])
 
-    cache = folder / config["data"]["cache_dir"] / provenance["data"]
+    (manifest,) = (folder / config["data"]["cache_dir"]).glob("*/manifest.json")
+    cache = manifest.parent
     training, text = (np.fromfile(cache / f"{each}.tokens", np.uint8) for each in ("train", "test"))
     window = config["data"]["context"]
     asked = text[: (len(text) - 1) // window * window + 1]  # what `evaluate` asked about
