@@ -12,6 +12,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,6 +119,15 @@ def _python(version: str) -> str:
     return version
 
 
+def _day(text: str) -> str:
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise ValueError("isn't a day: write it as 2026-11-24")
+
+
 def _path(path: str) -> str:
     parts = path.split("/")
     if not path or path != path.strip() or any(_is_control(letter) for letter in path):
@@ -163,6 +173,7 @@ class Blueprint(BaseModel):
     checkpoint_writer: str
     python_version: Annotated[str, AfterValidator(_python)]
     license: str
+    started: Annotated[str, AfterValidator(_day)]
     yours: Annotated[tuple[ProjectPath, ...], BeforeValidator(_list)] = ()
 
     @field_validator("package_name")

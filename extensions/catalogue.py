@@ -321,6 +321,31 @@ SETTINGS = (
     ),
     Setting(
         section="training",
+        name="patience",
+        type="int",
+        default=0,
+        at_least=0,
+        why="Steps without a better checkpoint after which training ends; 0 waits for ever.",
+    ),
+    Setting(
+        section="training",
+        name="max_minutes",
+        type="float",
+        default=0.0,
+        at_least=0,
+        why="Wall-clock time after which training ends, resumptions added up; 0 sets no limit.",
+    ),
+    Setting(
+        section="training",
+        name="share",
+        type="float",
+        default=1.0,
+        more_than=0,
+        at_most=1,
+        why="Share of the training records that is used: for a quick try, and for `scale`.",
+    ),
+    Setting(
+        section="training",
         name="learning_rate",
         type="float",
         default=0.003,
@@ -476,6 +501,16 @@ CLASSIFICATION = {
     "report": "classification",
 }
 
+STUDIES = (
+    Requirement(
+        name="optuna", versions=">=4.5,<6", module="optuna", why="chooses the trials of `tune`"
+    ),
+    Requirement(
+        name="scipy", versions=">=1.14,<2", module="scipy", why="intervals and tests of studies"
+    ),
+)
+"""What comes after exploration needs."""
+
 STAGE = Question(
     name="stage",
     title="Stage",
@@ -485,16 +520,19 @@ STAGE = Question(
         Option(
             value="exploration",
             title="Exploration",
-            buys="the code and its resume test, nothing to keep up",
-            costs="no hooks, no import rules",
+            buys="from data to a trained model, with the resume test",
+            costs="no studies, no hooks, no import rules",
             prefer="nobody knows yet whether the idea works",
+            parts={"commands": "few"},
         ),
         Option(
             value="prototype",
             title="Prototype",
-            buys="tests of every part, hooks, import rules",
-            costs="a minute of checks before a commit",
+            buys="all seven steps, tests of every part, hooks, import rules",
+            costs="Optuna, SciPy, a minute before a commit",
             prefer="others read the code, or results are compared over weeks",
+            parts={"commands": "all"},
+            requirements=STUDIES,
         ),
         Option(
             value="production",
@@ -502,6 +540,8 @@ STAGE = Question(
             buys="CI, a container and strict types on top",
             costs="every line has to satisfy the strict checker",
             prefer="something depends on the model",
+            parts={"commands": "all"},
+            requirements=STUDIES,
         ),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, timedelta
 from typing import Any
 
 from jinja2 import Environment, pass_environment
@@ -51,6 +52,11 @@ def markdown(text: str) -> str:
     return re.sub(r"^(\d*)([+\-=]|(?<=\d)[.)])", r"\1\\\2", escaped)
 
 
+def days_later(day: str, days: int) -> str:
+    """The date so many days after an ISO date. Raises ValueError for what is no date."""
+    return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+
+
 @pass_environment
 def source(environment: Environment, path: str) -> str:
     """A file of the template, verbatim: Python is not parsed as Jinja.
@@ -71,6 +77,8 @@ class LiteralsExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters.update(toml=toml, yaml=yaml, python=python, markdown=markdown)
+        filters: dict[str, Any] = environment.filters
+        filters.update(toml=toml, yaml=yaml, python=python, markdown=markdown)
+        filters["days_later"] = days_later
         named: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
         named["source"] = source

@@ -22,6 +22,7 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
         "package_name": "digits",
         "author_name": "Ada Lovelace",
         "author_email": "ada@host.example",
+        "started": "2026-11-24",
     },
     "most": {
         "project_name": 'Ada\'s "Iris" 🌸',
@@ -35,6 +36,7 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
         "checkpoint": "interval",
         "checkpoint_writer": "background",
         "license": "Apache-2.0",
+        "started": "2026-11-24",
     },
 }
 

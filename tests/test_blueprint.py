@@ -24,6 +24,7 @@ GOOD = {
     "description": "Reads digits.",
     "author_name": "Ada Łovelace 🧮",
     "author_email": "ada@host.example",
+    "started": "2026-11-24",
     "yours": (),
 }
 
@@ -176,13 +177,18 @@ def test_a_python_that_is_not_supported_is_refused(version: str) -> None:
     assert f"because python_version {version!r} isn't supported" in refusal(python_version=version)
 
 
+@pytest.mark.parametrize("day", ["", "yesterday", "2026-13-01", "20261124", "2026-11-24\n"])
+def test_a_day_that_is_none_is_refused(day: str) -> None:
+    assert f"because started {day!r} isn't a day" in refusal(started=day)
+
+
 def test_a_missing_answer_is_refused() -> None:
     assert "because tracker None" in refusal(tracker=None)
 
 
 def test_every_problem_is_in_the_one_message() -> None:
     bad = {name: given for name, given, _ in BAD_TEXTS}
-    bad |= dict.fromkeys([*DEFAULTS, "yours"], "nonsense")
+    bad |= dict.fromkeys([*DEFAULTS, "started", "yours"], "nonsense")
     message = refusal(**bad)
     assert message.count("Nothing was written") == 1
     assert message.count("\n  - ") == len(bad) == len(GOOD)

@@ -29,6 +29,7 @@ ORDER = [
     "checkpoint_writer",
     "python_version",
     "license",
+    "started",
     "yours",
 ]
 
@@ -68,6 +69,8 @@ def test_the_questions_with_choices_are_those_of_the_catalogue() -> None:
     assert {name for name in QUESTIONS if "choices" in QUESTIONS[name]} == set(CHOICES)
 
 
-@pytest.mark.parametrize("name", [name for name in ORDER if name not in {*CHOICES, "yours"}])
+@pytest.mark.parametrize(
+    "name", [name for name in ORDER if name not in {*CHOICES, "started", "yours"}]
+)
 def test_every_text_is_checked_when_it_is_typed(name: str) -> None:
     assert f"complaint('{name}', {name}, " in QUESTIONS[name]["validator"]

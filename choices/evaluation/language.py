@@ -147,3 +147,8 @@ def write_on(
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
+
+
+def untrained_loss(dataset: Dataset) -> float:
+    """The mean loss of a network that knows nothing yet: every token is as probable, log V."""
+    return math.log(dataset.outputs)

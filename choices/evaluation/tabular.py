@@ -218,3 +218,11 @@ def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
         probabilities = found.softmax(dim=1).numpy()
         return Classification(labels=dataset.labels, losses=cost, probabilities=probabilities)
     return Regression(labels=dataset.labels, losses=cost, guesses=found[:, 0].numpy())
+
+
+def untrained_loss(dataset: Dataset) -> float:
+    """The mean loss of a network that knows nothing yet.
+
+    Every class is as probable, log K; or the mean is guessed, a variance of 1: see `losses`.
+    """
+    return math.log(len(dataset.classes)) if dataset.classes else 1.0

@@ -1,7 +1,7 @@
 # Yours: an update never touches this file.
 """Step 1: look at the data before deciding anything. Throw this script away when it has served.
 
-Run it from the project's folder: `python scripts/throwaway/explore.py`
+Run it with the command `explore`.
 """
 
 from pathlib import Path
@@ -25,4 +25,3 @@ path = Path("runs/explore.png")
 path.parent.mkdir(exist_ok=True)
 figure.savefig(path)
 print(f"A hundred of them, by class: {path}")
-print("Next: the command `validate`")

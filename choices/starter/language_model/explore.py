@@ -1,7 +1,7 @@
 # Yours: an update never touches this file.
 """Step 1: look at the data before deciding anything. Throw this script away when it has served.
 
-Run it from the project's folder: `python scripts/throwaway/explore.py`
+Run it with the command `explore`.
 """
 
 import sysconfig
@@ -40,4 +40,3 @@ path = Path("runs/explore.png")
 path.parent.mkdir(exist_ok=True)
 figure.savefig(path)
 print(f"How long the files are, and what they are made of: {path}")
-print("Next: the command `validate`")

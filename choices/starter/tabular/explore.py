@@ -1,7 +1,7 @@
 # Yours: an update never touches this file.
 """Step 1: look at the data before deciding anything. Throw this script away when it has served.
 
-Run it from the project's folder: `python scripts/throwaway/explore.py [TABLE.csv or .parquet]`
+Run it with the command `explore`; on a table of yours, `explore explore.py TABLE`.
 """
 
 import sys
@@ -51,4 +51,4 @@ path = Path("runs/explore.png")
 path.parent.mkdir(exist_ok=True)
 figure.savefig(path)
 print(f"Histograms, and which columns go together: {path}")
-print("Next: state the columns in data/source.py, then the command `validate`")
+print("Now state the columns in data/source.py.")

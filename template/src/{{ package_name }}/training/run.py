@@ -38,6 +38,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.broken = folder / "broken_batch.json"  # where a loss stopped being finite
         self.report = folder / "report.html"  # written by `evaluate`
+        self.outcome = folder / "outcome.json"  # how it ended; there once it has
 
     @classmethod
     def create(
@@ -48,6 +49,7 @@ class Run:
         *,
         scratch: bool = False,
         repeats: Run | None = None,
+        within: Path = RUNS,
     ) -> Run:
         """A new run: its folder appears with config and provenance, or not at all.
 
@@ -57,20 +59,21 @@ class Run:
             data: the fingerprint of the records.
             scratch: not worth keeping; the next scratch run of that name takes its place.
             repeats: the run that this one makes again.
+            within: the folder of a study, for a run that is part of it.
 
         Raises:
             RunError: there is a run of that name, or the name is no folder's.
         """
         if not name or Path(name).name != name or name.startswith("."):
             raise RunError(f"--run-name {name!r}: expected the name of a folder, such as 'wide'")
-        run = cls(RUNS / name)
+        run = cls(within / name)
         taken = RunError(
             f"{run.folder} exists. Continue it with --resume {run.folder}, "
             "or choose another name with --run-name NAME"
         )
         if run.folder.exists() and not scratch:
             raise taken
-        unfinished = RUNS / f".{name}-{uuid4().hex}"
+        unfinished = within / f".{name}-{uuid4().hex}"
         unfinished.mkdir(parents=True)
         new = cls(unfinished)
         try:
@@ -101,9 +104,10 @@ class Run:
         for folder in (path, RUNS / path):
             if (folder / "config.toml").is_file():
                 return cls(folder)
-        names = [each.parent.name for each in sorted(RUNS.glob("*/config.toml"))]
+        files = sorted([*RUNS.glob("*/config.toml"), *RUNS.glob("*/*/config.toml")])
+        names = {each.parent.name: each.parent for each in reversed(files)}
         near = get_close_matches(path.name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {RUNS / near[0]}?" if near else "expected a folder in runs/"
+        hint = f"did you mean {names[near[0]]}?" if near else "expected a folder in runs/"
         raise RunError(f"{path}: no such run; {hint}")
 
     def read_provenance(self) -> dict[str, Any]:
@@ -145,6 +149,10 @@ class Run:
             self.write_config(config)
         self.write_provenance(said)
 
+    def write_outcome(self, content: Mapping[str, Any]) -> None:
+        """Put down how the run ended: whoever finds this file knows that it has."""
+        replace_text(self.outcome, json.dumps(content, indent=2) + "\n")
+
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Replace run.json."""
         replace_text(self.provenance, json.dumps(content, indent=2) + "\n")
@@ -184,6 +192,14 @@ class Run:
                 f"{self.folder} was trained on other records or splits: data was {recorded}, now "
                 f"{data}. Restore them (settings of data., data/*.py), or train anew"
             )
+
+    def is_in_use(self) -> bool:
+        """Whether a process is training it right now."""
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return False
+        except (Timeout, OSError):
+            return True
 
     @contextmanager
     def locked(self) -> Generator[None]:

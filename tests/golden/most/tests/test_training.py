@@ -30,7 +30,7 @@ from iris.config import (
 from iris.data import source
 from iris.data.cache import digest
 from iris.errors import CheckpointError, RunError
-from iris.models.network import Network, losses
+from iris.models.network import losses
 from iris.protocols import Batch, Metrics, Record, Split
 from iris.training import loop, tracking
 from iris.training.checkpoint import CheckpointStore, State
@@ -513,7 +513,9 @@ def test_a_tracker_that_fails_is_said_once_and_every_line_is_written(
         return Failing()
 
     monkeypatch.setattr(tracking, "open_tracker", open_failing)
-    assert cli.main(["train", "--debug", "--run-name", "lone"]) == 0
+    short = ["--training.max-steps", "2", "--training.warmup-steps", "0"]
+    short += ["--training.log-every", "1"]
+    assert cli.main(["train", "--run-name", "lone", *short]) == 0
     assert capsys.readouterr().out.count("The tracker failed (ConnectionError: the server") == 1
     assert [step for step, _ in read_metrics(Path("runs/lone/metrics.jsonl"))] == [1, 2]
     assert closed == ["interrupted"]
@@ -538,7 +540,7 @@ def test_a_broken_batch_is_named_even_where_its_checkpoint_failed(
 
     monkeypatch.setattr(loop, "losses", broken)
     monkeypatch.setattr(loop, "Writer", Late)
-    assert cli.main(["train", "--debug"]) == 1
+    assert cli.main(["train", "--training.log-every", "1"]) == 1
     said = capsys.readouterr().err
     assert "train/loss is nan" in said
     assert "the disk is full" in said
@@ -583,22 +585,3 @@ def test_curves_of_several_runs_are_drawn_on_demand(
     assert cli.main(["plot"]) == 2
     assert cli.main(["plot", "othr"]) == 2
     assert "did you mean runs/other?" in capsys.readouterr().err
-
-
-def test_the_overfit_study_passes_with_its_config(workplace: Path) -> None:
-    config = Path(__file__).parents[1] / "configs/overfit.toml"
-    assert cli.main(["overfit", "--config", str(config)]) == 0
-
-
-def test_the_overfit_study_fails_for_a_network_that_ignores_its_inputs(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    see = Network.forward
-
-    def look_away(self: Network, inputs: torch.Tensor) -> torch.Tensor:
-        return see(self, torch.zeros_like(inputs))
-
-    monkeypatch.setattr(Network, "forward", look_away)
-    config = Path(__file__).parents[1] / "configs/overfit.toml"
-    assert cli.main(["overfit", "--config", str(config)]) == 1
-    assert "the model can't learn a few batches" in capsys.readouterr().out

@@ -112,6 +112,12 @@ class TrainingConfig(Section):
     """Parts that a batch is split into, to fit the memory."""
     max_steps: Annotated[int, Field(ge=1)] = 1000
     """Optimizer steps."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Steps without a better checkpoint after which training ends; 0 waits for ever."""
+    max_minutes: Annotated[float, Field(ge=0)] = 0.0
+    """Wall-clock time after which training ends, resumptions added up; 0 sets no limit."""
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training records that is used: for a quick try, and for `scale`."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.003
     """The peak, reached after the warm-up; it then falls to zero along a cosine."""
     warmup_steps: Annotated[int, Field(ge=0)] = 50

@@ -128,6 +128,12 @@ class TrainingConfig:
     """Parts that a batch is split into, to fit the memory."""
     max_steps: int = 1000
     """Optimizer steps."""
+    patience: int = 0
+    """Steps without a better checkpoint after which training ends; 0 waits for ever."""
+    max_minutes: float = 0.0
+    """Wall-clock time after which training ends, resumptions added up; 0 sets no limit."""
+    share: float = 1.0
+    """Share of the training records that is used: for a quick try, and for `scale`."""
     learning_rate: float = 0.003
     """The peak, reached after the warm-up; it then falls to zero along a cosine."""
     warmup_steps: int = 50
@@ -152,6 +158,9 @@ class TrainingConfig:
         check.bounds("batch_size", at_least=1)
         check.bounds("accumulation_steps", at_least=1)
         check.bounds("max_steps", at_least=1)
+        check.bounds("patience", at_least=0)
+        check.bounds("max_minutes", at_least=0)
+        check.bounds("share", more_than=0, at_most=1)
         check.bounds("learning_rate", more_than=0, at_most=10)
         check.bounds("warmup_steps", at_least=0)
         check.bounds("weight_decay", at_least=0, at_most=1)

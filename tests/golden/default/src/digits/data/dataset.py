@@ -169,3 +169,7 @@ class Dataset:
     def plain(self) -> Dataset:
         """The same records without augmentation."""
         return replace(self, augment=None)
+
+    def only(self, rows: Indices) -> Dataset:
+        """These rows of it, for a study; (M,), each below N."""
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])

@@ -12,9 +12,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from functools import partial, reduce
 
 import numpy as np
@@ -22,7 +21,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from ..config import Config
+from ..config import Config, TrainingConfig
 from ..data.cache import prepare
 from ..data.dataset import Dataset
 from ..data.loader import BatchOrder, derive_seed, load, nth_seed
@@ -43,9 +42,17 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    config: Config, run: Run, training: Dataset, validation: Dataset, console: Console
+    config: Config,
+    run: Run,
+    training: Dataset,
+    validation: Dataset,
+    console: Console,
+    after_step: Callable[[], None] = lambda: None,
 ) -> State:
     """Train from the run's newest checkpoint, or from the beginning, to the last step.
+
+    The last step is `training.max_steps`, or an earlier one by `training.patience` or
+    `training.max_minutes`.
 
     Args:
         config: all settings; see config.py.
@@ -53,6 +60,7 @@ def train(
         training: the records to learn from, augmented or not.
         validation: the records that choose the best checkpoint, never augmented.
         console: where progress is shown.
+        after_step: called after each step: a profiler's.
 
     Raises:
         Interrupted: SIGTERM, SIGINT or SIGUSR1 came; the state is saved.
@@ -74,9 +82,8 @@ def train(
         checkpoints = CheckpointStore(run.checkpoints, strategy)
         checkpoints.sweep()
         checkpoints.restore(state)
-        if state.step == 0 and isinstance(state.model, Learner):
-            each = training.plain().in_order(settings.batch_size)
-            state.model.learn((inputs.numpy(), labels.numpy()) for inputs, labels in each)
+        if state.step == 0:
+            look_at_data(model, training, settings.batch_size)
         if settings.compile:
             model.compile()
         if state.step > settings.max_steps:
@@ -87,12 +94,14 @@ def train(
         for file in (run.metrics, run.timings):
             rewind(file, state.step)
         run.broken.unlink(missing_ok=True)
-
-        order = batch_order(config, training)
-        steps = order.steps(state.step, settings.max_steps)
-        batches = iter(load(training, steps, config.data.workers))  # forks before there are threads
+        run.outcome.unlink(missing_ok=True)
 
         monitor = Monitor(run, config, console)
+        ended = _ended(state, settings, monitor.seconds)  # a run that is resumed may have ended
+        order = batch_order(config, training)
+        steps = order.steps(state.step, state.step if ended else settings.max_steps)
+        batches = iter(load(training, steps, config.data.workers))  # forks before there are threads
+
         stack.enter_context(monitor.running(state.step))
         stack.enter_context(_waiting_for(writer))
         for damaged in sorted(checkpoints.damaged):
@@ -110,11 +119,13 @@ def train(
             state.step += 1
             writer.check()
 
-            last = state.step == settings.max_steps
-            evaluating = last or state.step % settings.evaluate_every == 0
+            after_step()
+
+            ended = _ended(state, settings, monitor.seconds)
+            evaluating = bool(ended) or state.step % settings.evaluate_every == 0
             logging_ = evaluating or state.step % settings.log_every == 0
-            stopping = bool(stop) and not last
-            saving = stopping or last or strategy.due(state.step, time.monotonic() - saved)
+            stopping = bool(stop) and not ended
+            saving = stopping or bool(ended) or strategy.due(state.step, time.monotonic() - saved)
             if logging_ or saving:
                 metrics: dict[str, float] = {}
                 for number, (loss, norm) in enumerate(_read(recent), state.step - len(recent) + 1):
@@ -128,8 +139,10 @@ def train(
                     metrics |= {f"validation/{name}": value for name, value in held_out}
                     require_finite(metrics, state.step, config, run, training)
                     best_by, best_is = config.checkpoint.metric, config.checkpoint.best_is
-                    stopping |= bool(stop) and not last  # it may have come meanwhile
-                    saving |= state.improve(metrics[best_by], best_is) or stopping
+                    improved = state.improve(metrics[best_by], best_is)
+                    ended = ended or _ended(state, settings, monitor.seconds)
+                    stopping = bool(stop) and not ended  # it may have come meanwhile
+                    saving |= improved or stopping or bool(ended)
                 if logging_:
                     monitor.log(state.step, metrics, settings.batch_size, device.memory())
             monitor.advance(state.step)
@@ -142,24 +155,52 @@ def train(
                     f"stopped by {stop} after step {state.step}, which is saved. "
                     f"Continue with: {NAME} train --resume {run.folder}"
                 )
+            if ended:
+                break
+        seconds, memory = monitor.seconds, device.memory()
+    run.write_outcome({**state.numbers(), "ended_by": ended, "seconds": seconds, "memory": memory})
     return state
 
 
+def _ended(state: State, settings: TrainingConfig, seconds: float) -> str:
+    """The setting by which the run is over after this step; empty if it goes on.
+
+    Patience is looked at where the metric was, so that a run which is resumed ends at the step at
+    which it would have ended anyway.
+    """
+    if state.step >= settings.max_steps:
+        return "training.max_steps"
+    if state.step and settings.max_minutes and seconds >= 60 * settings.max_minutes:
+        return "training.max_minutes"
+    evaluated = state.step % settings.evaluate_every == 0
+    if evaluated and 0 < settings.patience <= state.step - (state.best_step or 0):
+        return "training.patience"
+    return ""
+
+
 def records(config: Config, split: Split) -> Dataset:
-    """The records of one split, with everything that is done to them; prepared if need be."""
-    return Dataset(
+    """The records of one split, with everything that is done to them; prepared if need be.
+
+    Of the training split, the share that the config asks for: a smaller one is part of a larger.
+    """
+    found = Dataset(
         folder=prepare(config.data),
         split=split,
         prepare=transforms.prepare,
         augment=partial(transforms.augment, config=config.features) if split == "train" else None,
         seed=config.seed,
     )
+    if split != "train" or config.training.share == 1:
+        return found
+    random = np.random.Generator(np.random.Philox(derive_seed(config.seed, "share")))
+    kept = max(1, round(config.training.share * len(found)))
+    return found.only(np.sort(random.permutation(len(found))[:kept]))
 
 
 def few(records: Dataset, config: Config) -> Dataset:
     """As many of the records as two batches hold: what `--debug` evaluates."""
     most = 2 * config.training.batch_size
-    return replace(records, rows=np.arange(min(most, len(records))))
+    return records.only(np.arange(min(most, len(records))))
 
 
 def require_trainable(config: Config, training: Dataset) -> None:
@@ -199,6 +240,21 @@ def step(state: State, batch: Batch, device: Device, config: Config) -> tuple[Te
 def build_network(config: Config, records: Dataset) -> Network:
     """The network for records like these, with weights drawn from the current random state."""
     return Network(config.model, records.shape, records.outputs)
+
+
+def build_untrained(config: Config, training: Dataset, device: Device) -> Network:
+    """The network as a run has it before its first step."""
+    device.seed(derive_seed(config.seed, "weights"))
+    model = build_network(config, training).to(device.name)
+    look_at_data(model, training, config.training.batch_size)
+    return model
+
+
+def look_at_data(model: nn.Module, training: Dataset, batch_size: int) -> None:
+    """Let a network that learns something from the data before the first step do so."""
+    if isinstance(model, Learner):
+        each = training.plain().in_order(batch_size)
+        model.learn((inputs.numpy(), labels.numpy()) for inputs, labels in each)
 
 
 @contextmanager

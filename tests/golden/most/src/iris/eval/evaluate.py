@@ -107,3 +107,8 @@ def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
         costs.append(losses(logits, labels).cpu())
     model.train(was_training)
     return Predictions(dataset.labels, torch.cat(probabilities).numpy(), torch.cat(costs).numpy())
+
+
+def untrained_loss(dataset: Dataset) -> float:
+    """The mean loss of a network that knows nothing yet: every class is as probable, log K."""
+    return math.log(len(dataset.classes))
