@@ -60,6 +60,15 @@ def covering(names: Sequence[str] = tuple(CHOICES), catalogue: Any = CATALOGUE) 
     return [{**DEFAULTS, **dict(zip(names, row, strict=True))} for row in rows]
 
 
+def each_once(catalogue: Any = CATALOGUE) -> list[Answers]:
+    """Fewer still: projects in which every answer occurs, in no company in particular."""
+    offered = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
+    turns = {name: itertools.cycle(values) for name, values in offered.items()}
+    most = max(len(values) for values in offered.values())
+    rows = [{**DEFAULTS, **{name: next(turn) for name, turn in turns.items()}} for _ in range(most)]
+    return [row for row in rows if fits(row, catalogue)]
+
+
 @functools.cache
 def catalogue_of(release: Release) -> Any:
     """The catalogue as a release had it."""

@@ -6,33 +6,38 @@ They run in `.venv-project`, which holds what any of them needs, without being i
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from combinations import CHOICES, SHAPING, Answers, catalogue_of, covering, title
+from combinations import CHOICES, Answers, catalogue_of, covering, title
 from living import edit
 from rendering import ROOT, render
 from repository import NEWEST, commit, copy, releases, update
 
 ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
-COMBINATIONS = {title(each): each for each in covering()}
+
+
+def meeting(*names: str) -> list[Answers]:
+    """Few projects in which every two answers to these questions meet; the others occur in turn.
+
+    A tracker, a strategy and a writer meet the other parts through their Protocols alone, and
+    test_trackers.py and test_abuse.py have each by itself.
+    """
+    turns = {name: itertools.cycle(CHOICES[name]) for name in CHOICES if name not in names}
+    return [
+        {**row, **{name: next(turn) for name, turn in turns.items()}} for row in covering(names)
+    ]
+
+
+COMBINATIONS = {title(each): each for each in meeting("stage", "starter", "config")}
 
 
 def shapes() -> list[tuple[str, Answers]]:
-    """Few projects in which every two answers meet that decide what runs, and how each came about.
-
-    A tracker and a strategy meet the other parts through their Protocols alone, and
-    test_trackers.py and test_abuse.py have each by itself; a stage decides which checks there are.
-    They occur in turn, and so do projects that are fresh and projects updated from a release.
-    """
-    in_turn = {name: itertools.cycle(CHOICES[name]) for name in ("tracker", "checkpoint", "stage")}
-    names = [name for name in SHAPING if name not in in_turn]
-    rows = [
-        {**row, **{name: next(values) for name, values in in_turn.items()}}
-        for row in covering(names)
-    ]
+    """Each starter with each config, and how each project came about: fresh, or by an update."""
+    rows = meeting("starter", "config")
     return [(origin(number, row), row) for number, row in enumerate(rows)]
 
 
@@ -121,16 +126,32 @@ def test_a_project_passes_its_own_tests(
 
 
 def take_every_step(project: Path) -> None:
-    """The workflow as a person goes through it; tests/test_resume.py kills and resumes."""
+    """The workflow as a person goes through it; tests/test_resume.py kills and resumes.
+
+    tests/test_studies.py has steps 5 and 6.
+    """
     (package,) = (project / "src").iterdir()
+    script = next((project / "scripts/throwaway").glob("*.py"))
+    explores = not (package / "commands/features.py").exists()
     for command in (
+        ["explore", script.name],
         ["validate", "--report"],
-        ["features"],
+        *([] if explores else [["features"]]),
         ["overfit", "--config", "configs/overfit.toml"],
         ["train", "--config", "configs/small.toml", "--training.max-steps", "60"],
         ["evaluate", "runs/small"],
+        ["train", "--profile"],
+        ["train", "--debug"],
+        ["runs"],
+        ["runs", "small", "debug"],
+        ["plot", "small", "debug"],
     ):
         run(project, "python", "-m", f"{package.name}.cli", *command)
-    assert (project / "runs/data.html").is_file()
-    assert (project / "runs/features.png").is_file()
-    assert (project / "runs/small/report.html").is_file()
+    made = ["explore.png", "data.html", "small/report.html", "profile/trace.json", "curves.png"]
+    for name in made if explores else [*made, "features.png"]:
+        assert (project / "runs" / name).is_file(), name
+    steps = json.loads((project / "runs/steps.json").read_text(encoding="utf-8"))
+    assert {name for name, each in steps.items() if each["passed"]} == {
+        *("explore", "validate", "overfit", "train", "evaluate"),
+        *([] if explores else ["features"]),
+    }

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from combinations import CHOICES, Answers, catalogue_of, covering, title
+from combinations import CHOICES, Answers, catalogue_of, covering, each_once, title
 from copier.errors import UserMessageError
 from living import IGNORED, assert_updated, edit, ignored, is_owners, switches
 from rendering import ROOT, copy_template
@@ -22,9 +22,11 @@ RELEASES = releases()
 PROJECTS = {
     f"{release.version}-{title(answers)}": (release.version, answers)
     for release in RELEASES
-    for answers in covering(catalogue=catalogue_of(release))
+    for answers in (covering if release is RELEASES[-1] else each_once)(
+        catalogue=catalogue_of(release)
+    )
 }
-"""Each release with few answers, of those that it offered, in which every two meet."""
+"""The newest release with few answers in which every two meet; earlier ones with every answer."""
 
 ALWAYS = {".copier-answers.yml", "docs/decisions.md"}
 """What says how the project was answered, hence changes with any answer."""
@@ -36,11 +38,15 @@ CHANGES = {
     "checkpoint_writer": {"src/*/config.py", "src/*/training/writer.py"},
     "license": {"pyproject.toml", "LICENSE"},
     "python_version": {"pyproject.toml"},
-    # More or fewer checks, and what is said about them; nothing that runs.
+    # More or fewer steps and checks, and what is said about them; nothing that trains.
     "stage": {
         "pyproject.toml",
         "AGENTS.md",
         "tests/*",
+        "configs/*",
+        "src/*/commands/*",
+        "src/*/features/*",
+        "src/*/studies/*",
         ".pre-commit-config.yaml",
         ".github/*",
         "Dockerfile",
