@@ -36,7 +36,8 @@ class Monitor:
         self._first_step = self._last_step = 0
         self._began = self._last = time.perf_counter()
         self._next_move = 0.0
-        self._shown: dict[str, str] = {}
+        self._numbers: dict[str, str] = {}  # as they were logged last
+        self._effort: dict[str, str] = {}
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         )
@@ -93,20 +94,20 @@ class Monitor:
         _append(self._timings, {**timing, "memory_bytes": memory})
         self._tracking.log(step, metrics)
         numbers = {name: f"{value:.4g}" for name, value in metrics.items()}
-        effort = {
+        self._effort = {
             "records/s": f"{rate:.0f}",
             "memory": f"{memory / 1e6:.0f} MB",
             "left": str(timedelta(seconds=round(self._left(step)))),
         }
-        said = (f"{name} {text}" for name, text in (numbers | effort).items())
+        said = (f"{name} {text}" for name, text in (numbers | self._effort).items())
         line = "  ".join((f"step {step}/{self._total}", *said))
         print(line, file=self._log, flush=True)
         if not self._console.is_terminal:
             print(line, file=self._console.file, flush=True)  # a twentieth of what rich takes
-        held_out = {
-            name: f"{text} at {step}" for name, text in numbers.items() if "validation" in name
+        self._numbers |= {
+            name.removeprefix("train/"): f"{text} at {step}" if "validation" in name else text
+            for name, text in numbers.items()
         }
-        self._shown |= numbers | held_out | effort
 
     def _left(self, step: int) -> float:
         """Seconds until the end, at the pace of this session, or by the budget of time."""
@@ -118,7 +119,7 @@ class Monitor:
     def _view(self) -> Group:
         """The bar, and under it the last value of everything that is logged."""
         table = Table.grid(padding=(0, 3))
-        cells = [f"{name.removeprefix('train/')} {text}" for name, text in self._shown.items()]
+        cells = [f"{name} {text}" for name, text in (self._numbers | self._effort).items()]
         for first in range(0, len(cells), 3):
             table.add_row(*cells[first : first + 3])
         return Group(self._progress, table)
