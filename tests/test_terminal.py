@@ -8,7 +8,10 @@ from typing import Any
 
 import pexpect
 from rendering import render
-from test_projects import ENVIRONMENT, pytestmark  # noqa: F401 - slow, and skipped without it
+from test_projects import ENVIRONMENT
+from test_projects import pytestmark as skipped_without_it
+
+pytestmark = skipped_without_it
 
 
 def test_a_person_sees_how_a_run_goes_and_stops_it_with_ctrl_c(
