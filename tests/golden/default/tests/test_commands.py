@@ -22,7 +22,8 @@ from digits.training.monitor import Monitor, read_metrics, read_seconds
 from digits.training.run import Run
 
 PROJECT = Path(__file__).parents[1]
-SHORT = ["--training.warmup-steps", "0", "--training.log-every", "1"]
+SMALL: list[str] = []
+SHORT = ["--training.warmup-steps", "0", "--training.log-every", "1", *SMALL]
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_step_that_failed_stands_as_failed_and_is_what_comes_next(
     monkeypatch.setattr(overfit, "MARGIN", -9.0)
     config = str(PROJECT / "configs/overfit.toml")
     quick = ["--training.max-steps", "4", "--training.warmup-steps", "0"]
-    assert cli.main(["overfit", "--config", config, *quick]) == 1
+    assert cli.main(["overfit", "--config", config, *quick, *SMALL]) == 1
     assert standing("overfit") == "failed"
     capsys.readouterr()
     assert cli.main(["status"]) == 0
@@ -135,7 +136,7 @@ def test_debug_counts_for_nothing(workplace: Path) -> None:
 def test_train_says_which_earlier_steps_have_not_passed_and_trains(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["validate"]) == 0
+    assert cli.main(["validate", *SMALL]) == 0
     capsys.readouterr()
     assert cli.main(["train", "--training.max-steps", "2", *SHORT]) == 0
     warned = capsys.readouterr().err
@@ -247,7 +248,7 @@ def test_runs_lists_all_of_them_and_compares_what_differs(
 def test_a_profile_names_the_costliest_operations_and_leaves_a_trace(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["train", "--profile"]) == 0
+    assert cli.main(["train", "--profile", *SMALL]) == 0
     said = capsys.readouterr().out
     assert "ms a step" in said
     assert sum("%" in line for line in said.splitlines()) == 10
@@ -277,7 +278,7 @@ def study(*options: str) -> int:
     return cli.main(["overfit", "--config", str(PROJECT / "configs/overfit.toml"), *options])
 
 
-QUICK = ("--training.max-steps", "4", "--training.warmup-steps", "0")
+QUICK = ("--training.max-steps", "4", "--training.warmup-steps", "0", *SMALL)
 
 
 def test_the_overfit_study_passes_with_its_config(
@@ -297,7 +298,7 @@ def test_a_network_that_ignores_its_inputs_learns_nothing_by_heart(
         return see(self, torch.zeros_like(inputs))
 
     monkeypatch.setattr(Network, "forward", look_away)
-    assert study() == 1
+    assert study(*SMALL) == 1
     said = capsys.readouterr().out
     assert "FAILED  learning by heart: loss" in said
     assert [f"{number}. " in said for number in (1, 2, 3, 4)] == [True, True, True, False]

@@ -45,8 +45,10 @@ class Runs(Command):
         if not folders:
             print(f"There are no runs yet. Next: {NAME} train --config configs/small.toml")
             return 0
-        listed = _listed([Run(folder) for folder in folders])
-        Console().print(listed)
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=160)  # for a pipe, which needs no line to end early
+        console.print(_listed([Run(folder) for folder in folders]))
         print(f"Side by side: {NAME} runs RUN RUN…; as curves: {NAME} plot RUN…")
         return 0
 
@@ -76,18 +78,18 @@ class Glance:
         value, at = pick(values, key=lambda pair: pair[0], default=(None, None))
         step = history[-1][0] if history else 0
         last = dict(item for _, line in history for item in line.items())
-        done, steps = run.outcome.exists(), config["training"]["max_steps"]
-        state = "done" if done else "in use" if run.is_in_use() else f"stopped, of {steps}"
+        state = "done" if run.outcome.exists() else "in use" if run.is_in_use() else "stopped"
         return cls(state, step, read_seconds(run.timings), value, at, last)
 
 
 def _listed(runs: Sequence[Run]) -> Table:
     """A line a run, the newest last, with what was measured last on held-out records."""
-    seen: list[tuple[str, Run, Glance]] = []
+    seen: list[tuple[str, Run, int, Glance]] = []
     for run in runs:
         try:
             recorded = run.read_provenance()
-            seen.append((recorded["started"], run, Glance.of(run, recorded["config"])))
+            steps = recorded["config"]["training"]["max_steps"]
+            seen.append((recorded["started"], run, steps, Glance.of(run, recorded["config"])))
         except (ProjectError, ValueError, KeyError) as error:
             print(error, file=sys.stderr)
     held_out = [name for *_, known in seen for name in known.last if name.startswith("validation/")]
@@ -95,15 +97,21 @@ def _listed(runs: Sequence[Run]) -> Table:
     table = Table("run", "began", "state", box=None, pad_edge=False)
     for heading in ("steps", "time", "best", "at", *metrics):
         table.add_column(heading.replace("validation/", "last "), justify="right")
-    for started, run, known in sorted(seen, key=lambda each: each[0]):
+    for started, run, steps, known in sorted(seen, key=_age):
         best = (
             ("", "") if known.best_value is None else (f"{known.best_value:.4g}", known.best_step)
         )
         cells = [run.folder.relative_to(run.folder.parts[0]), f"{_local(started):%m-%d %H:%M}"]
-        cells += [known.state, known.step, duration(known.seconds), *best]
+        cells += [known.state, f"{known.step}/{steps}", duration(known.seconds), *best]
         cells += [_shown(known.last.get(name, "")) for name in metrics]
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text(str(cell), no_wrap=True) for cell in cells))
     return table
+
+
+def _age(seen: tuple[str, Run, int, Glance]) -> tuple[str, int]:
+    """Of runs that began in the same second, the file that is older."""
+    started, run, *_ = seen
+    return started, run.config.stat().st_mtime_ns
 
 
 def _local(moment: str) -> datetime:
