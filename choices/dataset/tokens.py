@@ -8,7 +8,7 @@ tokens in a window, D documents.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..errors import DataError
 from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Indices, Prepare, Record, Split
+from .facts import Fact, FactsWriter, read_facts
 from .loader import KeyedRandom
 from .source import TOKENIZER
 from .validation import Schema
@@ -62,6 +63,7 @@ class Writer:
         self._names: dict[Split, list[str]] = {split: [] for split in SPLITS}
         self._ends: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self._bytes: dict[Split, list[int]] = {split: [] for split in SPLITS}
+        self._facts = FactsWriter(folder)
         self._open = ExitStack()
         self._files = {
             split: self._open.enter_context((folder / f"{split}.tokens").open("wb"))
@@ -74,6 +76,7 @@ class Writer:
             self._document[split] = record.file
             self._separate(split)
             self._names[split].append(record.id)
+            self._facts.add(record.facts, split)  # a document's are those of its first block
             self._bytes[split].append(0)
         self._files[split].write(TOKENIZER.encode(record.inputs).astype(self._dtype).tobytes())
         self._bytes[split][-1] += record.inputs.size
@@ -106,6 +109,7 @@ class Writer:
             _write_json(self._folder / f"{split}.documents.json", self._names[split])
         layout = Layout(str(self._dtype), self._window, TOKENIZER.size)
         _write_json(self._folder / "layout.json", vars(layout))
+        self._facts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -226,6 +230,11 @@ class Dataset:
         except (OSError, ValueError) as error:
             raise self._damaged(error) from None
         return Documents(self._read_json(f"{self.split}.documents"), ends, sizes)
+
+    @cached_property
+    def facts(self) -> Mapping[str, Fact]:
+        """What the source states about each document of the split, (D,), by name."""
+        return read_facts(self.folder, self.split)
 
     @property
     def ids(self) -> Names:

@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from ..data.dataset import Dataset
 from ..models.network import losses
 from ..protocols import Array, Indices
+from .calibration import Reliability, pooled
+from .intervals import bootstrap, told
+from .slices import Scores
+
+CELLS = 1000  # of probability, in which the answers are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,9 @@ class Predictions:
     bytes: Array  # (D,), float64, that those tokens stand for
     by_place: Array  # (T,), float64, mean loss of each place in the window
     counts: Indices  # (V,), how often each token was to be predicted
+    asked: Array  # (D,), float64, tokens of each document
+    sureness: Array  # (3, CELLS), float64, by the probability of the likeliest token: how many,
+    # the sum of their probabilities, how many of them were right
 
     @property
     def tokens(self) -> int:
@@ -59,27 +67,34 @@ class Predictions:
         guess = -(self.counts * np.log(seen / seen.sum())).sum() / self.tokens
         return float(1 - self.loss / guess)
 
-    def interval(self) -> tuple[float, float]:
-        """Where the bits per byte of unseen documents lie, with a confidence of 95 %.
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Between what values the metrics of unseen documents lie.
 
-        By drawing the documents anew: a bootstrap (https://doi.org/10.1214/aos/1176344552), since
-        what stands in one document isn't independent.
+        The documents are drawn anew, since what stands in one of them isn't independent.
         """
-        random, size = np.random.Generator(np.random.Philox(0)), len(self.nats)
-        found: list[float] = []
-        for _ in range(1000):
-            rows = random.integers(0, size, size=size)
-            found.append(self.nats[rows].sum() / self.bytes[rows].sum() / math.log(2))
-        low, high = np.quantile(found, (0.025, 0.975))
-        return float(low), float(high)
+
+        def measure(rows: Indices) -> dict[str, float]:
+            nats = self.nats[rows].sum()
+            bits = nats / self.bytes[rows].sum() / math.log(2)
+            return {"loss": nats / self.asked[rows].sum(), "bits_per_byte": bits}
+
+        return bootstrap(measure, len(self.nats))
+
+    def calibration(self) -> Reliability:
+        """How sure it is of the likeliest token, and how often that is the one that follows."""
+        return pooled(self.sureness)
+
+    def scores(self) -> Scores:
+        """By which parts of the split are compared, a document each."""
+        return Scores("bits per byte", self.nats / math.log(2), self.bytes, more_is_better=False)
 
     def summary(self) -> dict[str, str]:
-        """What is said first about a model."""
-        low, high = self.interval()
-        between = f"({low:.3f} to {high:.3f} with 95 % confidence, over documents)"
+        """What is said first about a model; what lies between is over documents."""
+        ends = self.intervals()
         return {
-            "bits per byte": f"{self.bits_per_byte:.4f}  {between}",
-            "loss": f"{self.loss:.4f}",
+            "bits per byte": told(self.bits_per_byte, ends["bits_per_byte"]),
+            "loss": told(self.loss, ends["loss"]),
+            "calibration error": self.calibration().told(),
             "tokens": f"{self.tokens}",
             "documents": f"{len(self.nats)}",
         }
@@ -93,10 +108,13 @@ def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
     model.eval()
     nats_D, asked_D = np.zeros(len(documents.names)), np.zeros(len(documents.names))
     by_place_T, counts_V = np.zeros(length), np.zeros(dataset.outputs, dtype=np.int64)
+    sureness = np.zeros((3, CELLS))
     later_T = np.arange(1, length + 1)
     for number, batch in enumerate(dataset.plain().in_order(batch_size)):
         inputs, labels = (tensor.to(device) for tensor in batch)
-        costs_BT = _each(model(inputs), labels).double().cpu().numpy()
+        logits_BTV = model(inputs)
+        costs_BT = _each(logits_BTV, labels).double().cpu().numpy()
+        sureness += _sureness(logits_BTV, labels)
         places_B = np.array(dataset.places[number * batch_size : (number + 1) * batch_size])
         owners_BT = documents.of(places_B[:, None] + later_T)
         np.add.at(nats_D, owners_BT, costs_BT)
@@ -107,13 +125,26 @@ def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
     rows_D = np.flatnonzero(asked_D)
     bytes_D = documents.bytes * asked_D / documents.tokens
     by_place_T /= len(dataset)
-    return Predictions(rows_D, nats_D[rows_D], bytes_D[rows_D], by_place_T, counts_V)
+    return Predictions(
+        rows_D, nats_D[rows_D], bytes_D[rows_D], by_place_T, counts_V, asked_D[rows_D], sureness
+    )
 
 
 def _each(logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
     """The loss of each token, (B, T): the network's own, asked about one token at a time."""
     alone = losses(logits_BTV.flatten(0, 1)[:, None], labels_BT.flatten()[:, None])
     return alone.view(labels_BT.shape)
+
+
+def _sureness(logits_BTV: Tensor, labels_BT: Tensor) -> Array:
+    """The probabilities of the likeliest tokens, counted by their cells: see `Predictions`."""
+    logits_BTV = logits_BTV.float()
+    highest_BT, guesses_BT = logits_BTV.max(dim=-1)
+    sure = (highest_BT - logits_BTV.logsumexp(dim=-1)).exp().flatten().double().cpu().numpy()
+    right = (guesses_BT == labels_BT).flatten().cpu().numpy()
+    cells = np.minimum((sure * CELLS).astype(np.int64), CELLS - 1)
+    weights = (np.ones(len(sure)), sure, right)
+    return np.stack([np.bincount(cells, each, CELLS) for each in weights])
 
 
 @torch.inference_mode()

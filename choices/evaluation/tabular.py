@@ -6,9 +6,7 @@ Shapes: N records in the split, K classes.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -19,8 +17,9 @@ from torch import nn
 from ..data.dataset import Dataset
 from ..models.network import losses
 from ..protocols import Array, Batch, Indices
-
-Z = 1.959964  # standard deviations that hold 95 % of a normal distribution
+from .calibration import Reliability, reliability
+from .intervals import Interval, bootstrap, of_share, told
+from .slices import Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +50,21 @@ class Predictions(ABC):
         records is left out.
         """
 
+    def intervals(self) -> dict[str, Interval]:
+        """Between what values each of the measures lies, and the loss."""
+        return bootstrap(lambda rows: self.at(rows).metrics(), len(self.labels))
+
     @abstractmethod
     def summary(self) -> dict[str, str]:
         """What is said first about a model."""
+
+    @abstractmethod
+    def calibration(self) -> Reliability:
+        """What it says, and what is so."""
+
+    @abstractmethod
+    def scores(self) -> Scores:
+        """By which parts of the split are compared."""
 
     @abstractmethod
     def skill(self, training: Array) -> float:
@@ -85,16 +96,6 @@ class Classification(Predictions):
         """Mean probability of the true class: an accuracy that doesn't hang on near ties."""
         return float(self.probabilities[np.arange(len(self.labels)), self.labels].mean())
 
-    def accuracy_interval(self) -> tuple[float, float]:
-        """Where the accuracy on unseen records lies, with a confidence of 95 %.
-
-        Wilson's score interval (https://doi.org/10.1080/01621459.1927.10502953).
-        """
-        n, p = len(self.labels), self.accuracy
-        centre = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-        half = Z / (1 + Z * Z / n) * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
-
     @property
     def brier(self) -> float:
         """Mean squared distance of the probabilities to the truth, 0 to 2 (Brier, 1950)."""
@@ -123,10 +124,19 @@ class Classification(Predictions):
 
     def summary(self) -> dict[str, str]:
         """See `Predictions`."""
-        low, high = self.accuracy_interval()
-        said = {name: f"{value:.4f}" for name, value in self.measures().items()}
-        said["accuracy"] = f"{self.accuracy:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)"
-        return {**said, "records": f"{len(self.labels)}"}
+        ends, records = self.intervals(), len(self.labels)
+        said = {name: told(value, ends[name]) for name, value in self.measures().items()}
+        said["accuracy"] = told(self.accuracy, of_share(self.accuracy, records), ".2%")
+        return {**said, "calibration error": self.calibration().told(), "records": f"{records}"}
+
+    def calibration(self) -> Reliability:
+        """See `Predictions`: how sure it is of its guesses, and how often they are right."""
+        return reliability(self.probabilities.max(axis=1), self.guesses == self.labels)
+
+    def scores(self) -> Scores:
+        """See `Predictions`."""
+        costs = self.losses.astype(np.float64)
+        return Scores("log loss", costs, np.ones(len(costs)), more_is_better=False)
 
     def skill(self, training: Array) -> float:
         """See `Predictions`: by the mean probability of the truth."""
@@ -166,12 +176,19 @@ class Regression(Predictions):
 
     def summary(self) -> dict[str, str]:
         """See `Predictions`."""
-        low, high = interval([self.at(rows).measures() for rows in resamples(len(self.labels))])
-        said = {
-            name: f"{value:.4g}  ({low[name]:.4g} to {high[name]:.4g} with 95 % confidence)"
-            for name, value in self.measures().items()
-        }
-        return {**said, "loss": f"{self.loss:.4f}", "records": f"{len(self.labels)}"}
+        ends = self.intervals()
+        said = {name: told(value, ends[name], ".4g") for name, value in self.measures().items()}
+        loss = told(self.loss, ends["loss"])
+        return {**said, "loss": loss, "records": f"{len(self.labels)}"}
+
+    def calibration(self) -> Reliability:
+        """See `Predictions`: the mean guess and the mean truth."""
+        return reliability(self.guesses, self.labels)
+
+    def scores(self) -> Scores:
+        """See `Predictions`: by the absolute error, of which one record can't make the whole."""
+        errors = np.abs(self.residuals)
+        return Scores("mae", errors, np.ones(len(errors)), more_is_better=False)
 
     def skill(self, training: Array) -> float:
         """See `Predictions`: R², measured from the mean of the training split."""
@@ -181,22 +198,6 @@ class Regression(Predictions):
     def worst_mistakes(self, most: int) -> Indices:
         """See `Predictions`."""
         return np.argsort(-np.abs(self.residuals), kind="stable")[:most]
-
-
-def resamples(records: int) -> Iterator[Indices]:
-    """Rows drawn with replacement, (N,), again and again, the same at each call: a bootstrap."""
-    random = np.random.default_rng(0)
-    for _ in range(min(1000, max(100, 10**7 // records))):  # fewer of many records: seconds, still
-        yield random.integers(0, records, size=records)
-
-
-def interval(drawn: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """Between what values 95 % of each measure lie: a percentile interval, Efron (1979)."""
-    ends: list[dict[str, float]] = []
-    for share in (0.025, 0.975):
-        values = {name: [each[name] for each in drawn if name in each] for name in drawn[0]}
-        ends.append({name: float(np.quantile(each, share)) for name, each in values.items()})
-    return ends[0], ends[1]
 
 
 @torch.inference_mode()

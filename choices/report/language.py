@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,8 +18,11 @@ from ..data.loader import derive_seed
 from ..data.source import TOKENIZER
 from ..page import image, table, write_page
 from ..protocols import Array, History
-from .curves import draw_curves
+from .calibration import draw_reliability
+from .curves import curves_section
 from .evaluate import Predictions, write_on
+from .origin import origin
+from .slices import facts_of, slices
 
 SAMPLES = 4
 LENGTH = 200  # tokens of a sample
@@ -34,6 +38,8 @@ def write_report(
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
+    provenance: Mapping[str, Any] | None = None,
+    slice_by: Sequence[str] = (),
 ) -> dict[str, str]:
     """Write the page.
 
@@ -46,17 +52,29 @@ def write_report(
         model: that made them.
         training: the text that it learnt from.
         dataset: the text that the predictions are about.
+        provenance: what run.json says.
+        slice_by: the facts by which the split is parted; by default all of them.
 
     Returns:
-        What there is to say besides the predictions' summary.
+        What there is to say first.
     """
     hardest = np.argsort(-found.nats / np.maximum(found.bytes, 1), kind="stable")
+    facts = facts_of(dataset, slice_by).items()
+    looked = slices(found.scores(), {name: fact.at(found.documents) for name, fact in facts})
+    said = {**found.summary(), "worse than the rest": looked.told()}
     parts = [
-        table(found.summary().items()),
-        "<h2>Training</h2>",
-        image(draw_curves({title: history}), "The metrics over the steps"),
+        table(said.items()),
+        curves_section(history),
         "<h2>What the context is worth</h2>",
         image(_by_place(found.by_place), "Bits a token over the place in the context"),
+        "<h2>Whether it is as sure as it may be</h2>",
+        "<p>On the line, the likeliest token follows as often as it says. Below it, it is too sure "
+        "of itself.</p>",
+        image(
+            draw_reliability(found.calibration(), "how sure it is", "how often it is right"),
+            "How often the likeliest token follows, over how sure it is",
+        ),
+        *looked.section(),
         f"<h2>The hardest documents, of {len(hardest)}</h2>",
         _documents(hardest[:15], found, dataset),
         "<h2>The easiest</h2>",
@@ -65,13 +83,15 @@ def write_report(
         "<p>The end of a text that it was not trained on, and in bold what it makes of it.</p>",
         *_samples(model, dataset),
     ]
+    if provenance is not None:
+        parts.append(origin(provenance))
     write_page(path, title, about, parts)
-    return {}
+    return said
 
 
 def _by_place(nats_T: Array) -> Figure:
     """Where the curve still falls at its right end, a longer context would help."""
-    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    figure = Figure(figsize=(3.8, 2.8), layout="constrained")
     axes = figure.subplots()
     width = max(1, len(nats_T) // 64)  # places that are averaged
     bits = nats_T[: len(nats_T) // width * width].reshape(-1, width).mean(axis=1) / math.log(2)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,11 +16,14 @@ from torch import nn
 from ..data.dataset import Dataset
 from ..data.source import COLUMNS
 from ..data.table import Column, Numeric, category
-from ..page import image, table, write_page
+from ..page import image, several, table, write_page
 from ..protocols import History, Indices
 from .baseline import Comparison, compare
-from .curves import draw_curves
+from .calibration import draw_reliability
+from .curves import curves_section
 from .evaluate import Classification, Predictions, Regression
+from .origin import origin
+from .slices import facts_of, slices
 
 MISTAKES = 24
 READABLE = 12  # classes, in a confusion matrix
@@ -35,6 +39,8 @@ def write_report(
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
+    provenance: Mapping[str, Any] | None = None,
+    slice_by: Sequence[str] = (),
 ) -> dict[str, str]:
     """Write the page.
 
@@ -47,14 +53,18 @@ def write_report(
         model: that made them.
         training: the records that it learnt from.
         dataset: the records that the predictions are about.
+        provenance: what run.json says.
+        slice_by: the facts by which the split is parted; by default all of them.
 
     Returns:
-        What there is to say besides the predictions' summary: how far it is to the baseline.
+        What there is to say first, and how far it is to the baseline.
     """
     compared = compare(found, training, dataset)
+    looked = slices(found.scores(), facts_of(dataset, slice_by))
+    said = {**found.summary(), "worse than the rest": looked.told()}
     rows = found.worst_mistakes(MISTAKES)
     parts = [
-        table(found.summary().items()),
+        table(said.items()),
         "<h2>Does the network earn its keep?</h2>",
         f"<p><strong>{escape(compared.verdict)}</strong></p>",
         _measures(compared),
@@ -63,15 +73,19 @@ def write_report(
         "validation split. The plain guess knows the labels of the training split, and no inputs. "
         "Differences are the network's less boosting's; between the last two numbers they lie with "
         "95 % confidence, by a paired bootstrap.</p>",
-        "<h2>Training</h2>",
-        image(draw_curves({title: history}), "The metrics over the steps"),
+        curves_section(history),
         "<h2>Truth and answer</h2>",
-        image(_answers(compared, dataset.classes), "The answers beside the truth"),
+        several(_answers(compared, dataset.classes)),
+        "<h2>Whether it may be taken at its word</h2>",
+        *_calibration(found),
+        *looked.section(),
         f"<h2>The worst mistakes, {len(rows)} of {len(dataset)} records</h2>",
         _mistakes(rows, found, dataset) if len(rows) else "<p>None.</p>",
     ]
+    if provenance is not None:
+        parts.append(origin(provenance))
     write_page(path, title, about, parts)
-    return {"beside gradient boosting": compared.verdict}
+    return {**said, "beside gradient boosting": compared.verdict}
 
 
 def _measures(compared: Comparison) -> str:
@@ -89,12 +103,11 @@ def _measures(compared: Comparison) -> str:
     return table(rows, ("", "network", "gradient boosting", "plain guess", "difference"))
 
 
-def _answers(compared: Comparison, classes: Sequence[str]) -> Figure:
-    """The network's answers and boosting's, side by side."""
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
-    named = {"network": compared.network, "gradient boosting": compared.boosting}
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, (name, found) in zip(panels, named.items(), strict=True):
+def _answers(compared: Comparison, classes: Sequence[str]) -> Iterator[str]:
+    """The network's answers, and boosting's."""
+    for name, found in (("network", compared.network), ("gradient boosting", compared.boosting)):
+        figure = Figure(figsize=(3.8, 3.6), layout="constrained")
+        axes = figure.subplots()
         match found:
             case Classification():
                 _draw_confusion(axes, found, classes)
@@ -103,7 +116,17 @@ def _answers(compared: Comparison, classes: Sequence[str]) -> Figure:
             case _:
                 raise AssertionError(found)
         axes.set_title(name)
-    return figure
+        yield image(figure, f"The answers of {name} beside the truth")
+
+
+def _calibration(found: Predictions) -> Iterator[str]:
+    match found:
+        case Regression():
+            below, names = "it guesses too high", ("mean guess", "mean truth")
+        case _:
+            below, names = "it is too sure", ("how sure it is", "how often it is right")
+    yield f"<p>On the line, it is right on average. Below it, {below}.</p>"
+    yield image(draw_reliability(found.calibration(), *names), " beside ".join(names))
 
 
 def _draw_confusion(axes: Axes, found: Classification, classes: Sequence[str]) -> None:

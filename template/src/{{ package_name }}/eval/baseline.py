@@ -17,7 +17,8 @@ from ..data.dataset import Dataset
 from ..data.source import COLUMNS
 from ..data.table import Categorical
 from ..protocols import Array
-from .evaluate import Classification, Predictions, Regression, interval, resamples
+from .evaluate import Classification, Predictions, Regression
+from .intervals import bootstrap
 
 MOST = 200_000  # records that the baseline learns from: about a minute on two cores
 CATEGORIES = 254  # of a column that it tells apart; the bins of its histograms allow no more
@@ -44,10 +45,12 @@ class Comparison:
             measures = other.measures()
             return {name: value - measures[name] for name, value in one.measures().items()}
 
-        rows = resamples(len(self.network.labels))
-        low, high = interval([less(self.network.at(each), self.boosting.at(each)) for each in rows])
+        ends = bootstrap(
+            lambda rows: less(self.network.at(rows), self.boosting.at(rows)),
+            len(self.network.labels),
+        )
         found = less(self.network, self.boosting)
-        return {name: (value, low[name], high[name]) for name, value in found.items()}
+        return {name: (value, *ends[name]) for name, value in found.items()}
 
     @property
     def verdict(self) -> str:
