@@ -104,10 +104,13 @@ def _measures(compared: Comparison) -> str:
 
 
 def _answers(compared: Comparison, classes: Sequence[str]) -> Iterator[str]:
-    """The network's answers, and boosting's."""
-    for name, found in (("network", compared.network), ("gradient boosting", compared.boosting)):
-        figure = Figure(figsize=(3.8, 3.6), layout="constrained")
-        axes = figure.subplots()
+    """The network's answers, and boosting's, on the same scales."""
+    named = {"network": compared.network, "gradient boosting": compared.boosting}
+    figures = {name: Figure(figsize=(3.8, 3.6), layout="constrained") for name in named}
+    panels = [each.subplots() for each in figures.values()]
+    panels[1].sharex(panels[0])
+    panels[1].sharey(panels[0])
+    for axes, (name, found) in zip(panels, named.items(), strict=True):
         match found:
             case Classification():
                 _draw_confusion(axes, found, classes)
@@ -116,6 +119,7 @@ def _answers(compared: Comparison, classes: Sequence[str]) -> Iterator[str]:
             case _:
                 raise AssertionError(found)
         axes.set_title(name)
+    for name, figure in figures.items():
         yield image(figure, f"The answers of {name} beside the truth")
 
 

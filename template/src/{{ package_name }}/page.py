@@ -19,6 +19,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #1f2430; }
 h1 { font-size: 1.6rem; margin-bottom: 0; }
+h3 { font-size: 1rem; margin-top: 1.6rem; }
 h1, h2, h3, p { overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #d8dce5; }
 p.about { color: #5b6477; margin-top: 0.2rem; }
@@ -27,6 +28,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: 0.25rem 1.2rem 0.25rem 0; text-align: left; border-bottom: 1px solid #eceff4;
          vertical-align: top; }
 td:last-child:nth-child(2) { overflow-wrap: anywhere; min-width: 9rem; }
+@media (max-width: 30rem) { td, th { padding-right: 0.7rem; } }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f7f9; padding: 0.8rem; }
 img { max-width: 100%; height: auto; }
 div.several div.wide { margin: 0; }

@@ -47,7 +47,7 @@ def curves_section(history: History) -> str:
         figure = Figure(figsize=(3.8, 2.6), layout="constrained")
         _draw(figure.subplots(), title, {"": history})
         parts.append(image(figure, f"{title.replace('_', ' ')} over the steps"))
-    return f"<h2>Training</h2><p>Dashed: validation.</p>{several(parts)}"
+    return f"<h2>Training</h2><p>Dashed, or a single point: validation.</p>{several(parts)}"
 
 
 def _titles(histories: Mapping[str, History]) -> list[str]:
@@ -66,7 +66,8 @@ def _draw(axes: Axes, title: str, histories: Mapping[str, History]) -> None:
             if points and name.rpartition("/")[2] == title:
                 steps, drawn = zip(*points, strict=True)
                 style = "-" if name.startswith("train/") else "--"
-                axes.plot(steps, drawn, style, color=f"C{number}", linewidth=1.2)
+                marker = "." if len(points) == 1 else ""
+                axes.plot(steps, drawn, style, color=f"C{number}", linewidth=1.2, marker=marker)
                 values.extend(drawn)
     if title in {"loss", "gradient_norm"} and values and min(values) > 0:
         axes.set_yscale("log")

@@ -17,6 +17,7 @@ PACKAGES = ("torch", "numpy")
 def origin(provenance: Mapping[str, Any]) -> str:
     """HTML. What an older run doesn't state is left out."""
     git, packages = provenance["git"], provenance["packages"]
+    device: Mapping[str, Any] = provenance.get("device", {})
     changes = "with" if git.get("diff") else "without"
     program, *words = provenance.get("command", [""])
     stated = {
@@ -26,7 +27,7 @@ def origin(provenance: Mapping[str, Any]) -> str:
         "git commit": git["commit"] and f"{git['commit']}, {changes} uncommitted changes",
         "data": provenance["data"],
         "seed": provenance.get("seed"),
-        "device": provenance.get("device"),
+        "device": ", ".join(f"{name} {value}" for name, value in device.items()) or None,
         "python": provenance.get("python"),
         **{name: packages.get(name) for name in PACKAGES},
         "template": provenance.get("template"),

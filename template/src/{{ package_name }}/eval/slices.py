@@ -94,7 +94,7 @@ class Slices:
         facts = sorted({each.fact: 0 for each in self.parts}, key=lambda name: name not in named)
         for fact in facts[:FACTS]:
             rows = (each.row() for each in self.parts if each.fact == fact)
-            yield table(rows, (fact, "records", self.measure, "with 95 % confidence"))
+            yield table(rows, (fact, "records", self.measure, "95 % confidence"))
         if len(facts) > FACTS:
             yield f"<p>And by {len(facts) - FACTS} facts more: <code>--slice-by</code>.</p>"
 
@@ -151,9 +151,9 @@ def parts(fact: Fact, most: int = TEXTS) -> list[tuple[str, Indices]]:
     else:
         edges = np.unique(np.quantile(values[known], (0.25, 0.5, 0.75)))
         at = np.searchsorted(edges, values)
-        said = [f"up to {edges[0]:.4g}"]
-        said += [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-        said.append(f"over {edges[-1]:.4g}")
+        ends = [f"{each:.4g}" if abs(each) < 10**4 else f"{each:,.0f}" for each in edges]
+        between = [f"{low} to {high}" for low, high in pairwise(ends)]
+        said = [f"up to {ends[0]}", *between, f"over {ends[-1]}"]
         found += [(part, (at == place) & ~np.isnan(values)) for place, part in enumerate(said)]
     found.append(("not known", np.isnan(values)))
     rows = [(part, np.flatnonzero(each)) for part, each in found if each.any()]
