@@ -6,6 +6,7 @@ Shapes: N records in the split, K classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np

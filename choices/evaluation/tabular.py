@@ -6,6 +6,7 @@ Shapes: N records in the split, K classes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Self
