@@ -508,6 +508,12 @@ STUDIES = (
     Requirement(
         name="scipy", versions=">=1.14,<2", module="scipy", why="intervals and tests of studies"
     ),
+    Requirement(
+        name="sqlalchemy",
+        versions=">=2.0,<3",
+        module="sqlalchemy",
+        why="what a database of trials raises; Optuna brings it",
+    ),
 )
 """What comes after exploration needs."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from combinations import CATALOGUE
 
-TESTED = ["tokenizers>=0.21,<1"]  # what an owner may bring: the language model's own seam
+TESTED = [  # what an owner may bring
+    "tokenizers>=0.21,<1",  # the language model's own seam
+    "psycopg[binary]>=3.2,<4",  # a database for the trials of `tune`: see test_studies.py
+]
 
 if __name__ == "__main__":
     stated = [*CATALOGUE.requirements, *CATALOGUE.development]
