@@ -112,15 +112,24 @@ def problems(driver: webdriver.Chrome, page: Path, width: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes one of a starter, once, after two steps of training, with every page it writes."""
+    """Makes one of a starter, once, after two steps of training, with every page it writes.
+
+    Studies take longer and write the same pages, whatever they study: one starter has them.
+    """
 
     @functools.cache
     def make(starter: str) -> Path:
         assert ENVIRONMENT.exists(), f"{ENVIRONMENT} isn't there: make test creates it"
         folder = tmp_path_factory.mktemp(starter) / "digits"
         render(template, folder, starter=starter, package_name="digits")
-        for words in ("validate --report", "train --debug", "evaluate runs/debug --debug"):
-            run(folder, "python", "-m", "digits.cli", *words.split())
+        words = ["validate --report", "train --debug", "evaluate runs/debug --debug"]
+        if starter == "image":
+            studies = ("scale", "tune", "ablate")
+            words += [
+                f"{name} --config configs/{name}.toml --debug --processes 2" for name in studies
+            ]
+        for each in words:
+            run(folder, "python", "-m", "digits.cli", *each.split())
         return folder
 
     return make
@@ -132,12 +141,15 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 def test_every_page_can_be_read_offline_on_a_telephone_and_at_a_desk(
     starter: str, project: Callable[[str], Path], browser: webdriver.Chrome
 ) -> None:
-    pages = sorted((project(starter) / "runs").rglob("*.html"))
-    assert [page.name for page in pages] == ["data.html", "report.html"]
+    runs = project(starter) / "runs"
+    pages = [runs / "debug/report.html", *sorted(runs.rglob("*.html"))]
+    studies = 3 if starter == "image" else 0
+    assert len(set(pages)) == 2 + studies
     for page in pages:
         for width in WIDTHS:
             assert problems(browser, page, width) == [], f"{page.name} at {width} pixels"
-    said = pages[-1].read_text(encoding="utf-8")
+    assert problems(browser, pages[0], WIDTHS[0]) == []
+    said = pages[0].read_text(encoding="utf-8")
     for heading in ("Training", "Parts of the split", "Where it came from"):
         assert f"<h2>{heading}</h2>" in said
     assert len(browser.find_elements("tag name", "img")) >= 4

@@ -195,10 +195,10 @@ def database() -> Iterator[str]:
     log = (folder / "log").open("wb")
     with log:
         begin = [programs / "initdb", "-D", data, "-U", "trials", "--auth", "scram-sha-256"]
-        made = subprocess.run(
+        made = subprocess.Popen(
             [*begin, "--pwfile", secret, "--no-sync"], stdout=log, stderr=log, **other
         )
-        assert made.returncode == 0, (folder / "log").read_text(encoding="utf-8")
+        assert made.wait() == 0, (folder / "log").read_text(encoding="utf-8")
         options = [f"-p{port}", "-hlocalhost", "-cunix_socket_directories=", "-cfsync=off"]
         server = subprocess.Popen(
             [programs / "postgres", "-D", data, *options], stdout=log, stderr=log, **other

@@ -41,7 +41,10 @@ class Standing:
         if not self.entry:
             return "not yet"
         outcome = "passed" if self.entry["passed"] else "failed"
-        return f"{outcome}, then changed: {', '.join(self.changed)}" if self.changed else outcome
+        if not self.changed:
+            return outcome
+        more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
+        return f"{outcome}, then changed: {', '.join(self.changed[:3])}{more}"
 
 
 class Ledger:

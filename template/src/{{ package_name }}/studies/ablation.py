@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from textwrap import fill, shorten
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -149,7 +150,7 @@ def _interval(values: Sequence[float]) -> str:
     if len(values) < 2:
         return f"{values[0]:.4g}" if values else "-"
     half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return f"{np.mean(values):.4g} ± {half:.2g}"
+    return f"{np.mean(values):.4g}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.2g}"
 
 
 HEADER = ("", "mean ± 95 %", "difference", "95 % of it", "p", "p by Holm", "seeds")
@@ -173,7 +174,7 @@ def rows(found: Ablated) -> list[tuple[str, ...]]:
 def draw(found: Ablated) -> Figure:
     """The differences with their intervals, a line a change."""
     names = [name for name in found.values if name in found.effects]
-    figure = Figure(figsize=(7.2, 1.5 + 0.45 * max(1, len(names))), layout="constrained")
+    figure = Figure(figsize=(5.2, 1.4 + 0.45 * max(1, len(names))), layout="constrained")
     axes = figure.subplots()
     for place, name in enumerate(names):
         effect = found.effects[name]
@@ -182,7 +183,7 @@ def draw(found: Ablated) -> Figure:
         axes.plot((effect.low, effect.high), (place, place), color=colour, linewidth=2)
         axes.plot(effect.mean, place, "o", color=colour)
     axes.axvline(0, color="0.2", linewidth=1)
-    labels = [name if len(name) <= 34 else f"{name[:33]}…" for name in names]
+    labels = [fill(shorten(name, 44, placeholder="…"), 22) for name in names]
     for text in axes.set_yticks(range(len(names)), labels):
         text.label1.set_parse_math(False)  # a name may have a dollar in it
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -21,7 +21,7 @@ from rich.console import Console
 from scipy import stats
 
 from ..config import Config, from_dict, merge, to_dict
-from ..page import image, table, write_page
+from ..page import image, several, table, write_page
 from ..training.loop import build_network, records
 from ..training.monitor import read_metrics
 from ..training.run import Run
@@ -158,37 +158,43 @@ def fit(sizes: Sequence[int], losses: Sequence[float]) -> Law | None:
     return Law(float(np.exp(offset)), -slope, ahead, float(np.exp(expected)), interval)
 
 
-def draw(found: Scaled) -> Figure:
-    """Loss over records with each law, and loss over parameters where there are several sizes."""
-    several = len(found.points) > 1
-    figure = Figure(figsize=(9.6 if several else 5.6, 4.2), layout="constrained")
-    left, *right = figure.subplots(1, 2 if several else 1, squeeze=False)[0].tolist()
+def draw_records(found: Scaled) -> Figure:
+    """Loss over records, a colour for each size, with its law and what that says of the next."""
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    axes = figure.subplots()
     ticks: set[float] = set()
     for number, (size, points) in enumerate(found.points.items()):
         colour, x = f"C{number}", [point.records for point in points]
-        left.plot(x, [point.loss for point in points], "o", color=colour, label=size or "loss")
+        axes.plot(x, [point.loss for point in points], "o", color=colour, label=size or "loss")
         ticks |= set(x)
         if law := found.laws.get(size):
             ends = np.array([min(x), max(x), law.next_records])
             y = law.scale * ends**-law.exponent
-            left.plot(ends[:2], y[:2], color=colour, linewidth=1)
-            left.plot(ends[1:], y[1:], "--", color=colour, linewidth=1)
+            axes.plot(ends[:2], y[:2], color=colour, linewidth=1)
+            axes.plot(ends[1:], y[1:], "--", color=colour, linewidth=1)
             at = law.next_records * 1.03 ** (2 * number)  # intervals side by side
-            left.plot(at, law.predicted, "o", mfc="white", color=colour)
+            axes.plot(at, law.predicted, "o", mfc="white", color=colour)
             if law.interval:
-                left.vlines(at, *law.interval, color=colour, linewidth=1)
+                axes.vlines(at, *law.interval, color=colour, linewidth=1)
             ticks.add(law.next_records)
-    _logarithmic(left, "records", ticks)
-    left.set_ylabel("lowest loss on the validation split")
-    if several or "" not in found.points:
-        for text in left.legend(frameon=False).get_texts():
+    _logarithmic(axes, "records", ticks)
+    axes.set_ylabel("lowest loss on the validation split")
+    if "" not in found.points:
+        for text in axes.legend(frameon=False).get_texts():
             text.set_parse_math(False)  # a name may have a dollar in it
-    for axes in right:
-        last = sorted((points[-1] for points in found.points.values()), key=lambda p: p.parameters)
-        axes.plot([p.parameters for p in last], [p.loss for p in last], color="0.7", linewidth=1)
-        for number, points in enumerate(found.points.values()):
-            axes.plot(points[-1].parameters, points[-1].loss, "o", color=f"C{number}")
-        _logarithmic(axes, "parameters, on the most records", {p.parameters for p in last})
+    return figure
+
+
+def draw_sizes(found: Scaled) -> Figure:
+    """Loss over parameters, each size with the most records that it was trained on."""
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    last = sorted((points[-1] for points in found.points.values()), key=lambda p: p.parameters)
+    axes.plot([p.parameters for p in last], [p.loss for p in last], color="0.7", linewidth=1)
+    for number, points in enumerate(found.points.values()):
+        axes.plot(points[-1].parameters, points[-1].loss, "o", color=f"C{number}")
+    _logarithmic(axes, "parameters, on the most records", {p.parameters for p in last})
+    axes.set_ylabel("lowest loss on the validation split")
     return figure
 
 
@@ -234,15 +240,18 @@ def _mb(point: Point) -> str:
 
 def write_report(path: Path, found: Scaled) -> None:
     """Write the page, and the picture beside it."""
-    figure = draw(found)
-    figure.savefig(path.with_name("curve.png"), dpi=120)
+    figure = draw_records(found)
+    figure.savefig(path.with_name("curve.png"), dpi=160)
+    pictures = [image(figure, "Loss over records")]
+    if len(found.points) > 1:
+        pictures.append(image(draw_sizes(found), "Loss over parameters"))
     laws = [(size or "loss", str(law)) for size, law in found.laws.items()]
     limits = (
         "Loss is the lowest validation/loss of a run with one seed; lower is better. A law without "
         "a term for the loss that no data removes promises too much far ahead: believe it for the "
         "next rung only. Open circles are predictions, bars their 95 % intervals."
     )
-    parts = [image(figure, "Loss over records and over parameters"), table(laws)]
+    parts = [several(pictures), table(laws)]
     parts += [f"<p>{limits}</p>", "<h2>Every rung</h2>", table(rows(found), HEADER)]
     if problems := found.problems():
         parts += ["<h2>What isn't as it should be</h2>", table([("", each) for each in problems])]

@@ -158,7 +158,7 @@ def importances(found: Tuned) -> dict[str, float] | str:
 
 def draw_history(found: Tuned) -> Figure:
     """Each trial by its number, and the best so far."""
-    figure = Figure(figsize=(7.2, 4), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     axes = figure.subplots()
     complete = sorted(found.complete, key=lambda each: each.number)
     values = [_value(each) for each in complete]
@@ -184,18 +184,18 @@ def draw_history(found: Tuned) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel=found.metric)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
 def draw_importances(shares: Mapping[str, float]) -> Figure:
     """A bar for each setting, the one that decides most on top."""
-    figure = Figure(figsize=(7.2, 0.9 + 0.4 * len(shares)), layout="constrained")
+    figure = Figure(figsize=(5.2, 0.9 + 0.4 * len(shares)), layout="constrained")
     axes = figure.subplots()
     names = sorted(shares, key=lambda name: shares[name])
     bars = axes.barh(names, [shares[name] for name in names], color="C0", height=0.6)
     axes.bar_label(bars, fmt="{:.0%}", padding=3)
-    axes.set(xlim=(0, max(0.01, *shares.values()) * 1.12), xlabel="share of what decides")
+    axes.set(xlim=(0, max(0.01, *shares.values()) * 1.2), xlabel="share of what decides")
     return figure
 
 

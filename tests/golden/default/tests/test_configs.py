@@ -10,6 +10,7 @@ import pytest
 import tomli_w
 
 from digits import cli
+from digits.commands import COMMANDS
 from digits.config import Config, TrainingConfig, from_dict, merge, read, to_dict
 from digits.errors import ConfigError
 
@@ -20,7 +21,9 @@ CONFIGS = sorted(PROJECT.glob("configs/*.toml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_config_is_valid_and_states_only_what_differs(path: Path) -> None:
     stated = read(path)
-    assert from_dict(stated) != Config()
+    table = COMMANDS[path.stem].table if path.stem in COMMANDS else ""
+    its_own = stated.pop(table, None)  # of a study
+    assert from_dict(stated) != Config() or its_own
     for section, settings in stated.items():
         for name, value in settings.items():
             assert value != to_dict(Config())[section][name], f"{section}.{name} is the default"

@@ -6,12 +6,25 @@ The command line prints the message without a traceback and exits with `exit_cod
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 NAME = __name__.partition(".")[0].replace("_", "-")
 """Of the command, for messages that say what to run."""
+
+
+def without_passwords(text: str) -> str:
+    """A text in which the passwords of addresses are starred: it may go into files and messages."""
+    text = re.sub(r"(://[^:/@\s]*:)[^\s]*@", r"\1***@", text)
+    return re.sub(r"(?i)([?&][^=&\s]*passw[^=&\s]*=)[^&\s]*", r"\1***", text)
+
+
+def command_line() -> list[str]:
+    """The command as it was given, for files and messages."""
+    return [without_passwords(word) for word in sys.argv]
 
 
 class ProjectError(Exception):

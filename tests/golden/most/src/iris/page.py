@@ -11,25 +11,35 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+PIXELS = 120  # of the page, for an inch of a figure
+LEAST_PIXELS = 65
+
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #1f2430; }
 h1 { font-size: 1.6rem; margin-bottom: 0; }
+h3 { font-size: 1rem; margin-top: 1.6rem; }
+h1, h2, h3, p { overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #d8dce5; }
 p.about { color: #5b6477; margin-top: 0.2rem; }
-div.wide { overflow-x: auto; }
+div.wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: 0.25rem 1.2rem 0.25rem 0; text-align: left; border-bottom: 1px solid #eceff4;
-         vertical-align: top; overflow-wrap: anywhere; }
-thead th { overflow-wrap: normal; }
+         vertical-align: top; }
+td:last-child:nth-child(2) { overflow-wrap: anywhere; min-width: 9rem; }
+@media (max-width: 30rem) { td, th { padding-right: 0.7rem; } }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f7f9; padding: 0.8rem; }
-img { max-width: 100%; }
+img { max-width: 100%; height: auto; }
+div.several div.wide { margin: 0; }
+div.several { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; }
+div.several > * { max-width: 100%; overflow-x: auto; }
+figure { margin: 0; width: 10rem; font-size: 0.9rem; line-height: 1.3; overflow-wrap: anywhere; }
 """
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
-    """A table of texts, whose first column names the rows."""
+    """A table of texts, whose first column names the rows; one that is too wide scrolls."""
     names = "".join(f"<th>{escape(text)}</th>" for text in header)
     lines = [f"<thead><tr>{names}</tr></thead>"] if header else []
     for name, *cells in rows:
@@ -39,11 +49,28 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
 
 
 def image(figure: Figure, alternative: str) -> str:
-    """A figure, inside the page, and what it shows for those who can't see it."""
+    """A figure, inside the page, and what it shows for those who can't see it.
+
+    Draw several of 3.8 inches rather than one with panels: on a telephone they stand below each
+    other. It shrinks until text of 10 points is 9 pixels high, and from there on it scrolls.
+    """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format="png", dpi=2 * PIXELS)  # sharp on a display of any kind
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"
+    width = figure.get_figwidth()
+    sizes = f"width='{width * PIXELS:.0f}' style='min-width: {width * LEAST_PIXELS:.0f}px'"
+    source = f"src='data:image/png;base64,{data}'"
+    return f"<div class='wide'><img alt='{escape(alternative)}' {sizes} {source}></div>"
+
+
+def captioned(figure: Figure, caption: str) -> str:
+    """A small figure, one of many, with a line below it."""
+    return f"<figure>{image(figure, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def several(parts: Iterable[str]) -> str:
+    """Images or figures, as many side by side as there is room for."""
+    return f"<div class='several'>{''.join(parts)}</div>"
 
 
 def write_page(path: Path, title: str, about: str, parts: Iterable[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import from_dict, merge, read, to_dict
-from ..errors import ProjectError
+from ..errors import ProjectError, command_line
 
 if TYPE_CHECKING:
     from .base import Command, Step
@@ -42,7 +41,10 @@ class Standing:
         if not self.entry:
             return "not yet"
         outcome = "passed" if self.entry["passed"] else "failed"
-        return f"{outcome}, then changed: {', '.join(self.changed)}" if self.changed else outcome
+        if not self.changed:
+            return outcome
+        more = f" and {len(self.changed) - 3} more" if len(self.changed) > 3 else ""
+        return f"{outcome}, then changed: {', '.join(self.changed[:3])}{more}"
 
 
 class Ledger:
@@ -69,10 +71,10 @@ class Ledger:
             "said": said,
             "where": where,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": sys.argv,
+            "command": command_line(),
             "config": resolved,
             "file": str(command.config) if command.config else None,
-            "over_file": _beyond(resolved, to_dict(from_dict(stated))),
+            "over_file": beyond(resolved, to_dict(from_dict(stated))),
             "code": _digests(kind.code),
             "data": data,
         }
@@ -124,7 +126,7 @@ def _changed(kind: type[Command], entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"{entry['file'] or 'the settings'} can't be read"
         return
     resolved = to_dict(config)
-    if differing := _beyond(resolved, entry["config"]):
+    if differing := beyond(resolved, entry["config"]):
         sections = (
             [f"{section}.{name}" for name in values] if isinstance(values, dict) else [section]
             for section, values in differing.items()
@@ -151,12 +153,12 @@ def _stated(file: Path | None, table: str) -> dict[str, Any]:
     return stated
 
 
-def _beyond(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def beyond(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the base has otherwise, in their sections."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, dict):
-            if inner := _beyond(value, base.get(name, {})):
+            if inner := beyond(value, base.get(name, {})):
                 found[name] = inner
         elif name not in base or base[name] != value:
             found[name] = value

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 from ..errors import DataError
 from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Indices, Prepare, Record, Split
 from .duplicates import digits, signs
+from .facts import Fact, FactsWriter, read_facts
 from .loader import KeyedRandom
 from .validation import Schema
 
@@ -37,6 +38,7 @@ class Writer:
         self._folder, self._schema = folder, schema
         self._labels: dict[Split, list[float]] = {split: [] for split in SPLITS}
         self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        self._facts = FactsWriter(folder)
         self._open = ExitStack()
         self._files = {
             split: self._open.enter_context((folder / f"{split}.inputs.npy").open("wb"))
@@ -58,6 +60,7 @@ class Writer:
         self._files[split].write(np.ascontiguousarray(record.inputs).tobytes())
         self._labels[split].append(record.label)
         self._ids[split].append(record.id)
+        self._facts.add(record.facts, split)
 
     def close(self) -> None:
         """Complete the files."""
@@ -67,6 +70,7 @@ class Writer:
             np.save(self._folder / f"{split}.labels.npy", labels)
             _write_json(self._folder / f"{split}.ids.json", self._ids[split])
         _write_json(self._folder / "classes.json", self._schema.classes)
+        self._facts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +118,14 @@ class Dataset:
         """The records' ids, in the order of the rows."""
         names = json.loads((self.folder / f"{self.split}.ids.json").read_text(encoding="utf-8"))
         return names if self.rows is None else [names[row] for row in self.rows]
+
+    @cached_property
+    def facts(self) -> Mapping[str, Fact]:
+        """What the source states about each record besides its inputs, by name."""
+        facts = read_facts(self.folder, self.split)
+        if self.rows is None:
+            return facts
+        return {name: fact.at(self.rows) for name, fact in facts.items()}
 
     @cached_property
     def random(self) -> KeyedRandom:

@@ -5,6 +5,7 @@ from .base import Command
 from .data import Explore, Validate
 from .features import Features
 from .runs import Plot, Runs, Status
+from .studies import Ablate, Scale, Tune
 from .training import Evaluate, Overfit, Train
 
 COMMANDS: dict[str, type[Command]] = {
@@ -12,6 +13,9 @@ COMMANDS: dict[str, type[Command]] = {
     "validate": Validate,
     "features": Features,
     "overfit": Overfit,
+    "scale": Scale,
+    "tune": Tune,
+    "ablate": Ablate,
     "train": Train,
     "evaluate": Evaluate,
     "status": Status,

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from ..errors import NAME, RunError
+from ..errors import NAME, RunError, command_line
 from .base import Command, Step, following
 from .ledger import Ledger
 
@@ -50,7 +50,7 @@ class Explore(Command):
         print(f"What it wrote: {where}" if wrote else "It wrote nothing in runs/.")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         entry = {"passed": passed, "said": f"{script.name} ran", "where": where, "at": now}
-        entry |= {"command": sys.argv, "config": {}, "file": None, "over_file": {}}
+        entry |= {"command": command_line(), "config": {}, "file": None, "over_file": {}}
         Ledger().write(Explore, {**entry, "code": {}, "data": ""})
         if passed:
             print(f"Next: {NAME} {following(self)}")

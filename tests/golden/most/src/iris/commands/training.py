@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from ..errors import NAME, Interrupted, RunError, TrainingError
 from .base import Step
@@ -179,12 +179,15 @@ class Evaluate(Step):
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Folder of the run, before all options; its own config counts."""
+    slice_by: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()
+    """A fact about the records by which to part the split; several times for several."""
 
     def __call__(self) -> int:
         """See `Command`."""
         from ..data.cache import digest
         from ..eval.evaluate import predict
         from ..eval.report import write_report
+        from ..eval.slices import facts_of
         from ..training.checkpoint import CheckpointStore
         from ..training.device import Device
         from ..training.loop import build_network, few, records
@@ -203,6 +206,7 @@ class Evaluate(Step):
         training, test = records(config, "train"), records(config, "test")
         data = digest(test.folder)
         run.require_data(data)
+        facts_of(test, self.slice_by)  # a misspelt name is said before the work
         if self.debug:
             test = few(test, config)
         model = build_network(config, test)
@@ -219,12 +223,13 @@ class Evaluate(Step):
             model=model,
             training=training,
             dataset=test,
+            provenance=run.read_provenance(),
+            slice_by=self.slice_by,
         )
         print(about)
-        summary = {**found.summary(), **said}
-        for name, text in summary.items():
+        for name, text in said.items():
             print(f"{name}: {text}")
-        first = next(f"{name} {text}" for name, text in summary.items())
+        first = next(f"{name} {text}" for name, text in said.items())
         noted = run.folder.parent == RUNS and not run.read_provenance()["scratch"]
         return self.conclude(
             True, f"{first}; now look at its mistakes", where=run.report, data=data, noted=noted

@@ -19,6 +19,7 @@ from ..config import Config, DataConfig, to_dict
 from ..protocols import Record, Split, Unreadable
 from . import source
 from .dataset import Writer, sketch
+from .facts import FILES
 from .validation import Findings, Inspection, Schema
 
 logger = logging.getLogger(__name__)
@@ -68,9 +69,13 @@ def prepare(config: DataConfig) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """Of the validated records themselves, whatever code wrote them; a run notes it."""
+    """Of the validated records themselves, whatever code wrote them; a run notes it.
+
+    Not of the facts about them, from which nothing is learnt.
+    """
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    contents = "\0".join(f"{name}\0{each['sha256']}" for name, each in sorted(files.items()))
+    counted = sorted((name, each) for name, each in files.items() if name not in FILES)
+    contents = "\0".join(f"{name}\0{each['sha256']}" for name, each in counted)
     return hashlib.sha256(contents.encode()).hexdigest()[:16]
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..page import image, table, write_page
+from ..page import image, several, table, write_page
 from ..protocols import SPLITS, Split
 from .distributions import Distributions
 from .validation import Findings, Problem
@@ -43,8 +44,7 @@ def write_report(path: Path, findings: Findings, classes: tuple[str, ...]) -> No
     if names := findings.distributions.names:
         shown = f", {PANELS} of {len(names)}" if len(names) > PANELS else ""
         parts.append(f"<h2>Distributions{shown}</h2>")
-        figure = draw_distributions(findings.distributions)
-        parts.append(image(figure, "Distributions of the facts in each split"))
+        parts.append(several(draw_distributions(findings.distributions)))
         missing = [
             (name, *(_share_missing(findings.distributions, name, split) for split in SPLITS))
             for name in names
@@ -79,22 +79,15 @@ def _share_missing(distributions: Distributions, name: str, split: Split) -> str
     return f"{missing / max(1, missing + present):.1%}"
 
 
-def draw_distributions(distributions: Distributions) -> Figure:
-    """A panel for each fact, a colour for each split, shares rather than counts."""
-    names = distributions.names[:PANELS]
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.7 * rows + 0.4), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-    for axes in panels[len(names) :]:
-        axes.set_axis_off()
-    for axes, name in zip(panels, names, strict=False):
+def draw_distributions(distributions: Distributions) -> Iterator[str]:
+    """A picture of each fact, a colour for each split, shares rather than counts."""
+    for name in distributions.names[:PANELS]:
+        figure = Figure(figsize=(3.8, 2.9), layout="constrained")
+        axes = figure.subplots()
         _draw(axes, distributions, name)
         axes.set_title(name, fontsize=10, parse_math=False)
-        axes.tick_params(labelsize=8)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    return figure
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        yield image(figure, f"Distribution of {name} in each split")
 
 
 def _draw(axes: Axes, distributions: Distributions, name: str) -> None:

@@ -16,6 +16,9 @@ from torch import nn
 from ..data.dataset import Dataset
 from ..models.network import losses
 from ..protocols import Array, Batch, Indices
+from .calibration import Reliability, reliability
+from .intervals import bootstrap, of_share, told
+from .slices import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +64,24 @@ class Predictions:
         chance = float(np.bincount(training).max() / len(training))
         return (self.belief - chance) / (1 - chance)
 
-    def accuracy_interval(self) -> tuple[float, float]:
-        """Where the accuracy on unseen records lies, with a confidence of 95 %.
+    def calibration(self) -> Reliability:
+        """How sure it is of its guesses, and how often they are right."""
+        return reliability(self.probabilities.max(axis=1), self.guesses == self.labels)
 
-        Wilson's score interval (https://doi.org/10.1080/01621459.1927.10502953).
-        """
-        z, n, p = 1.959964, len(self.labels), self.accuracy
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+    def scores(self) -> Scores:
+        """By which parts of the split are compared."""
+        right = (self.guesses == self.labels).astype(np.float64)
+        return Scores("accuracy", right, np.ones(len(right)), more_is_better=True)
 
     def summary(self) -> dict[str, str]:
         """What is said first about a model."""
-        low, high = self.accuracy_interval()
+        records = len(self.labels)
+        ends = bootstrap(lambda rows: {"loss": self.losses[rows].mean(dtype=np.float64)}, records)
         return {
-            "accuracy": f"{self.accuracy:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)",
-            "loss": f"{self.loss:.4f}",
-            "records": f"{len(self.labels)}",
+            "accuracy": told(self.accuracy, of_share(self.accuracy, records), ".2%"),
+            "loss": told(self.loss, ends["loss"]),
+            "calibration error": self.calibration().told(),
+            "records": f"{records}",
         }
 
     def confusion(self) -> Indices:

@@ -1,10 +1,11 @@
 # The template's: updates improve this file and keep your edits.
-"""A run's result as one self-contained page: numbers, curves, confusion, the worst mistakes."""
+"""A run's result as one self-contained page: numbers, curves, confusion, parts, mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,10 +13,15 @@ from torch import nn
 
 from ..data.dataset import Dataset
 from ..features.transforms import draw
-from ..page import image, table, write_page
+from ..page import captioned, image, several, table, write_page
 from ..protocols import History
-from .curves import draw_curves
+from .calibration import draw_reliability
+from .curves import curves_section
 from .evaluate import Predictions
+from .origin import origin
+from .slices import facts_of, slices
+
+MISTAKES = 24
 
 
 def write_report(
@@ -28,6 +34,8 @@ def write_report(
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
+    provenance: Mapping[str, Any] | None = None,
+    slice_by: Sequence[str] = (),
 ) -> dict[str, str]:
     """Write the page.
 
@@ -40,27 +48,34 @@ def write_report(
         model: that made them.
         training: the records that it learnt from.
         dataset: the records that the predictions are about.
+        provenance: what run.json says.
+        slice_by: the facts by which the split is parted; by default all of them.
 
     Returns:
-        What there is to say besides the predictions' summary.
+        What there is to say first.
     """
-    mistakes = found.worst_mistakes(24)
+    looked = slices(found.scores(), facts_of(dataset, slice_by))
+    said = {**found.summary(), "worse than the rest": looked.told()}
+    mistakes = found.worst_mistakes(MISTAKES)
     parts = [
-        table(found.summary().items()),
-        "<h2>Training</h2>",
-        image(draw_curves({title: history}), "The metrics over the steps"),
+        table(said.items()),
+        curves_section(history),
         "<h2>Which class was taken for which</h2>",
         _confusion(found, dataset.classes),
+        "<h2>Whether it is as sure as it may be</h2>",
+        "<p>On the line, it is right as often as it says. Below it, it is too sure of itself.</p>",
+        image(
+            draw_reliability(found.calibration(), "how sure it is", "how often it is right"),
+            "How often it is right, over how sure it is",
+        ),
+        *looked.section(),
         f"<h2>The worst mistakes, of {np.count_nonzero(found.guesses != found.labels)}</h2>",
+        several(_mistake(row, found, dataset) for row in mistakes) or "<p>None.</p>",
     ]
-    if len(mistakes):
-        parts.append(image(_mistakes(mistakes, found, dataset), "The worst mistakes"))
-        rows = ((dataset.ids[row], _verdict(row, found, dataset.classes)) for row in mistakes)
-        parts.append(table(rows))
-    else:
-        parts.append("<p>None.</p>")
+    if provenance is not None:
+        parts.append(origin(provenance))
     write_page(path, title, about, parts)
-    return {}
+    return said
 
 
 def _confusion(found: Predictions, classes: Sequence[str]) -> str:
@@ -85,24 +100,15 @@ def _confusion(found: Predictions, classes: Sequence[str]) -> str:
     return image(figure, "Confusion matrix")
 
 
-def _mistakes(rows: Iterable[np.int64], found: Predictions, dataset: Dataset) -> Figure:
-    shown = list(rows)
-    lines = -(-len(shown) // 8)
-    figure = Figure(figsize=(9, 1.5 * lines), layout="constrained")
-    panels = figure.subplots(lines, 8, squeeze=False).flatten().tolist()
-    for axes in panels[len(shown) :]:
-        axes.set_axis_off()
-    for axes, row in zip(panels, shown, strict=False):
-        draw(axes, dataset.prepare(dataset.inputs[row : row + 1])[0])
-        is_, taken = dataset.classes[found.labels[row]], dataset.classes[found.guesses[row]]
-        axes.set_title(f"{is_} → {taken}", fontsize=9, parse_math=False)
-    return figure
+def _mistake(row: np.int64, found: Predictions, dataset: Dataset) -> str:
+    figure = Figure(figsize=(1.3, 1.3), layout="constrained")
+    draw(figure.subplots(), dataset.prepare(dataset.inputs[row : row + 1])[0])
+    return captioned(figure, f"{dataset.ids[row]} {_verdict(row, found, dataset.classes)}")
 
 
 def _verdict(row: np.int64, found: Predictions, classes: Sequence[str]) -> str:
     label, guess = found.labels[row], found.guesses[row]
     sure = found.probabilities[row]
     return (
-        f"is {classes[label]} ({sure[label]:.1%} sure), "
-        f"taken for {classes[guess]} ({sure[guess]:.1%} sure)"
+        f"is {classes[label]} ({sure[label]:.1%}), taken for {classes[guess]} ({sure[guess]:.1%})"
     )

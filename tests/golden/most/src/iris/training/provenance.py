@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import distributions
@@ -15,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..config import Config, to_dict
+from ..errors import command_line
 from .device import Device
 
 
@@ -28,7 +28,7 @@ def provenance(config: Config, data: str) -> dict[str, Any]:
     return {
         "id": uuid4().hex,  # the run's in trackers, wherever its folder moves
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": command_line(),
         "seed": config.seed,
         "config": to_dict(config),
         "data": data,
