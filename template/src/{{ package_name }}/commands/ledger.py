@@ -65,7 +65,7 @@ class Ledger:
         """
         resolved = to_dict(command.settings)
         kind = type(command)
-        stated = _stated(command.config, kind.table)
+        stated, table = _stated(command.config, kind.table)
         entry = {
             "passed": passed,
             "said": said,
@@ -74,6 +74,7 @@ class Ledger:
             "command": command_line(),
             "config": resolved,
             "file": str(command.config) if command.config else None,
+            "table": table,
             "over_file": beyond(resolved, to_dict(from_dict(stated))),
             "code": _digests(kind.code),
             "data": data,
@@ -120,11 +121,13 @@ def _changed(kind: type[Command], entry: Mapping[str, Any]) -> Iterator[str]:
     if not entry["config"]:
         return  # it doesn't go by settings
     try:
-        stated = _stated(Path(entry["file"]) if entry["file"] else None, kind.table)
+        stated, table = _stated(Path(entry["file"]) if entry["file"] else None, kind.table)
         config = from_dict(merge(stated, entry["over_file"]))
     except ProjectError:
         yield f"{entry['file'] or 'the settings'} can't be read"
         return
+    if table != entry.get("table"):
+        yield f"[{kind.table}] of {entry['file']}"
     resolved = to_dict(config)
     if differing := beyond(resolved, entry["config"]):
         sections = (
@@ -146,11 +149,10 @@ def present_data(config: Any) -> str:
         return ""
 
 
-def _stated(file: Path | None, table: str) -> dict[str, Any]:
-    """The settings of a config file, without what is a command's own."""
+def _stated(file: Path | None, table: str) -> tuple[dict[str, Any], Any]:
+    """The settings of a config file, and apart from them the table that is a command's own."""
     stated = read(file) if file else {}
-    stated.pop(table, None)
-    return stated
+    return stated, stated.pop(table, None)
 
 
 def beyond(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

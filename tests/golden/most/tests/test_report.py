@@ -52,6 +52,7 @@ def test_an_interval_narrows_with_records_and_widens_with_confidence() -> None:
     widths = [high - low for low, high in (*ends, wide)]
     assert widths[1] < widths[2] < widths[0]
     assert of_mean(values[:1], np.ones(1)) == (-np.inf, np.inf)
+    assert of_mean(np.array([0.0, 0.1, 9.0]), np.ones(3))[0] == 0
 
 
 def test_calibration_error_is_the_distance_of_what_is_said_from_what_is_so() -> None:

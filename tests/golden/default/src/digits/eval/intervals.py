@@ -70,7 +70,8 @@ def of_mean(values: Array, weights: Array, chance: float = 0.05) -> Interval:
     t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
     spread = ((values - mean * weights) ** 2).sum() * count / free
     half = float(t * math.sqrt(spread) / weights.sum())
-    return mean - half, mean + half
+    least = 0.0 if (values >= 0).all() else -math.inf  # costs have no mean below that
+    return max(mean - half, least), mean + half
 
 
 def told(value: float, interval: Interval, form: str = ".4f") -> str:

@@ -52,7 +52,7 @@ def open_study(folder: Path, url: str, config: Config) -> tuple[optuna.Study, Ba
         RunError: the database can't be used. The message has no password in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".study.lock"):  # two processes may not create the same tables
+    with study_lock(folder):  # two processes may not create the same tables
         storage = _database(url) if url else _journal(folder / "journal.log")
         study = optuna.create_study(
             storage=storage,
@@ -68,6 +68,11 @@ def open_study(folder: Path, url: str, config: Config) -> tuple[optuna.Study, Ba
     return study, storage
 
 
+def study_lock(folder: Path) -> BaseFileLock:
+    """What a process holds while it looks at a study and decides."""
+    return FileLock(folder / ".study.lock")
+
+
 def _journal(path: Path) -> BaseStorage:
     lock = JournalFileOpenLock(str(path))
     if path.exists() and lock.acquire():  # a crash of the machine may have torn the last line
@@ -79,7 +84,7 @@ def _journal(path: Path) -> BaseStorage:
 
 
 def _database(url: str) -> BaseStorage:
-    with reachable(url):
+    with reachable(url, ValueError, RuntimeError):  # of an address that is none, of other tables
         try:
             return RDBStorage(url)
         except ImportError as error:
@@ -90,15 +95,19 @@ def _database(url: str) -> BaseStorage:
 
 
 @contextmanager
-def reachable(url: str) -> Generator[None]:
+def reachable(url: str, *others: type[Exception]) -> Generator[None]:
     """Say in a line what is wrong with a database; a driver may repeat the address or its password.
+
+    Args:
+        url: of the database; empty where there is none.
+        others: errors that are to blame on it, too.
 
     Raises:
         RunError: the address is none, or nothing answers there, or the tables aren't Optuna's.
     """
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, ValueError, RuntimeError) as error:
+    except (SQLAlchemyError, StorageInternalError, *others) as error:
         if not url:
             raise
         reason = str(getattr(error.__cause__ or error, "orig", None) or error)
@@ -200,7 +209,7 @@ class Trials:
     def jobs(self, view: View) -> Iterator[TrialJob | None]:
         """Every trial that nobody looks after, then new ones; None while others are busy."""
         while True:
-            with FileLock(self._folder / ".study.lock"):
+            with study_lock(self._folder):
                 started = [
                     each
                     for each in self._study.get_trials(deepcopy=False)
@@ -252,7 +261,7 @@ class Trials:
     def _sampler(self, number: int) -> TPESampler:
         """By the seed and the trial's number; trials that are running count as bad ones."""
         seed = derive_seed(self._base.seed, "trial", number) % 2**32
-        return TPESampler(seed=seed, multivariate=True, constant_liar=self._processes > 1)
+        return TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
     def _job(
         self, trial: Trial, reported: int | None, claim: BaseFileLock, view: View

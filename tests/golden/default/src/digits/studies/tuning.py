@@ -28,7 +28,7 @@ from ..training.loop import records
 from ..training.run import flat, replace_text
 from .plan import TunePlan, nested
 from .runs import View, train_each
-from .trials import TrialJob, Trials, open_study, reachable, require_same
+from .trials import TrialJob, Trials, open_study, reachable, require_same, study_lock
 
 FEW = 4  # complete trials; from fewer no importance is guessed
 
@@ -101,13 +101,14 @@ def tune(
     data, settings = digest(records(base, "train").folder), flat(to_dict(base))
     with reachable(url):
         study, storage = open_study(folder, url, base)
-        require_same(study, plan, base, data)
-        if outside := [name for name in plan.space if not plan.space[name].hold(settings[name])]:
+        outside = [name for name in plan.space if not plan.space[name].hold(settings[name])]
+        with study_lock(folder):
+            require_same(study, plan, base, data)
+            if not (outside or study.get_trials(deepcopy=False)):
+                study.enqueue_trial({name: settings[name] for name in plan.space})
+        if outside:
             named = ", ".join(f"{name} = {settings[name]}" for name in outside)
             console.print(f"The present settings aren't tried, since {named} isn't in the space.")
-        elif not study.get_trials(deepcopy=False):
-            present = {name: settings[name] for name in plan.space}
-            study.enqueue_trial(present, skip_if_exists=True)
         finished = [each for each in study.get_trials(deepcopy=False) if each.state.is_finished()]
         view = View(console, plan.trials, len(finished))
         if finished:
@@ -147,13 +148,15 @@ def write_best(path: Path, found: Tuned, stated: Mapping[str, Any]) -> None:
 def importances(found: Tuned) -> dict[str, float] | str:
     """How much each setting decides, in shares of 1; or why that can't be said.
 
-    PED-ANOVA, Watanabe et al. 2023 (https://arxiv.org/abs/2304.10255).
+    PED-ANOVA, Watanabe et al. 2023 (https://arxiv.org/abs/2304.10255), of the better half against
+    all: Optuna's tenth would be one trial of ten, and say what that one happened to have.
     """
     if len(found.space) < 2:
         return "With one setting in the space there is nothing to weigh."
     if len({each.value for each in found.complete}) < FEW:
         return f"Fewer than {FEW} complete trials with different results tell nothing yet."
-    return get_param_importances(found.study, evaluator=PedAnovaImportanceEvaluator())
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=0.5)
+    return get_param_importances(found.study, evaluator=evaluator)
 
 
 def draw_history(found: Tuned) -> Figure:
@@ -209,7 +212,10 @@ def write_report(path: Path, found: Tuned) -> None:
         parts.append(f"<p>{shares}</p>")
     else:
         parts.append(image(draw_importances(shares), "The importance of each setting"))
-        parts.append(f"<p>A rough guess, from {len(found.complete)} complete trials.</p>")
+        parts.append(
+            f"<p>A rough guess, from {len(found.complete)} complete trials: so few give a share to "
+            "settings without any effect, too. `ablate` tells whether a difference is real.</p>"
+        )
     names = list(found.space)
     lines = [
         (f"trial {each.number}", f"{each.value:.5g}", *(_said(each.params[n]) for n in names))

@@ -97,6 +97,7 @@ class Child:
             cores = str(max(1, (os.cpu_count() or 1) // processes))
             self._environment.setdefault("OMP_NUM_THREADS", cores)
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
         self._errors, self._behind, self._read = run.folder / "stderr.log", 0, 0
 
     def poll(self) -> bool:
@@ -112,6 +113,9 @@ class Child:
             return False
         if code == 0 and self.run.outcome.exists():
             return True
+        if code == Interrupted.exit_code and not self._stopped:  # by somebody else: it goes on
+            self._process = None
+            return False
         said = self._errors.read_bytes()[self._behind :].decode(errors="replace").strip()
         if "is in use by another process" in said:  # which was a moment faster: wait for it
             self._process = None
@@ -126,6 +130,7 @@ class Child:
             asked: the signal that the study got. The run may have got it, too, since a terminal
                 tells both; a second one of a kind would end it at once, so it gets another.
         """
+        self._stopped = True
         if self._process is None:
             return
         other = asked is signal.SIGTERM and hasattr(signal, "SIGUSR1")
