@@ -19,6 +19,9 @@ from selenium.webdriver.chrome.service import Service
 from test_projects import ENVIRONMENT, run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+STUDIES = {"image": ("scale", "tune", "ablate"), "blank": ("tune",)}
+"""They take longer and write the same pages whatever they study, so not each starter has them."""
+
 WIDTHS = (400, 1200)  # pixels: a telephone, a desk
 
 SHOWN = """
@@ -112,10 +115,7 @@ def problems(driver: webdriver.Chrome, page: Path, width: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes one of a starter, once, after two steps of training, with every page it writes.
-
-    Studies take longer and write the same pages, whatever they study: one starter has them.
-    """
+    """Makes one of a starter, once, after two steps of training, with every page it writes."""
 
     @functools.cache
     def make(starter: str) -> Path:
@@ -123,11 +123,10 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         folder = tmp_path_factory.mktemp(starter) / "digits"
         render(template, folder, starter=starter, package_name="digits")
         words = ["validate --report", "train --debug", "evaluate runs/debug --debug"]
-        if starter == "image":
-            studies = ("scale", "tune", "ablate")
-            words += [
-                f"{name} --config configs/{name}.toml --debug --processes 2" for name in studies
-            ]
+        words += [
+            f"{name} --config configs/{name}.toml --debug --processes 2"
+            for name in STUDIES.get(starter, ())
+        ]
         for each in words:
             run(folder, "python", "-m", "digits.cli", *each.split())
         return folder
@@ -143,8 +142,7 @@ def test_every_page_can_be_read_offline_on_a_telephone_and_at_a_desk(
 ) -> None:
     runs = project(starter) / "runs"
     pages = [runs / "debug/report.html", *sorted(runs.rglob("*.html"))]
-    studies = 3 if starter == "image" else 0
-    assert len(set(pages)) == 2 + studies
+    assert len(set(pages)) == 2 + len(STUDIES.get(starter, ()))
     for page in pages:
         for width in WIDTHS:
             assert problems(browser, page, width) == [], f"{page.name} at {width} pixels"

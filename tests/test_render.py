@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 from combinations import CATALOGUE, COMBINATIONS, Answers, every, title
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rendering import copy_template, render
@@ -278,6 +282,16 @@ def test_every_config_states_settings_that_exist(project: Path, answers: Answers
         for key in tables:
             names = {f"{key}.{name}" for name in tables[key]} if key in sections else {key}
             assert names <= paths, config
+
+
+def test_throwaway_scripts_are_in_no_package(rendered: Render, tmp_path: Path) -> None:
+    root = str(rendered(next(iter(COMBINATIONS))))
+    source = next(SdistBuilder(root).build(directory=str(tmp_path)))
+    wheel = next(WheelBuilder(root).build(directory=str(tmp_path), versions=["standard"]))
+    with tarfile.open(source) as sources, zipfile.ZipFile(wheel) as wheels:
+        shipped = sources.getnames() + wheels.namelist()
+    assert any(name.endswith("/training/loop.py") for name in shipped)
+    assert [name for name in shipped if "throwaway" in name] == []
 
 
 def test_ruff_has_nothing_to_say_about_any_project(rendered: Render) -> None:
