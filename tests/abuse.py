@@ -347,16 +347,21 @@ def moments(trainer: Trainer) -> dict[str, Any]:
     for number, (title, last) in enumerate(places.items()):
         name = f"moment-{number}"
         assert wait(trainer.fork(lambda n=name, s=last: die_after(trainer, n, s))) == -9
-        before = contents(RUNS / name)
+        before = saved(name)
         newest, first = trainer.store(name).newest() or 0, trainer.resume(name)
         said[title] = {
             "wanted": last,
             "newest": newest,
             "first": first,
             "equal": trainer.digest(name) == expected,
-            "untouched": contents(RUNS / name) == before,
+            "untouched": saved(name) == before,
         }
     return said
+
+
+def saved(name: str) -> dict[str, str]:
+    """What a run has on the disk; that it has ended is noted after the last checkpoint."""
+    return {path: each for path, each in contents(RUNS / name).items() if path != "outcome.json"}
 
 
 def die_after(trainer: Trainer, name: str, last: int) -> None:

@@ -85,7 +85,7 @@ def test_status_names_the_scripts_that_are_past_their_date(workplace: Path) -> N
 
 
 def standing(name: str) -> str:
-    each = {each.command.__name__.lower(): each for each in ledger.Ledger().standings()}
+    each = {each.name: each for each in ledger.Ledger().standings()}
     return str(each[name])
 
 
@@ -139,12 +139,13 @@ def test_train_says_which_earlier_steps_have_not_passed_and_trains(
     assert cli.main(["validate", *SMALL]) == 0
     capsys.readouterr()
     assert cli.main(["train", "--training.max-steps", "2", *SHORT]) == 0
-    warned = capsys.readouterr().err
-    assert "Step 4, iris overfit --config configs/overfit.toml: not yet" in warned
-    assert "Step 2" not in warned
+    warned = capsys.readouterr().out.partition("\n")[0]
+    assert warned.startswith("Not passed for what is trained now: ")
+    assert "4 overfit" in warned
+    assert "2 validate" not in warned
     elsewhere = ["--training.max-steps", "2", *SHORT, "--data.test-fraction", "0.25"]
     assert cli.main(["train", "--run-name", "other", *elsewhere]) == 0
-    assert "Step 2, iris validate: passed on other data" in capsys.readouterr().err
+    assert "2 validate (on other data)" in capsys.readouterr().out.partition("\n")[0]
     assert standing("train") == "passed"
 
 

@@ -33,6 +33,11 @@ class Standing:
     changed: tuple[str, ...] = ()  # what isn't as it was when the step was run
 
     @property
+    def name(self) -> str:
+        """Of the command."""
+        return self.command.__name__.lower()
+
+    @property
     def passed(self) -> bool:
         """Whether it passed, and would be the same today."""
         return bool(self.entry) and self.entry["passed"] and not self.changed

@@ -210,8 +210,9 @@ class Status(Command):
         for each in standings:
             found = each.entry.get("said", "")
             colour = "green" if each.passed else "yellow" if each.entry else "default"
-            number, name = str(each.command.number), each.command.__name__.lower()
-            table.add_row(number, name, Text(str(each), style=colour), Text(found))
+            table.add_row(
+                str(each.command.number), each.name, Text(str(each), style=colour), Text(found)
+            )
         Console().print(table)
         for line in expired(datetime.now(UTC).astimezone().date()):
             print(line)

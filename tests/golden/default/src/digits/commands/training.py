@@ -124,16 +124,17 @@ class Train(Step):
 
     def _warn(self, data: str) -> None:
         """Say which earlier steps haven't passed for what is about to be trained."""
+        doubtful: list[str] = []
         for standing in Ledger().standings():
-            kind, entry = standing.command, standing.entry
-            if kind.number >= self.number or kind.number == 1:
+            kind, step = standing.command, f"{standing.command.number} {standing.name}"
+            if kind.number in (1, self.number):
                 continue
-            how = str(standing)
-            if standing.passed and entry["data"] != data:
-                how = "passed on other data"
-            elif standing.passed:
-                continue
-            print(f"Step {kind.number}, {NAME} {kind.usual}: {how}", file=sys.stderr)
+            if not standing.passed:
+                doubtful.append(step)
+            elif standing.entry["data"] != data:
+                doubtful.append(f"{step} (on other data)")
+        if doubtful:
+            print(f"Not passed for what is trained now: {', '.join(doubtful)}. See: {NAME} status")
 
     def _run(self, data: str) -> tuple[Run, bool]:
         """The run to train, and whether it is one that goes on."""
