@@ -11,8 +11,9 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from digits import cli
 from digits.config import Config, from_dict, merge, read, to_dict
-from digits.errors import ConfigError, RunError, without_passwords
+from digits.errors import NAME, ConfigError, RunError, without_passwords
 from digits.studies import runs, trials, tuning
 from digits.studies.ablation import Ablated, compare, holm, paired
 from digits.studies.plan import AblatePlan, Range, ScalePlan, TunePlan
@@ -28,6 +29,12 @@ def test_each_study_that_is_shipped_can_be_carried_out(plan: Any) -> None:
     name = plan.__name__.removesuffix("Plan").lower()
     stated = read(CONFIGS / f"{name}.toml")
     plan.parse(stated.pop(name), from_dict(stated))
+
+
+def test_the_config_of_a_study_is_for_that_study(capsys: pytest.CaptureFixture[str]) -> None:
+    file = CONFIGS / "tune.toml"
+    assert cli.main(["train", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file} is for {NAME} tune --config {file}\n"
 
 
 def space(**settings: Any) -> dict[str, Any]:

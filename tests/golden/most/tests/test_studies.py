@@ -11,8 +11,9 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from iris import cli
 from iris.config import Config, from_dict, merge, read, to_dict
-from iris.errors import ConfigError, RunError, without_passwords
+from iris.errors import NAME, ConfigError, RunError, without_passwords
 from iris.studies import runs, trials, tuning
 from iris.studies.ablation import Ablated, compare, holm, paired
 from iris.studies.plan import AblatePlan, Range, ScalePlan, TunePlan
@@ -28,6 +29,12 @@ def test_each_study_that_is_shipped_can_be_carried_out(plan: Any) -> None:
     name = plan.__name__.removesuffix("Plan").lower()
     stated = read(CONFIGS / f"{name}.toml")
     plan.parse(stated.pop(name), from_dict(stated))
+
+
+def test_the_config_of_a_study_is_for_that_study(capsys: pytest.CaptureFixture[str]) -> None:
+    file = CONFIGS / "tune.toml"
+    assert cli.main(["train", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file} is for {NAME} tune --config {file}\n"
 
 
 def space(**settings: Any) -> dict[str, Any]:

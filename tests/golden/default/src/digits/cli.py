@@ -21,7 +21,7 @@ from .commands import COMMANDS
 from .commands.base import Command, Step
 from .commands.training import DISK
 from .config import Config, from_dict, merge, read, to_dict
-from .errors import NAME, ProjectError, RunError
+from .errors import NAME, ConfigError, ProjectError, RunError
 
 DEBUG: dict[str, Any] = {
     "training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1},
@@ -85,7 +85,11 @@ def _stated(name: str, argv: list[str]) -> dict[str, Any]:
         run = argv[1]
     if file := _value("--config", argv):
         stated = read(Path(file))
-        stated.pop(COMMANDS[name].table if name in COMMANDS else "", None)
+        for other, kind in COMMANDS.items():
+            if kind.table and kind.table in stated:
+                if other != name:
+                    raise ConfigError([f"{file} is for {NAME} {other} --config {file}"])
+                del stated[kind.table]
     elif run:
         from .training.run import Run
 
