@@ -100,12 +100,12 @@ class Scale(Study):
         show(scaling.rows(found), scaling.HEADER)
         for size, law in found.laws.items():
             print(f"{size}: {law}" if size else law)
-        problems = found.problems()
-        if self.debug:
-            problems = [*found.failures.values()]
-        laws = found.laws.items()
+        problems, laws = found.problems(), found.laws.items()
         fall = ", ".join(f"{size or 'it'} as records^{-law.exponent:.2f}" for size, law in laws)
-        said = "; ".join(problems) or f"every rung is done, and the loss falls: {fall}."
+        well = f"every rung is done, and the loss falls: {fall}."
+        if self.debug:  # two steps can't learn anything
+            problems, well = list(found.failures.values()), "every rung is done."
+        said = "; ".join(problems) or well
         where = f"{report}, {folder / 'curve.png'}"
         return self.conclude(not problems, said, where=where, data=self._data())
 

@@ -180,7 +180,8 @@ def draw_records(found: Scaled) -> Figure:
     _logarithmic(axes, "records", ticks)
     axes.set_ylabel("lowest loss on the validation split")
     if "" not in found.points:
-        for text in axes.legend(frameon=False).get_texts():
+        legend = figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        for text in legend.get_texts():
             text.set_parse_math(False)  # a name may have a dollar in it
     return figure
 
@@ -216,8 +217,8 @@ def _logarithmic(axes: Axes, title: str, ticks: set[float]) -> None:
 
 
 def _short(value: float, _: int | None = None) -> str:
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 10 * unit:
+    for least, unit, name in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if value >= least:
             return f"{value / unit:.3g}{name}"
     return f"{value:.4g}"
 

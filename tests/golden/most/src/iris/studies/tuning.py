@@ -77,7 +77,7 @@ class Tuned:
         if before is None:
             than = "the present settings were not among the trials"
         elif best.value == before:
-            than = "that of the present settings: nothing better was found"
+            than = "as good as the present settings, nothing better was found"
         else:
             share = f"{abs(_value(best) / before - 1):.1%} {direction} than " if before else ""
             than = f"{share}the {before:.4g} of the present settings"
