@@ -138,7 +138,10 @@ def replace(file: Path, old: str, new: str) -> None:
 
 
 def assert_updated(
-    found: dict[str, bytes], before: dict[str, bytes], fresh: dict[str, bytes]
+    found: dict[str, bytes],
+    before: dict[str, bytes],
+    fresh: dict[str, bytes],
+    untouched: dict[str, bytes],
 ) -> None:
     """The owner's files are as before, the others as in a fresh copy, and nothing is half merged.
 
@@ -146,8 +149,13 @@ def assert_updated(
         found: the project after the update.
         before: the same, before it.
         fresh: what the new version makes, with the same edits; or untouched, as the project is.
+        untouched: what the old version made. An owner's file that it didn't have is brought once.
     """
-    expected = {name: content for name, content in fresh.items() if not is_owners(name)}
+    expected = {
+        name: content
+        for name, content in fresh.items()
+        if not is_owners(name) or (name not in untouched and name not in before)
+    }
     expected |= {name: content for name, content in before.items() if is_owners(name)}
     assert sorted(found) == sorted(expected)
     for name, content in found.items():

@@ -72,12 +72,13 @@ def test_a_project_of_any_release_becomes_a_fresh_copy_with_the_owners_edits(
     edit(edited)
     commit(edited, "Mine")
     fresh = copy(template, tmp_path / "fresh" / "digits", NEWEST, **answers)
+    made = tree(untouched)
     for project in (untouched, edited):
         before = tree(project)
         update(project, NEWEST)
         if project is edited:
             edit(fresh)
-        assert_updated(tree(project), before, tree(fresh))
+        assert_updated(tree(project), before, tree(fresh), made)
         assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
     assert ignored(edited) == IGNORED
 
@@ -159,6 +160,7 @@ def test_one_answer_changes_in_a_living_project(
     question: str, old: str, new: str, template: Path, tmp_path: Path
 ) -> None:
     project = copy(template, tmp_path / "old" / "digits", NEWEST, **{question: old})
+    made = tree(project)
     edit(project)
     commit(project, "Mine")
     before = tree(project)
@@ -168,7 +170,7 @@ def test_one_answer_changes_in_a_living_project(
     update(project, NEWEST, **{question: new})
 
     after = tree(project)
-    assert_updated(after, before, tree(fresh))
+    assert_updated(after, before, tree(fresh), made)
     assert ignored(project) == IGNORED
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     may_change = ALWAYS | CHANGES[question]

@@ -134,7 +134,7 @@ def test_debug_counts_for_nothing(workplace: Path) -> None:
 
 
 def test_train_says_which_earlier_steps_have_not_passed_and_trains(
-    workplace: Path, capsys: pytest.CaptureFixture[str]
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["validate", *SMALL]) == 0
     capsys.readouterr()
@@ -143,10 +143,17 @@ def test_train_says_which_earlier_steps_have_not_passed_and_trains(
     assert warned.startswith("Not passed for what is trained now: ")
     assert "4 overfit" in warned
     assert "2 validate" not in warned
-    elsewhere = ["--training.max-steps", "2", *SHORT, "--data.test-fraction", "0.25"]
-    assert cli.main(["train", "--run-name", "other", *elsewhere]) == 0
-    assert "2 validate (on other data)" in capsys.readouterr().out.partition("\n")[0]
     assert standing("train") == "passed"
+
+    def other(config: Config) -> str:
+        return "other"
+
+    steps = json.loads(ledger.FILE.read_text(encoding="utf-8"))
+    steps["validate"]["data"] = "other"  # as it is where it was validated with other settings
+    ledger.FILE.write_text(json.dumps(steps), encoding="utf-8")
+    monkeypatch.setattr(ledger, "present_data", other)
+    assert cli.main(["train", "--run-name", "b", "--training.max-steps", "2", *SHORT]) == 0
+    assert "2 validate (on other data)" in capsys.readouterr().out.partition("\n")[0]
 
 
 # --- the end of a run -----------------------------------------------------------------------------

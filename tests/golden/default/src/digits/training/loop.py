@@ -97,7 +97,7 @@ def train(
         run.outcome.unlink(missing_ok=True)
 
         monitor = Monitor(run, config, console)
-        ended = _ended(state, settings, monitor.seconds)  # a run that is resumed may have ended
+        ended = _ended(state, settings, monitor.seconds, evaluated=True)  # before it was resumed
         order = batch_order(config, training)
         steps = order.steps(state.step, state.step if ended else settings.max_steps)
         batches = iter(load(training, steps, config.data.workers))  # forks before there are threads
@@ -121,7 +121,7 @@ def train(
 
             after_step()
 
-            ended = _ended(state, settings, monitor.seconds)
+            ended = _ended(state, settings, monitor.seconds, evaluated=False)
             evaluating = bool(ended) or state.step % settings.evaluate_every == 0
             logging_ = evaluating or state.step % settings.log_every == 0
             stopping = bool(stop) and not ended
@@ -140,7 +140,7 @@ def train(
                     require_finite(metrics, state.step, config, run, training)
                     best_by, best_is = config.checkpoint.metric, config.checkpoint.best_is
                     improved = state.improve(metrics[best_by], best_is)
-                    ended = ended or _ended(state, settings, monitor.seconds)
+                    ended = ended or _ended(state, settings, monitor.seconds, evaluated=True)
                     stopping = bool(stop) and not ended  # it may have come meanwhile
                     saving |= improved or stopping or bool(ended)
                 if logging_:
@@ -162,17 +162,17 @@ def train(
     return state
 
 
-def _ended(state: State, settings: TrainingConfig, seconds: float) -> str:
+def _ended(state: State, settings: TrainingConfig, seconds: float, *, evaluated: bool) -> str:
     """The setting by which the run is over after this step; empty if it goes on.
 
-    Patience is looked at where the metric was, so that a run which is resumed ends at the step at
-    which it would have ended anyway.
+    Patience is looked at where the metric was, and after it, so that a run which is resumed ends at
+    the step at which it would have ended anyway.
     """
     if state.step >= settings.max_steps:
         return "training.max_steps"
     if state.step and settings.max_minutes and seconds >= 60 * settings.max_minutes:
         return "training.max_minutes"
-    evaluated = state.step % settings.evaluate_every == 0
+    evaluated &= state.step % settings.evaluate_every == 0
     if evaluated and 0 < settings.patience <= state.step - (state.best_step or 0):
         return "training.patience"
     return ""
