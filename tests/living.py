@@ -157,7 +157,7 @@ def assert_updated(
         if not is_owners(name) or (name not in untouched and name not in before)
     }
     expected |= {name: content for name, content in before.items() if is_owners(name)}
-    assert sorted(found) == sorted(expected)
+    assert sorted(found) == sorted(expected), sorted(found.keys() ^ expected.keys())
     for name, content in found.items():
         assert content.decode(errors="replace") == expected[name].decode(errors="replace"), name
         assert b"<<<<<<<" not in content, name
