@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from history import HISTORY, MovedFile, RemovedOption, RenamedQuestion
+from history import HISTORY, LeftOutFile, MovedFile, RemovedOption, RenamedQuestion
 
 ANSWERS = ".copier-answers.yml"
 OWNERS = re.compile(r"_copier_operation == 'update' %}/(\S+?)\{% endif %}")
@@ -102,11 +102,21 @@ def after(template: Path) -> None:
     gone = differing("D")
     no_text = [path for path in differing("M") if not is_text(show("HEAD", path))]
     arrived = [path for path in moves.values() if Path(path).is_file() and not is_committed(path)]
+    left_out = [
+        path
+        for each in HISTORY
+        if isinstance(each, LeftOutFile) and now.get(each.question) == each.answer
+        if is_committed(path := each.path.format_map(now)) and Path(path).is_file()
+    ]
     brings = brings_owners_files(template, then, now)
     compared = brings or no_text or now.get("yours")
-    if not (gone or arrived or compared):
+    if not (gone or arrived or left_out or compared):
         return
     with rendered(then) as old:
+        for path in left_out:
+            if (old / path).is_file():  # the template's, and not one of the owner's own
+                Path(path).unlink()
+                gone.append(path)
         for path in arrived:
             refuse_arrival(path, old, moves, now)
         for path in gone:

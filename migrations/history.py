@@ -42,7 +42,33 @@ class MovedFile:
     new: str
 
 
-Migration = RenamedQuestion | RemovedOption | MovedFile
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutFile:
+    """A file that a project of this answer no longer has; what its owner changed stays.
 
-HISTORY: tuple[Migration, ...] = ()
+    Copier leaves lying what a later version excludes, and can't tell it from what is the owner's.
+    """
+
+    since: str
+    path: str  # as in MovedFile
+    question: str
+    answer: str
+
+
+Migration = RenamedQuestion | RemovedOption | MovedFile | LeftOutFile
+
+HISTORY: tuple[Migration, ...] = (
+    LeftOutFile(
+        since="0.5.0",
+        path="src/{package_name}/features/check.py",
+        question="stage",
+        answer="exploration",
+    ),
+    LeftOutFile(
+        since="0.5.0",
+        path="src/{package_name}/features/picture.py",
+        question="stage",
+        answer="exploration",
+    ),
+)
 """Oldest first."""

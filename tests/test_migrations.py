@@ -428,6 +428,25 @@ def test_a_file_that_an_answer_takes_away_stays_where_its_owner_changed_it(
     assert f"kept {TESTS}" in said
 
 
+CHECK, PICTURE = "src/digits/features/check.py", "src/digits/features/picture.py"
+
+
+def test_a_file_that_a_later_version_leaves_out_goes_unless_its_owner_changed_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    project = copy(repository, tmp_path / "digits", "0.4.0", stage="exploration")
+    mine = (project / CHECK).read_text("utf-8") + "\n\nMINE = 1\n"
+    (project / CHECK).write_text(mine, encoding="utf-8")
+    commit(project, "Mine")
+    said = copier_update(project)
+    assert f"kept {CHECK}: the template has it no more, and you had changed it" in said
+    assert (project / CHECK).read_text("utf-8") == mine
+    assert not (project / PICTURE).exists()
+    commit(project, "Updated")
+    assert "kept" not in copier_update(project, "--data", "tracker=tensorboard"), "it is mine now"
+    assert (project / CHECK).read_text("utf-8") == mine
+
+
 # --- what is published stays reachable ----------------------------------------------------------
 
 
