@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
 
+from ..config import flat
 from ..errors import NAME, ProjectError, RunError
 from .base import Command
 from .data import expired
@@ -102,7 +103,7 @@ def _listed(runs: Sequence[Run]) -> Table:
             ("", "") if known.best_value is None else (f"{known.best_value:.4g}", known.best_step)
         )
         cells = [run.folder.relative_to(run.folder.parts[0]), f"{_local(started):%m-%d %H:%M}"]
-        cells += [known.state, f"{known.step}/{steps}", duration(known.seconds), *best]
+        cells += [known.state, f"{known.step}/{steps}", _time(known), *best]
         cells += [_shown(known.last.get(name, "")) for name in metrics]
         table.add_row(*(Text(str(cell), no_wrap=True) for cell in cells))
     return table
@@ -114,14 +115,16 @@ def _age(seen: tuple[str, Run, int, Glance]) -> tuple[str, int]:
     return started, run.config.stat().st_mtime_ns
 
 
+def _time(known: Glance) -> timedelta:
+    return timedelta(seconds=round(known.seconds))
+
+
 def _local(moment: str) -> datetime:
     return datetime.fromisoformat(moment).astimezone()
 
 
 def _compared(runs: Sequence[Run]) -> Table:
     """Settings that differ, then metrics: a line each, a column a run."""
-    from ..training.run import flat
-
     table = Table("", *(str(run.folder) for run in runs), box=None, pad_edge=False)
     recorded = [run.read_provenance() for run in runs]
     known = [Glance.of(run, each["config"]) for run, each in zip(runs, recorded, strict=True)]
@@ -152,7 +155,7 @@ def _origin(recorded: Mapping[str, Any]) -> dict[str, str]:
 
 def _end(known: Glance) -> dict[str, Any]:
     found: dict[str, Any] = {"state": known.state, "steps": known.step}
-    found["time"] = duration(known.seconds)
+    found["time"] = _time(known)
     if known.best_value is not None:
         found |= {"best value": known.best_value, "best step": known.best_step}
     return found | {f"last {name}": value for name, value in known.last.items()}
@@ -160,13 +163,6 @@ def _end(known: Glance) -> dict[str, Any]:
 
 def _shown(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 @dataclass(frozen=True, kw_only=True)

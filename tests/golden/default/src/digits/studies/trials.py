@@ -28,10 +28,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..config import Config, from_dict, merge, to_dict
+from ..config import Config, flat, from_dict, merge, to_dict
 from ..data.loader import derive_seed
 from ..errors import NAME, ProjectError, RunError, without_passwords
-from ..training.run import flat
 from .plan import Options, TunePlan, nested
 from .runs import Child, Outcome, View, open_run
 

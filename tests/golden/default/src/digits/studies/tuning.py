@@ -20,12 +20,12 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from ..config import Config, from_dict, merge, to_dict
+from ..config import Config, flat, from_dict, merge, to_dict
 from ..data.cache import digest
 from ..errors import Interrupted
 from ..page import image, table, write_page
 from ..training.loop import records
-from ..training.run import flat, replace_text
+from ..training.run import replace_text
 from .plan import TunePlan, nested
 from .runs import View, train_each
 from .trials import TrialJob, Trials, open_study, reachable, require_same, study_lock

@@ -18,7 +18,7 @@ from uuid import uuid4
 import tomli_w
 from filelock import FileLock, Timeout
 
-from ..config import Config, to_dict
+from ..config import Config, flat, to_dict
 from ..errors import RunError
 from .provenance import differences, provenance
 
@@ -237,17 +237,6 @@ def replace_text(path: Path, text: str) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)  # what a full disk left
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by their full names, such as `training.max_steps`."""
-    named: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            named |= flat(value, f"{prefix}{name}.")
-        else:
-            named[prefix + name] = value
-    return named
 
 
 class StopRequest:

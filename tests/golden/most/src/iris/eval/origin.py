@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, to_dict
+from ..config import Config, flat, to_dict
 from ..page import table
 
 PACKAGES = ("torch", "numpy")
@@ -33,7 +33,7 @@ def origin(provenance: Mapping[str, Any]) -> str:
         "template": provenance.get("template"),
     }
     rows = [(name, str(value)) for name, value in stated.items() if value is not None]
-    settings, defaults = _flat(provenance["config"]), _flat(to_dict(Config()))
+    settings, defaults = flat(provenance["config"]), flat(to_dict(Config()))
     differing = [
         (name, f"{value} (default {defaults[name]})" if name in defaults else f"{value}")
         for name, value in settings.items()
@@ -44,12 +44,3 @@ def origin(provenance: Mapping[str, Any]) -> str:
         f"<h3>Settings that differ from the defaults</h3>"
         f"{table(differing) if differing else '<p>None.</p>'}"
     )
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """By their full names, such as `training.max_steps`."""
-    named: dict[str, Any] = {}
-    for name, value in settings.items():
-        below = f"{prefix}{name}"
-        named |= _flat(value, f"{below}.") if isinstance(value, dict) else {below: value}
-    return named

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
 
-from ..config import Config, from_dict, merge, to_dict
+from ..config import Config, flat, from_dict, merge, to_dict
 from ..errors import ConfigError, Problem, unknown, unknown_setting
 
 Values = dict[str, Any]
@@ -144,15 +144,6 @@ class AblatePlan:
 def slug(name: str) -> str:
     """A name as part of a folder's."""
     return re.sub(r"[^\w.]+", "-", name).strip("-.")[:80].lower()
-
-
-def flat(settings: Mapping[str, Any]) -> Values:
-    """Settings by their full names; sections are one level deep."""
-    return {
-        f"{name}.{inner}" if inner else name: each
-        for name, value in settings.items()
-        for inner, each in (value.items() if isinstance(value, dict) else [("", value)])
-    }
 
 
 def nested(values: Mapping[str, Any]) -> Values:

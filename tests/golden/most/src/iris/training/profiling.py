@@ -47,7 +47,8 @@ def profiled(folder: Path | None) -> Generator[Callable[[], None]]:
 
 
 def _show(profiler: profile) -> None:
-    operations = profiler.key_averages()
+    averages = profiler.key_averages()
+    operations = [each for each in averages if not each.key.startswith("ProfilerStep")]  # no work
     on_gpu = any(each.self_device_time_total for each in operations)
     times = [
         each.self_device_time_total if on_gpu else each.self_cpu_time_total for each in operations

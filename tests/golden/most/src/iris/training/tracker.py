@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from ..config import flat
 from ..errors import NAME
 from ..protocols import Metrics, Tracker
-from .run import RUNS, Run, flat
+from .run import RUNS, Run
 
 # Defaults for a training run, each for you to override in the environment. MLflow would wait four
 # minutes for a server that is gone, write each step by itself, and report its use to its makers.
