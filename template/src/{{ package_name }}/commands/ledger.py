@@ -174,14 +174,9 @@ def beyond(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, An
 
 def _digests(names: tuple[str, ...]) -> dict[str, str]:
     """A digest of each file of the package that is named, or lies in a folder that is."""
-    files = [
-        path
-        for name in names
-        for path in sorted((PACKAGE / name).rglob("*.py"))
-        or [PACKAGE / name]  # a folder, or one file
-        if path.is_file()
-    ]
+    files = [path for name in names for path in (PACKAGE / name, *(PACKAGE / name).rglob("*.py"))]
     return {
         path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         for path in files
+        if path.is_file()
     }
