@@ -142,6 +142,7 @@ def take_every_step(project: Path) -> None:
         ["evaluate", "runs/small"],
         ["train", "--profile"],
         ["train", "--debug"],
+        ["status"],
         ["runs"],
         ["runs", "small", "debug"],
         ["plot", "small", "debug"],
