@@ -18,8 +18,8 @@ from test_command import RUN, answer, in_a_terminal, person
 from test_projects import ENVIRONMENT, run
 
 from ml_architect.cli import main
-from ml_architect.existing import read_existing
-from ml_architect.manifest import add_missing_lines
+from ml_architect.generate.existing import read_existing
+from ml_architect.generate.manifest import add_missing_lines
 
 MANIFEST = """\
 # Ours since 2023.

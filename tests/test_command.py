@@ -17,8 +17,8 @@ from repository import NEWEST, commit, copy, git, releases, tree, update
 
 from ml_architect.cli import main
 from ml_architect.errors import CommandError
-from ml_architect.origin import address_of
-from ml_architect.template import changes
+from ml_architect.generate.origin import address_of
+from ml_architect.generate.template import changes
 
 DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
 CLEAR, DOWN, ENTER, ESCAPE = "\x15", "\x1b[B", "\r", "\x1b"
@@ -513,7 +513,7 @@ def test_what_was_shown_is_what_is_done_and_other_commits_are_refused(
             and_then()
             return True
 
-        monkeypatch.setattr("ml_architect.update.confirmed", confirmed)
+        monkeypatch.setattr("ml_architect.generate.update.confirmed", confirmed)
 
     before = tree(project)
     agree(lambda: git(project, "commit", "--quiet", "--allow-empty", "--message", "Meanwhile"))

@@ -18,7 +18,7 @@ from living import IGNORED, edit, ignored, switches
 from repository import NEWEST, NOBODY, commit, copy, git, releases, tree, update
 from test_projects import ENVIRONMENT, run
 
-from ml_architect.repository import back
+from ml_architect.generate.repository import back
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import CommandError, nearest
-from .origin import PACKAGE
+from .generate.origin import PACKAGE
 
 COMMANDS = ("new", "update", "adopt", "explain")
 
@@ -118,9 +118,9 @@ def _version() -> str:
 def _new(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from .new import New, read_answers
-    from .origin import template_address
-    from .template import require_git
+    from .generate.new import New, read_answers
+    from .generate.origin import template_address
+    from .generate.template import require_git
 
     require_git()
     data = read_answers(given.answers) if given.answers else {}
@@ -137,9 +137,9 @@ def _new(given: argparse.Namespace) -> int:
 def _update(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from .origin import template_address
-    from .template import require_git
-    from .update import Update
+    from .generate.origin import template_address
+    from .generate.template import require_git
+    from .generate.update import Update
 
     require_git()
     passed = Update(
@@ -170,9 +170,9 @@ def _update_command(given: argparse.Namespace) -> str:
 def _adopt(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from .adopt import Adopt
-    from .origin import template_address
-    from .template import require_git
+    from .generate.adopt import Adopt
+    from .generate.origin import template_address
+    from .generate.template import require_git
 
     require_git()
     Adopt(
@@ -190,9 +190,9 @@ def _explain(given: argparse.Namespace) -> int:
     from copier._main import Worker
     from copier._settings import SettingsModel
 
-    from .explain import explain
-    from .origin import template_address
-    from .template import copiers_errors, load_catalogue, require_git
+    from .generate.explain import explain
+    from .generate.origin import template_address
+    from .generate.template import copiers_errors, load_catalogue, require_git
 
     require_git()
     address = template_address(given.template)

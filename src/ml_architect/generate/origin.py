@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from .errors import CommandError
+from ..errors import CommandError
 
 PACKAGE = "ml-architect"
 UNKNOWN = (

@@ -17,7 +17,7 @@ from copier._settings import SettingsModel
 from rich.console import Console
 from rich.tree import Tree
 
-from .errors import CommandError, Declined
+from ..errors import CommandError, Declined
 from .screen import say, show_answers
 from .template import copiers_errors, load_catalogue, require_questions
 

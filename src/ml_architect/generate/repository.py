@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import CommandError, Untrusted
+from ..errors import CommandError, Untrusted
 
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 """A person's hooks are for their own commits and checkouts."""

@@ -17,7 +17,7 @@ from copier._main import Worker
 from copier._settings import SettingsModel
 from rich.console import Console
 
-from .errors import CommandError, Declined
+from ..errors import CommandError, Declined
 from .existing import Existing, read_existing
 from .manifest import add_missing, add_missing_lines
 from .repository import NO_HOOKS, git, git_line, own, require_clean

@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from .errors import CommandError
+from ..errors import CommandError
 
 ELSEWHERE = {
     "ruff": ("ruff.toml", ".ruff.toml"),

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .errors import CommandError
+from ..errors import CommandError
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:

@@ -16,7 +16,7 @@ from copier.errors import CopierError
 from packaging.version import Version
 from plumbum.commands.processes import ProcessExecutionError
 
-from .errors import CommandError, nearest
+from ..errors import CommandError, nearest
 
 ANSWERS = ".copier-answers.yml"
 """Where a project records what it was made from."""

@@ -26,7 +26,7 @@ from copier._settings import SettingsModel
 from packaging.version import Version
 from rich.console import Console
 
-from .errors import CommandError, Declined
+from ..errors import CommandError, Declined
 from .repository import (
     back,
     committed_conflicts,

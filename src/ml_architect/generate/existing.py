@@ -12,7 +12,7 @@ from typing import Any, cast
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, Field, ValidationError
 
-from .errors import CommandError
+from ..errors import CommandError
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(11, 30))
 """From the oldest that the template supports; whether it knows one is the blueprint's to say."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
-from .errors import CommandError, nearest
+from ..errors import CommandError, nearest
 
 
 def explain(catalogue: Any, words: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""New projects from the template, and updates of those that were made from it."""
