@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,9 @@ OWNERS = re.compile(r"_copier_operation == 'update' %}/(\S+?)\{% endif %}")
 GIT = ("git", "-c", f"core.hooksPath={os.devnull}")
 """A hook of the owner's that fails would stop us half-way; Copier leaves them out as well."""
 
+FIRST = "0.6.0"
+"""The first version whose projects are updated; generate/template.py of the tool has it too."""
+
 MOST_CONFLICTS = 127
 """`git merge-file` ends with their number; beyond it, with an error."""
 
@@ -44,9 +48,39 @@ Answers = dict[str, Any]
 def main(stage: str, template: str) -> None:
     """Run one of the two stages."""
     if stage == "before":
+        require_updatable(Path(template))
         migrate_answers()
     else:
         after(Path(template))
+
+
+# --- versions -----------------------------------------------------------------------------------
+
+
+def require_updatable(template: Path) -> None:
+    """Exit where the project is older than the first version that updates are made from."""
+    from packaging.version import Version
+
+    version = version_at(template, os.environ.get("VERSION_FROM", ""))
+    if version is not None and Version(version) < Version(f"{FIRST}.dev0"):
+        print(
+            f"this project was made with {version}, and updates begin with {FIRST}. Make a new "
+            "project and move data/source.py, features/transforms.py, models/network.py and "
+            "configs/ into it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def version_at(template: Path, commit: str) -> str | None:
+    """The version that the template had at a commit, or None where its history lacks the commit.
+
+    That is so for a project that was made from a folder whose changes weren't committed.
+    """
+    done = run("-C", str(template), "show", f"{commit}:pyproject.toml")
+    if done.returncode != 0:
+        return None
+    return str(tomllib.loads(done.stdout.decode())["project"]["version"])
 
 
 # --- answers ------------------------------------------------------------------------------------

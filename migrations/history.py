@@ -57,18 +57,5 @@ class LeftOutFile:
 
 Migration = RenamedQuestion | RemovedOption | MovedFile | LeftOutFile
 
-HISTORY: tuple[Migration, ...] = (
-    LeftOutFile(
-        since="0.5.0",
-        path="src/{package_name}/features/check.py",
-        question="stage",
-        answer="exploration",
-    ),
-    LeftOutFile(
-        since="0.5.0",
-        path="src/{package_name}/features/picture.py",
-        question="stage",
-        answer="exploration",
-    ),
-)
+HISTORY: tuple[Migration, ...] = ()
 """Oldest first."""

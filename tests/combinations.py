@@ -11,7 +11,7 @@ from typing import Any
 
 from allpairspy import AllPairs  # pyright: ignore[reportMissingTypeStubs]
 from rendering import ROOT, extension, load
-from repository import Release, git
+from repository import EARLIER, Release, git
 
 Answers = dict[str, str]
 
@@ -71,7 +71,9 @@ def each_once(catalogue: Any = CATALOGUE) -> list[Answers]:
 
 @functools.cache
 def catalogue_of(release: Release) -> Any:
-    """The catalogue as a release had it."""
+    """The catalogue as a release had it; EARLIER has that of the working tree."""
+    if release.version == EARLIER:
+        return CATALOGUE
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "catalogue.py"
         text = git(ROOT, "show", f"{release.commit}:extensions/catalogue.py")

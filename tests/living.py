@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
-from combinations import CHOICES, DEFAULTS
+from combinations import CHOICES, DEFAULTS, SHAPING
 from repository import tree
 
 YOURS = (
@@ -41,8 +41,12 @@ def is_owners(name: str) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in (*YOURS, *OWN))
 
 
+ALIKE = {("license", "Apache-2.0"), ("python_version", "3.13"), ("python_version", "3.14")}
+"""Answers that change the same places as another answer to the same question."""
+
+
 def switches() -> list[tuple[str, str, str]]:
-    """Every question that a living project can answer anew, from its default to each other answer.
+    """Every question that a living project can answer anew, from its default to other answers.
 
     And back, where going back is another matter than going there: what was added has to go.
     """
@@ -50,14 +54,29 @@ def switches() -> list[tuple[str, str, str]]:
         (question, DEFAULTS[question], answer)
         for question, answers in CHOICES.items()
         for answer in answers
-        if answer != DEFAULTS[question] and question != "starter"
+        if answer != DEFAULTS[question]
+        and question != "starter"
+        and (question, answer) not in ALIKE
     ]
     back = [
         (question, new, old)
         for question, old, new in there
-        if question in {"stage", "config"} or new in {"mlflow", "interval", "background"}
+        if question in {"stage", "config"} or new in {"mlflow", "background"}
     ]
     return there + back
+
+
+def switched_together() -> list[tuple[dict[str, str], dict[str, str]]]:
+    """Few pairs of answers, old and new, in which every answer that decides what runs occurs."""
+    names = [name for name in SHAPING if name != "starter"]
+    others = {name: [each for each in CHOICES[name] if each != DEFAULTS[name]] for name in names}
+    most = max(map(len, others.values()))
+    defaults = {name: DEFAULTS[name] for name in names}
+    changed = [
+        {name: values[number % len(values)] for name, values in others.items()}
+        for number in range(most)
+    ]
+    return [*((defaults, each) for each in changed), *((each, defaults) for each in changed[:2])]
 
 
 def edit(project: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import shutil
 import subprocess
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +18,29 @@ from rendering import ROOT, copy_template
 NEWEST = "9999.0.0"
 """The version that the working tree gets: higher than any that was released."""
 
-UNRELEASED = "0.0.0"
-"""The version that the last commit gets while nothing is released."""
+EARLIER = "0.6.0.dev0"
+"""The version of a stand-in for an earlier state of the working tree.
+
+It differs in a known way from whatever the working tree is at the moment, so that an update to
+NEWEST always has something to change. It is the lowest version that can be updated at all.
+"""
+
+MARK = "The template's: updates improve this file"
+"""What the first line of most of the template's files says; EARLIER has another line there."""
+
+ADDED = "tests/test_resume.py"
+"""A file of the template's that EARLIER lacks."""
+
+CHANGELOG = f"""\
+## {NEWEST} — 9999-01-01
+
+What the working tree brings.
+
+What only the whole changelog says.
+
+For a project made with {EARLIER}: nothing to do.
+
+"""
 
 NOBODY = {  # a fresh machine has no name for commits; Copier makes some too
     f"GIT_{role}_{field}": value
@@ -36,6 +61,11 @@ def releases() -> list[Release]:
     """What `releases.toml` lists, oldest first."""
     listed = tomllib.loads((ROOT / "releases.toml").read_text(encoding="utf-8"))
     return [Release(**each) for each in listed.get("release", [])]
+
+
+def updated_from() -> list[Release]:
+    """What updates are tested from: every release, or EARLIER while nothing is released."""
+    return releases() or [Release(EARLIER, commit="")]
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -68,25 +98,71 @@ def commit(folder: Path, message: str = "state", tag: str | None = None) -> None
 
 
 def with_releases(folder: Path) -> Path:
-    """A clone in which each release is tagged, and the working tree is the newest version."""
+    """A clone with a tag for each release, for EARLIER, and for the working tree as NEWEST."""
     git(ROOT, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder))
-    for release in releases() or [Release(UNRELEASED, git(ROOT, "rev-parse", "HEAD").strip())]:
-        assert has_commit(folder, release.commit), (
-            f"the commit of release {release.version} isn't here; is the history cut off? "
-            "Fetch it: git fetch --unshallow"
-        )
-        git(folder, "tag", "--force", f"v{release.version}", release.commit)
-    git(folder, "rm", "-r", "--quiet", ".")
-    commit(copy_template(folder), "The working tree", f"v{NEWEST}")
+    for release in releases():
+        tag_commit(folder, release.version, release.commit)
+    for version in (EARLIER, NEWEST):
+        git(folder, "rm", "-r", "--quiet", ".")
+        copy_template(folder)
+        substitute(folder / "pyproject.toml", r'^version = ".*"', f'version = "{version}"')
+        if version == EARLIER:
+            go_back(folder)
+        else:
+            substitute(folder / "CHANGELOG.md", r"^(?=## )", CHANGELOG)
+        commit(folder, version, f"v{version}")
     return folder
 
 
+def tag_commit(folder: Path, version: str, commit: str) -> None:
+    """Tag a commit of this repository's history as a version, in a clone of it."""
+    assert has_commit(folder, commit), (
+        f"the commit of release {version} isn't here; is the history cut off? "
+        "Fetch it: git fetch --unshallow"
+    )
+    git(folder, "tag", "--force", f"v{version}", commit)
+
+
+def go_back(folder: Path) -> None:
+    """Turn the working tree into EARLIER: another first line in most files, and one file less."""
+    files = [path for name in ("template", "choices") for path in (folder / name).rglob("*.*")]
+    found = {path: path.read_text(encoding="utf-8") for path in files if path.is_file()}
+    marked = {path: text for path, text in found.items() if MARK in text}
+    assert len(marked) > 20, f"few files of the template say {MARK!r}"
+    for path, text in marked.items():
+        path.write_text(text.replace(MARK, f"Of {EARLIER}: {MARK}"), encoding="utf-8")
+    (added,) = (folder / "template").glob(f"{ADDED}*")
+    added.unlink()
+
+
+def substitute(file: Path, pattern: str, text: str) -> None:
+    """Replace the first place of a file that fits a pattern."""
+    old = file.read_text(encoding="utf-8")
+    new, count = re.subn(pattern, lambda _: text, old, count=1, flags=re.MULTILINE)
+    assert count, f"{file} has no {pattern}"
+    file.write_text(new, encoding="utf-8")
+
+
 def copy(template: Path, project: Path, version: str, **answers: str) -> Path:
-    """Make a project of one version of the template, and commit it."""
+    """Make a project of one version of the template, and commit it.
+
+    Rendering takes a second, so each worker renders the same project only once. A tag of a template
+    must therefore not be moved after its first use.
+    """
+    made = render_once(str(template), version, project.name, tuple(sorted(answers.items())))
+    return shutil.copytree(made, project, symlinks=True)
+
+
+@functools.cache
+def render_once(
+    template: str, version: str, name: str, answers: tuple[tuple[str, str], ...]
+) -> Path:
+    """A project to be copied; the name of its folder is the default for the project's."""
+    project = Path(tempfile.mkdtemp(dir=projects().name)) / name
     copier.run_copy(
-        str(template),
+        template,
         project,
-        data=answers,
+        data=dict(answers),
         vcs_ref=f"v{version}",
         defaults=True,
         quiet=True,
@@ -95,6 +171,12 @@ def copy(template: Path, project: Path, version: str, **answers: str) -> Path:
     )
     commit(project, "Start")
     return project
+
+
+@functools.cache
+def projects() -> tempfile.TemporaryDirectory[str]:
+    """Where rendered projects are kept until this process ends."""
+    return tempfile.TemporaryDirectory(prefix="ml-architect-tests-")
 
 
 def update(project: Path, version: str, **answers: str) -> None:

@@ -93,7 +93,7 @@ def test_a_person_is_led_through_the_questions(template: Path, tmp_path: Path) -
 
 
 @in_a_terminal
-@pytest.mark.parametrize("name", ["Torch", "Scikit-Learn", "Class", "a" * 60, "数字"])
+@pytest.mark.parametrize("name", ["Torch", "a" * 60, "数字"])
 def test_a_legal_package_is_offered_for_any_name(name: str, template: Path, tmp_path: Path) -> None:
     terminal = copier_in_a_terminal(template, tmp_path / "made")
     answer(terminal, "What is the project called?", CLEAR + name)

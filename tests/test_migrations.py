@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import yaml
 from combinations import CATALOGUE, catalogue_of
 from history import HISTORY, MovedFile, RemovedOption, RenamedQuestion
 from rendering import ROOT, copy_template
-from repository import NOBODY, Release, commit, copy, git, releases, tree
+from repository import NOBODY, Release, commit, copy, git, tree, updated_from
 
 from ml_architect.cli import main
 
@@ -34,13 +36,21 @@ HISTORY: tuple[Migration, ...] = (
     ),
     MovedFile(
         since="2.0.0",
-        old="src/{package_name}/training/monitor.py",
-        new="src/{package_name}/training/progress.py",
+        old="src/{package_name}/training/device.py",
+        new="src/{package_name}/training/hardware.py",
+    ),
+    *(
+        LeftOutFile(since="2.0.0", path=path, question="stage", answer="exploration")
+        for path in ("src/{package_name}/errors.py", "src/{package_name}/training/optimizer.py")
     ),
 )
 """
-MONITOR = "src/digits/training/monitor.py"
-PROGRESS = "src/digits/training/progress.py"
+LEFT_OUT = """
+  - "{% if stage == 'exploration' %}/src/*/errors.py{% endif %}"
+  - "{% if stage == 'exploration' %}/src/*/training/optimizer.py{% endif %}"
+"""
+DEVICE = "src/digits/training/device.py"
+HARDWARE = "src/digits/training/hardware.py"
 ANSWERS = ".copier-answers.yml"
 
 
@@ -62,13 +72,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replace(template, r'^version = ".*"', 'version = "1.0.0"', "pyproject.toml")
     commit(template, "1.0.0", "v1.0.0")
     package = template / "template/src/{{ package_name }}"
-    (package / "training/monitor.py").rename(package / "training/progress.py")
+    (package / "training/device.py").rename(package / "training/hardware.py")
     (template / "choices/tracker/trackio.py").unlink()
     (template / "template/configs/wide.toml").write_text("# Yours: wider.\n", encoding="utf-8")
     asked = ("copier.yml", "extensions/*", "template/*", "choices/license/*")
     replace(template, r"\bauthor_email\b", "contact", *asked)
-    replace(template, r"\bmonitor import\b", "progress import", "template/src/*")
-    replace(template, r"\A", "# A line that is new.\n", "*/training/progress.py")
+    replace(template, r"\bdevice import\b", "hardware import", "template/src/*")
+    replace(template, r"^_exclude:\n", "_exclude:" + LEFT_OUT, "copier.yml")
+    replace(template, r"\A", "# A line that is new.\n", "*/training/hardware.py")
     catalogue = "extensions/catalogue.py"
     fewer = 'FEWER = TRACKER.model_copy(update={"options": TRACKER.options[:-1]})\n\n'
     replace(template, r"^(?=CATALOGUE = )", fewer, catalogue)
@@ -80,16 +91,29 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template
 
 
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Path:
+def make_project(template: Path, place: Path) -> Path:
     """A project of the old version, whose owner chose what is gone since, and wrote something."""
     answers = {"tracker": "trackio", "author_email": "ada@host.example"}
-    project = copy(template, tmp_path / "digits", "1.0.0", **answers)
-    (project / MONITOR).write_text(
-        (project / MONITOR).read_text("utf-8") + "\nMINE = 1\n", encoding="utf-8"
+    project = copy(template, place, "1.0.0", **answers)
+    (project / DEVICE).write_text(
+        (project / DEVICE).read_text("utf-8") + "\nMINE = 1\n", encoding="utf-8"
     )
+    (project / DEVICE).chmod(0o755)
     commit(project, "Mine")
     return project
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    """Such a project, for one test."""
+    return make_project(template, tmp_path / "digits")
+
+
+@pytest.fixture(scope="session")
+def updated(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Such a project after the update, and what was printed; several tests look at it."""
+    project = make_project(template, tmp_path_factory.mktemp("updated") / "digits")
+    return project, copier_update(project)
 
 
 def copier_update(project: Path, *arguments: str) -> str:
@@ -115,9 +139,9 @@ def recorded(project: Path) -> dict[str, Any]:
 
 
 def test_a_renamed_question_keeps_its_answer_and_a_removed_option_gets_its_successor(
-    project: Path,
+    updated: tuple[Path, str],
 ) -> None:
-    said = copier_update(project)
+    project, said = updated
     answers = recorded(project)
     assert answers["contact"] == "ada@host.example"
     assert "author_email" not in answers
@@ -133,34 +157,35 @@ def test_an_answer_that_comes_with_the_update_goes_before_a_successor(project: P
     assert recorded(project)["tracker"] == "mlflow"
 
 
-def test_a_moved_file_takes_along_what_its_owner_wrote(
-    project: Path, template: Path, tmp_path: Path
+def test_a_moved_file_takes_along_what_its_owner_wrote_and_stays_a_program(
+    updated: tuple[Path, str], template: Path, tmp_path: Path
 ) -> None:
-    said = copier_update(project)
+    project, said = updated
     fresh = copy(template, tmp_path / "fresh" / "digits", "2.0.0")
-    assert not (project / MONITOR).exists()
-    assert (project / PROGRESS).read_text("utf-8") == (fresh / PROGRESS).read_text(
+    assert not (project / DEVICE).exists()
+    assert (project / HARDWARE).read_text("utf-8") == (fresh / HARDWARE).read_text(
         "utf-8"
     ) + "\nMINE = 1\n"
-    assert f"{MONITOR} is called {PROGRESS} now" in said
+    assert os.access(project / HARDWARE, os.X_OK)
+    assert f"{DEVICE} is called {HARDWARE} now" in said
     assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
 
 
 def test_a_moved_file_conflicts_only_where_both_sides_changed_the_same_lines(
     project: Path, capfd: pytest.CaptureFixture[str], template: Path
 ) -> None:
-    mine = "# My own first line.\n" + (project / MONITOR).read_text("utf-8")
-    (project / MONITOR).write_text(mine, encoding="utf-8")
+    mine = "# My own first line.\n" + (project / DEVICE).read_text("utf-8")
+    (project / DEVICE).write_text(mine, encoding="utf-8")
     commit(project, "Mine too")
     assert main(["update", str(project), "--yes", "--template", str(template)]) == 1
-    text = (project / PROGRESS).read_text("utf-8")
+    text = (project / HARDWARE).read_text("utf-8")
     assert "<<<<<<< before updating\n# My own first line.\n" in text
     assert text.count("<<<<<<<") == 1
     assert text.endswith("\nMINE = 1\n")
-    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [PROGRESS]
+    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [HARDWARE]
     said = capfd.readouterr().out
-    assert f"conflict  {PROGRESS}" in said
-    assert f"<<<<<<< in {PROGRESS}" in said
+    assert f"conflict  {HARDWARE}" in said
+    assert f"<<<<<<< in {HARDWARE}" in said
 
 
 def test_a_moved_file_that_its_owner_has_not_changed_moves_silently(
@@ -168,22 +193,25 @@ def test_a_moved_file_that_its_owner_has_not_changed_moves_silently(
 ) -> None:
     project = copy(template, tmp_path / "digits", "1.0.0")
     said = copier_update(project)
-    assert MONITOR not in said
+    assert DEVICE not in said
     fresh = tree(copy(template, tmp_path / "fresh" / "digits", "2.0.0"))
     assert tree(project) == fresh
 
 
 def test_a_file_of_the_owners_where_another_moves_to_is_kept_beside_it(project: Path) -> None:
-    (project / PROGRESS).write_text("MINE = 2\n", encoding="utf-8")
+    (project / HARDWARE).write_text("MINE = 2\n", encoding="utf-8")
     commit(project, "A file of my own")
     said = copier_update(project)
-    assert "MINE = 2" in (project / PROGRESS).read_text("utf-8")
-    assert (project / MONITOR).read_text("utf-8").endswith("\nMINE = 1\n")
-    assert f"kept {MONITOR}" in said
+    assert "MINE = 2" in (project / HARDWARE).read_text("utf-8")
+    assert (project / DEVICE).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert f"kept {DEVICE}" in said
 
 
-def test_a_file_of_the_owners_that_is_new_is_created_once(project: Path) -> None:
-    said = copier_update(project)
+def test_a_file_of_the_owners_that_is_new_is_created_once(
+    updated: tuple[Path, str], tmp_path: Path
+) -> None:
+    made, said = updated
+    project = shutil.copytree(made, tmp_path / "digits")
     assert (project / "configs/wide.toml").read_text("utf-8") == "# Yours: wider.\n"
     assert "created configs/wide.toml: yours from now on" in said
     commit(project, "Updated")
@@ -195,20 +223,15 @@ def test_a_file_of_the_owners_that_is_new_is_created_once(project: Path) -> None
     assert not (project / "configs/small.toml").exists()
 
 
-def test_the_command_shows_beforehand_what_is_carried_over(
+def test_the_command_says_once_what_is_carried_over(
     project: Path, template: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = tree(project)
-    assert main(["update", str(project), "--preview", "--template", str(template)]) == 0
-    preview = capsys.readouterr().out
-    assert tree(project) == before
     assert main(["update", str(project), "--yes", "--template", str(template)]) == 0
     said = capsys.readouterr().out
-    for text in (preview, said):
-        assert text.count("author_email is called contact") == 1
-        assert text.count("what you wrote into it went along") == 1
-        assert text.count("created configs/wide.toml") == 1
-    assert (project / PROGRESS).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert said.count("author_email is called contact") == 1
+    assert said.count("what you wrote into it went along") == 1
+    assert said.count("created configs/wide.toml") == 1
+    assert (project / HARDWARE).read_text("utf-8").endswith("\nMINE = 1\n")
 
 
 # --- repeated, and in other places --------------------------------------------------------------
@@ -216,14 +239,17 @@ def test_the_command_shows_beforehand_what_is_carried_over(
 
 @pytest.mark.parametrize("same_lines", [False, True], ids=["merged", "in conflict"])
 def test_a_migration_that_runs_again_finds_nothing_to_do(
-    same_lines: bool, project: Path, template: Path
+    same_lines: bool, updated: tuple[Path, str], template: Path, tmp_path: Path
 ) -> None:
     if same_lines:
-        mine = "# My own first line.\n" + (project / MONITOR).read_text("utf-8")
-        (project / MONITOR).write_text(mine, encoding="utf-8")
+        project = make_project(template, tmp_path / "digits")
+        mine = "# My own first line.\n" + (project / DEVICE).read_text("utf-8")
+        (project / DEVICE).write_text(mine, encoding="utf-8")
         commit(project, "Mine too")
+        copier_update(project)
+    else:
+        project = shutil.copytree(updated[0], tmp_path / "digits")
     git(template, "checkout", "--quiet", "v2.0.0")
-    copier_update(project)
     before = tree(project)
     for stage in ("before", "after"):
         done = subprocess.run(
@@ -249,123 +275,122 @@ def test_a_project_inside_a_larger_repository_is_carried_over_too(
     commit(outer, "All")
     assert main(["update", str(inner), "--yes", "--template", str(template)]) == 0
     said = capsys.readouterr().out
-    assert re.search(rf"new +{PROGRESS}", said)
-    assert (inner / PROGRESS).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert re.search(rf"new +{HARDWARE}", said)
+    assert (inner / HARDWARE).read_text("utf-8").endswith("\nMINE = 1\n")
     assert recorded(inner)["contact"] == "ada@host.example"
     assert not (outer / "src").exists()
 
 
 # --- bytes, modes, and what the owner said ------------------------------------------------------
 
-REPORT = "src/digits/eval/report.py"
+APPENDED, CONFLICTING, BINARY, WINDOWS = (
+    f"src/digits/training/{name}.py" for name in ("checkpoint", "loop", "run", "overfit")
+)
 
 
 @pytest.fixture(scope="session")
 def later(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same template with a version 3.0.0, which changes a line of the report, and no names."""
+    """The same template with a version 3.0.0, which changes the first line of some files alone."""
     later = tmp_path_factory.mktemp("later") / "template"
     git(template, "clone", "--quiet", str(template), str(later))
     git(later, "checkout", "--quiet", "v1.0.0")
-    first = r"\A(.*)\n"
-    replace(
-        later,
-        first,
-        r"\1 Since 3.0.0.\n",
-        "choices/report/classification.py",
-        "*/training/loop.py*",
-    )
+    for path in (APPENDED, CONFLICTING, BINARY, WINDOWS):
+        replace(later, r"\A(.*)\n", r"\1 Since 3.0.0.\n", f"*/training/{Path(path).name}")
     replace(later, r'^version = ".*"', 'version = "3.0.0"', "pyproject.toml")
     commit(later, "3.0.0", "v3.0.0")
     return later
 
 
+@dataclass
+class Bytes:
+    """A project with bytes that aren't plain text, after the update to 3.0.0."""
+
+    project: Path
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+    said: str
+
+
+@pytest.fixture(scope="session")
+def mixed(later: Path, tmp_path_factory: pytest.TempPathFactory) -> Bytes:
+    """Files that aren't UTF-8, one of them a program; one with a zero byte; other line ends."""
+    project = copy(later, tmp_path_factory.mktemp("bytes") / "digits", "1.0.0")
+    files = tree(project)
+    head, rest = first_line(files[BINARY]), files[BINARY].partition(b"\n")[2]
+    for name, content in {
+        APPENDED: files[APPENDED] + b"# Caf\xe9 \xff\n",
+        CONFLICTING: files[CONFLICTING].replace(b"\n", b" Caf\xe9.\n", 1),
+        BINARY: head + b"\n# \0\n" + rest,  # git looks for one near the beginning
+        WINDOWS: files[WINDOWS] + b"# Mine.\r\n# Mine, too.\r\n",
+    }.items():
+        (project / name).write_bytes(content)
+    (project / APPENDED).chmod(0o755)
+    commit(project, "Mine, in latin-1, with a zero byte, from Windows")
+    before = tree(project)
+    said = copier_update(project)
+    return Bytes(project, before, tree(project), said)
+
+
 def first_line(content: bytes) -> bytes:
+    """What is before the first line end."""
     return content.partition(b"\n")[0]
 
 
 def test_bytes_that_are_not_utf_8_stay_where_the_template_changes_other_lines(
-    later: Path, tmp_path: Path
+    mixed: Bytes,
 ) -> None:
-    project = copy(later, tmp_path / "digits", "1.0.0")
-    mine = (project / REPORT).read_bytes() + b"# Caf\xe9 \xff\n"
-    (project / REPORT).write_bytes(mine)
-    (project / REPORT).chmod(0o755)
-    commit(project, "Mine, in latin-1")
-    said = copier_update(project)
-    found = (project / REPORT).read_bytes()
-    assert found == mine.replace(b"\n", b" Since 3.0.0.\n", 1)
-    assert os.access(project / REPORT, os.X_OK)
-    assert said.count(f"{REPORT} isn't UTF-8") == 1
-    assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
+    expected = mixed.before[APPENDED].replace(b"\n", b" Since 3.0.0.\n", 1)
+    assert mixed.after[APPENDED] == expected
+    assert os.access(mixed.project / APPENDED, os.X_OK)
+    assert mixed.said.count(f"{APPENDED} isn't UTF-8") == 1
 
 
-def test_bytes_that_are_not_utf_8_conflict_as_text_does(later: Path, tmp_path: Path) -> None:
-    project = copy(later, tmp_path / "digits", "1.0.0")
-    mine = (project / REPORT).read_bytes().replace(b"\n", b" Caf\xe9.\n", 1)
-    (project / REPORT).write_bytes(mine)
-    commit(project, "Mine, in latin-1")
-    copier_update(project)
-    found = (project / REPORT).read_bytes()
+def test_bytes_that_are_not_utf_8_conflict_as_text_does(mixed: Bytes) -> None:
+    mine, found = mixed.before[CONFLICTING], mixed.after[CONFLICTING]
     assert b"<<<<<<< before updating\n" + first_line(mine) + b"\n" in found
     assert found.count(b"<<<<<<<") == 1
-    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [REPORT]
+    conflicts = git(mixed.project, "diff", "--name-only", "--diff-filter=U").split()
+    assert conflicts == [CONFLICTING]
     mine_in_index = subprocess.run(
-        ["git", "show", f":2:{REPORT}"], cwd=project, capture_output=True, check=True
+        ["git", "show", f":2:{CONFLICTING}"], cwd=mixed.project, capture_output=True, check=True
     )
     assert mine_in_index.stdout == mine
 
 
-def test_a_file_with_zero_bytes_is_kept_as_its_owner_has_it(later: Path, tmp_path: Path) -> None:
-    project = copy(later, tmp_path / "digits", "1.0.0")
-    mine = (project / REPORT).read_bytes() + b"\0"
-    (project / REPORT).write_bytes(mine)
-    commit(project, "Mine, which git takes for binary")
-    said = copier_update(project)
-    assert (project / REPORT).read_bytes() == mine
-    assert f"kept {REPORT} as you have it" in said
+def test_a_file_with_zero_bytes_is_kept_as_its_owner_has_it(mixed: Bytes) -> None:
+    assert mixed.after[BINARY] == mixed.before[BINARY]
+    assert f"kept {BINARY} as you have it" in mixed.said
 
 
-def test_line_ends_of_the_owners_stay(later: Path, tmp_path: Path) -> None:
-    project = copy(later, tmp_path / "digits", "1.0.0")
-    mine = (project / REPORT).read_bytes() + b"# Mine.\r\n# Mine, too.\r\n"
-    (project / REPORT).write_bytes(mine)
-    commit(project, "Mine, from Windows")
-    copier_update(project)
-    assert (project / REPORT).read_bytes() == mine.replace(b"\n", b" Since 3.0.0.\n", 1)
-
-
-def test_a_moved_file_stays_a_program_where_its_owner_made_it_one(project: Path) -> None:
-    (project / MONITOR).chmod(0o755)
-    commit(project, "A program")
-    copier_update(project)
-    assert os.access(project / PROGRESS, os.X_OK)
-    assert (project / PROGRESS).read_text("utf-8").endswith("\nMINE = 1\n")
+def test_line_ends_of_the_owners_stay(mixed: Bytes) -> None:
+    expected = mixed.before[WINDOWS].replace(b"\n", b" Since 3.0.0.\n", 1)
+    assert mixed.after[WINDOWS] == expected
 
 
 def test_a_file_that_its_owner_took_over_keeps_its_old_name_alone(
     template: Path, project: Path, tmp_path: Path
 ) -> None:
-    copier_update(project, "--vcs-ref", "v1.0.0", "--data", f"yours=[{MONITOR}]")
+    copier_update(project, "--vcs-ref", "v1.0.0", "--data", f"yours=[{DEVICE}]")
     commit(project, "It is mine")
-    mine = (project / MONITOR).read_bytes()
+    mine = (project / DEVICE).read_bytes()
     said = copier_update(project)
-    assert (project / MONITOR).read_bytes() == mine
-    assert not (project / PROGRESS).exists()
-    assert f"{MONITOR} is yours and stays; the template calls it {PROGRESS} now" in said
+    assert (project / DEVICE).read_bytes() == mine
+    assert not (project / HARDWARE).exists()
+    assert f"{DEVICE} is yours and stays; the template calls it {HARDWARE} now" in said
     commit(project, "Updated")
     copier_update(project, "--data", "tracker=wandb")
-    assert not (project / PROGRESS).exists()
+    assert not (project / HARDWARE).exists()
 
 
 def test_a_file_that_its_owner_deleted_does_not_come_back_under_another_name(
     project: Path,
 ) -> None:
-    (project / MONITOR).unlink()
+    (project / DEVICE).unlink()
     commit(project, "I don't want it")
     said = copier_update(project)
-    assert not (project / MONITOR).exists()
-    assert not (project / PROGRESS).exists()
-    assert f"{MONITOR} stays away, as you deleted it" in said
+    assert not (project / DEVICE).exists()
+    assert not (project / HARDWARE).exists()
+    assert f"{DEVICE} stays away, as you deleted it" in said
 
 
 LOOP = "src/digits/training/loop.py"
@@ -380,13 +405,12 @@ def test_what_the_template_changed_in_a_file_of_the_owners_can_be_looked_at(
     commit(project, "The loop is mine")
     mine = (project / LOOP).read_bytes()
     capfd.readouterr()
-    for insisting in ("--preview", "--yes"):
-        assert main(["update", str(project), insisting, "--template", str(later)]) == 0
-        said = capfd.readouterr().out
-        assert "yours: the template has no src/digits/lop.py" in said
-        found = re.search(rf"yours, not updated: {LOOP}; .*: git (diff \w+ \w+)", said)
-        assert found
-        assert "Since 3.0.0." in git(project, *found[1].split())
+    assert main(["update", str(project), "--yes", "--template", str(later)]) == 0
+    said = capfd.readouterr().out
+    assert "yours: the template has no src/digits/lop.py" in said
+    found = re.search(rf"yours, not updated: {LOOP}; .*: git (diff \w+ \w+)", said)
+    assert found
+    assert "Since 3.0.0." in git(project, *found[1].split())
     assert (project / LOOP).read_bytes() == mine
 
 
@@ -428,31 +452,26 @@ def test_a_file_that_an_answer_takes_away_stays_where_its_owner_changed_it(
     assert f"kept {TESTS}" in said
 
 
-CHECK, PICTURE = "src/digits/features/check.py", "src/digits/features/picture.py"
+OPTIMIZER, ERRORS = "src/digits/training/optimizer.py", "src/digits/errors.py"
 
 
 def test_a_file_that_a_later_version_leaves_out_goes_unless_its_owner_changed_it(
-    repository: Path, tmp_path: Path
+    template: Path, tmp_path: Path
 ) -> None:
-    project = copy(repository, tmp_path / "digits", "0.4.0", stage="exploration")
-    mine = (project / CHECK).read_text("utf-8") + "\n\nMINE = 1\n"
-    (project / CHECK).write_text(mine, encoding="utf-8")
+    project = copy(template, tmp_path / "digits", "1.0.0", stage="exploration")
+    mine = (project / OPTIMIZER).read_text("utf-8") + "\n\nMINE = 1\n"
+    (project / OPTIMIZER).write_text(mine, encoding="utf-8")
     commit(project, "Mine")
     said = copier_update(project)
-    assert f"kept {CHECK}: the template has it no more, and you had changed it" in said
-    assert (project / CHECK).read_text("utf-8") == mine
-    assert not (project / PICTURE).exists()
+    assert f"kept {OPTIMIZER}: the template has it no more, and you had changed it" in said
+    assert (project / OPTIMIZER).read_text("utf-8") == mine
+    assert not (project / ERRORS).exists()
     commit(project, "Updated")
     assert "kept" not in copier_update(project, "--data", "tracker=tensorboard"), "it is mine now"
-    assert (project / CHECK).read_text("utf-8") == mine
+    assert (project / OPTIMIZER).read_text("utf-8") == mine
 
 
 # --- what is published stays reachable ----------------------------------------------------------
-
-
-def released(release: Release, *arguments: str) -> str:
-    """What git says of a release."""
-    return git(ROOT, *arguments).replace("\r\n", "\n")
 
 
 def named_now(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
@@ -460,15 +479,18 @@ def named_now(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
     return {get(each) for each in HISTORY if isinstance(each, kind)}
 
 
-@pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
-def test_no_question_of_a_release_is_lost(release: Release) -> None:
-    then = yaml.safe_load(git(ROOT, "show", f"{release.commit}:copier.yml"))
+each_release = pytest.mark.parametrize("release", updated_from(), ids=lambda each: each.version)
+
+
+@each_release
+def test_no_question_of_a_release_is_lost(release: Release, repository: Path) -> None:
+    then = yaml.safe_load(git(repository, "show", f"v{release.version}:copier.yml"))
     now = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
     asked = {name for name in then if not name.startswith("_")}
     assert asked - now.keys() <= named_now(RenamedQuestion, lambda each: each.old)
 
 
-@pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
+@each_release
 def test_no_option_of_a_release_is_lost(release: Release) -> None:
     names = {each.old: each.new for each in HISTORY if isinstance(each, RenamedQuestion)}
     then = {
@@ -480,9 +502,10 @@ def test_no_option_of_a_release_is_lost(release: Release) -> None:
     assert then - now <= named_now(RemovedOption, lambda each: f"{each.question} {each.option}")
 
 
-@pytest.mark.parametrize("release", releases(), ids=lambda each: each.version)
-def test_no_file_of_a_release_is_lost(release: Release) -> None:
-    listed = git(ROOT, "ls-tree", "-r", "--name-only", release.commit, "template").splitlines()
+@each_release
+def test_no_file_of_a_release_is_lost(release: Release, repository: Path) -> None:
+    command = ("ls-tree", "-r", "--name-only", f"v{release.version}", "template")
+    listed = git(repository, *command).splitlines()
     then = {each.removeprefix("template/").removesuffix(".jinja") for each in listed}
     here = (ROOT / "template").rglob("*")
     now = {p.relative_to(ROOT / "template").as_posix().removesuffix(".jinja") for p in here}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import shutil
+import subprocess
+import sys
 import tomllib
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -11,22 +13,37 @@ from typing import Any
 
 import pytest
 import yaml
-from combinations import CHOICES, Answers, catalogue_of, covering, each_once, title
+from combinations import CHOICES, Answers, catalogue_of, each_once, title
 from copier.errors import UserMessageError
 from living import IGNORED, assert_updated, edit, ignored, is_owners, switches
 from rendering import ROOT, copy_template
-from repository import NEWEST, commit, copy, git, releases, tree, update
+from repository import (
+    EARLIER,
+    NEWEST,
+    commit,
+    copy,
+    git,
+    releases,
+    tag_commit,
+    tree,
+    update,
+    updated_from,
+)
 
-RELEASES = releases()
+from ml_architect.cli import main
 
 PROJECTS = {
     f"{release.version}-{title(answers)}": (release.version, answers)
-    for release in RELEASES
-    for answers in (covering if release is RELEASES[-1] else each_once)(
-        catalogue=catalogue_of(release)
-    )
+    for release in updated_from()
+    for answers in each_once(catalogue_of(release))
 }
-"""The newest release with few answers in which every two meet; earlier ones with every answer."""
+"""Every release with few projects, in which each answer occurs."""
+
+BEFORE_THE_FIRST = {
+    "0.1.0": "1c71c30480ac903796b2bc7761461d6504d1d269",
+    "0.5.0": "0e1f19137e77b2b281d8e33eaefdb0471569a89f",
+}
+"""Versions that were published before the release history began anew, with their commits."""
 
 ALWAYS = {".copier-answers.yml", "docs/decisions.md"}
 """What says how the project was answered, hence changes with any answer."""
@@ -44,9 +61,6 @@ CHANGES = {
         "AGENTS.md",
         "tests/*",
         "configs/*",
-        "src/*/commands/*",
-        "src/*/features/*",
-        "src/*/studies/*",
         ".pre-commit-config.yaml",
         ".github/*",
         "Dockerfile",
@@ -92,7 +106,7 @@ def test_an_update_to_the_same_version_changes_nothing(template: Path, tmp_path:
 def test_what_the_owner_deleted_or_renamed_does_not_come_back(
     template: Path, tmp_path: Path
 ) -> None:
-    project = copy(template, tmp_path / "digits", RELEASES[0].version)
+    project = copy(template, tmp_path / "digits", EARLIER)
     gone = [name for name in tree(project) if is_owners(name)]
     gone += ["src/digits/training/device.py", "AGENTS.md"]
     for name in gone:
@@ -109,7 +123,7 @@ def test_what_the_owner_deleted_or_renamed_does_not_come_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [each.version for each in RELEASES])
+@pytest.mark.parametrize("version", [EARLIER, *(each.version for each in releases())])
 def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
     version: str, template: Path, tmp_path: Path
 ) -> None:
@@ -121,6 +135,8 @@ def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
         for name in old.keys() & new.keys()
         if name.endswith((".py", ".toml", ".yml")) and not is_owners(name) and name not in ALWAYS
     }
+    if version == EARLIER:  # a release may be what the working tree still is
+        assert any(same for same, _ in changed.values())
     for apart in (True, False):
         project = tmp_path / f"apart-{apart}" / "digits"
         git(tmp_path, "clone", "--quiet", str(tmp_path / "old/digits"), str(project))
@@ -203,6 +219,76 @@ def without_dependencies(files: dict[str, bytes]) -> dict[str, Any]:
     said = tomllib.loads(files["pyproject.toml"].decode())
     del said["project"]["dependencies"]
     return said
+
+
+# --- projects from before the first release ------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", BEFORE_THE_FIRST)
+def test_a_project_from_before_the_first_release_is_refused_in_one_line(
+    version: str, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tag_commit(template, version, BEFORE_THE_FIRST[version])
+    project = copy(template, tmp_path / "digits", version)
+    before = tree(project), git(project, "rev-parse", "HEAD")
+    reason = f"this project was made with {version}, and updates begin with 0.6.0. Make a new"
+    assert main(["update", str(project), "--yes", "--template", str(template)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(reason)
+    assert said.count("\n") == 1
+    done = subprocess.run(
+        [sys.executable, "-m", "copier", "update", "--trust", "--defaults"],
+        cwd=project,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode != 0
+    (line,) = (line for line in done.stderr.splitlines() if "this project" in line)
+    assert line.startswith(reason)
+    assert "Traceback" not in done.stderr
+    assert (tree(project), git(project, "rev-parse", "HEAD")) == before
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("command", ["new", "adopt"])
+def test_no_project_is_begun_that_could_never_be_updated(
+    command: str, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tag_commit(template, "0.1.0", BEFORE_THE_FIRST["0.1.0"])
+    project = tmp_path / "digits"
+    if command == "adopt":
+        project.mkdir()
+        (project / "pyproject.toml").write_text('[project]\nname = "digits"\n', encoding="utf-8")
+        git(project, "init", "--quiet")
+        for name in ("user.name", "user.email"):
+            git(project, "config", name, "ada@host.example")
+        commit(project, "Mine")
+    before = tree(tmp_path)
+    given = [command, str(project), "--defaults", "--version", "v0.1.0"]
+    assert main([*given, "--template", str(template)]) == 2
+    said = capsys.readouterr().err
+    assert "its projects can't be updated. The first version is 0.6.0" in said
+    assert said.count("\n") == 1
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_a_template_without_tags_is_used_as_it_is_and_silently(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    template = copy_template(tmp_path / "template")
+    commit(template, "Nothing is tagged")
+    project = tmp_path / "digits"
+    given = ["--template", str(template)]
+    assert main(["new", str(project), "--defaults", *given]) == 0
+    commit(project, "Start")
+    (template / "template/AGENTS.md.jinja").write_text("# Other rules\n", encoding="utf-8")
+    commit(template, "Other rules")
+    assert main(["update", str(project), "--yes", *given]) == 0
+    assert (project / "AGENTS.md").read_text("utf-8") == "# Other rules\n"
+    assert capfd.readouterr().err == ""
 
 
 # --- the extensions themselves change from version to version -----------------------------------

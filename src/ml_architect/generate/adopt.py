@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,9 +19,16 @@ from rich.console import Console
 from ..errors import CommandError, Declined
 from .existing import Existing, read_existing
 from .manifest import add_missing, add_missing_lines
-from .repository import NO_HOOKS, git, git_line, own, require_clean
+from .repository import NO_HOOKS, git, git_line, own, require_clean, temporary_folder
 from .screen import confirmed, say, show_answers
-from .template import ANSWERS, copiers_errors, load_catalogue, require_questions
+from .template import (
+    ANSWERS,
+    copiers_errors,
+    load_catalogue,
+    newest,
+    require_questions,
+    require_supported,
+)
 
 LICENSES = re.compile(r"(licen[cs]es?|copying)\b.*", re.IGNORECASE)
 RELIED_ON = re.compile(r"src/.+(?<!/__init__)\.py")
@@ -53,8 +59,8 @@ class Adopt:
         if not self.defaults and not sys.stdin.isatty():
             raise CommandError("there is no terminal to ask at: answer with --defaults and --data")
         data = {**existing.answers, **self.data}
-        with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
-            rendered = Path(folder) / project.name
+        with temporary_folder() as folder:
+            rendered = folder / project.name
             answers = self._render(data, rendered, console)
             plan = Plan.of(project, rendered)
             plan.require_works()
@@ -62,7 +68,7 @@ class Adopt:
             if not self.defaults and not confirmed(f"Write this on the branch {self.branch}?"):
                 raise Declined("nothing was written")
             if plan.kept:  # the answers say whose they are, so they are rendered with them
-                rendered = Path(folder) / "again" / project.name
+                rendered = folder / "again" / project.name
                 self._render(
                     {**answers, "yours": sorted({*answers["yours"], *plan.kept})},
                     rendered,
@@ -108,7 +114,7 @@ class Adopt:
             Worker(
                 src_path=self.address,
                 dst_path=destination,
-                vcs_ref=self.version,
+                vcs_ref=newest(self.address, self.version),
                 data=dict(data),
                 settings=SettingsModel(),
                 defaults=True,
@@ -118,8 +124,7 @@ class Adopt:
         ):
             catalogue = load_catalogue(worker.template.local_abspath)  # or it isn't one of ours
             questions = worker.template.questions_data
-            if "yours" not in questions:
-                raise CommandError("adopt needs a template of version 0.3.0 or newer: --version")
+            require_supported(worker.template.local_abspath)
             require_questions(data, questions)
             if ask and not self.defaults:
                 from .questions import ask as put
@@ -280,8 +285,8 @@ def _ignored(project: Path, names: list[str]) -> list[str]:
 def _branch(project: Path, branch: str) -> Generator[Path]:
     """The project's folder in a checkout of a new branch, beside the person's own checkout."""
     inside = git_line(project, "rev-parse", "--show-prefix")
-    with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
-        checkout = Path(folder) / Path(folder).name  # git's own files are called so, too
+    with temporary_folder() as folder:
+        checkout = folder / folder.name  # git's own files are called so, too
         own_files = own(project, f"worktrees/{checkout.name}")
         try:
             git(project, *NO_HOOKS, "worktree", "add", "--quiet", "-b", branch, str(checkout))

@@ -19,7 +19,13 @@ from rich.tree import Tree
 
 from ..errors import CommandError, Declined
 from .screen import say, show_answers
-from .template import copiers_errors, load_catalogue, require_questions
+from .template import (
+    copiers_errors,
+    load_catalogue,
+    newest,
+    require_questions,
+    require_supported,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,7 @@ class New:
             Worker(
                 src_path=self.address,
                 dst_path=staged,
-                vcs_ref=self.version,
+                vcs_ref=newest(self.address, self.version),
                 data=dict(self.data),
                 settings=SettingsModel(),  # a person's own don't leak in
                 defaults=self.defaults,
@@ -72,6 +78,7 @@ class New:
             ) as worker,
         ):
             load_catalogue(worker.template.local_abspath)  # or it isn't a template of ours
+            require_supported(worker.template.local_abspath)
             require_questions(self.data, worker.template.questions_data)
             if self.defaults:
                 worker.run_copy()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,6 +165,24 @@ def ignored(project: Path) -> list[str]:
         for path in filter(None, listed.split("\0"))
         if not re.search(r"\{[{%#]|[\n\ud800-\udfff]", path)  # no name that a template has
     ]
+
+
+@contextmanager
+def temporary_folder() -> Generator[Path]:
+    """A folder that is removed afterwards.
+
+    A signal that ends a clone may leave git's own child processes writing for a moment, so that
+    removing the folder once isn't always enough.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ml-architect-"))
+    try:
+        yield folder
+    finally:
+        for _ in range(50):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.02)
 
 
 def _mark(project: Path) -> Path:

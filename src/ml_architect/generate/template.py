@@ -6,12 +6,15 @@ import importlib.util
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from copier._vcs import get_latest_tag, get_repo
 from copier.errors import CopierError
 from packaging.version import Version
 from plumbum.commands.processes import ProcessExecutionError
@@ -20,6 +23,10 @@ from ..errors import CommandError, nearest
 
 ANSWERS = ".copier-answers.yml"
 """Where a project records what it was made from."""
+
+FIRST = "0.6.0"
+"""The first version whose projects are updated; migrations/__main__.py, which can't import this
+package, has it too."""
 
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+\w*)\b.*$", re.MULTILINE)
 
@@ -85,9 +92,43 @@ def _first_sentence(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     if "Local template must be a directory" in text:
         return "the template is neither a folder nor an address that git knows: --template ADDRESS"
-    if text.count("\n") == 1:  # 0.3.0 and older list a single problem, too
-        text = text.replace("\n  - ", " ")
     return text
+
+
+def newest(address: str, version: str | None) -> str | None:
+    """The version that was asked for, or the newest tag, or HEAD where nothing is tagged.
+
+    Copier looks for the newest tag itself, but warns in red where there is none.
+    """
+    repository = get_repo(address)
+    if version is not None or repository is None:
+        return version
+    with redirect_stderr(StringIO()):
+        return get_latest_tag(repository)
+
+
+def version_of(template: Path) -> str:
+    """The version that a checkout of the template says it has."""
+    text = (template / "pyproject.toml").read_text(encoding="utf-8")
+    return str(tomllib.loads(text)["project"]["version"])
+
+
+def is_supported(version: str) -> bool:
+    """Whether projects of this version of the template are updated."""
+    return Version(version) >= Version(f"{FIRST}.dev0")
+
+
+def require_supported(template: Path) -> None:
+    """Refuse to start from a version of the template whose projects aren't updated.
+
+    Raises:
+        CommandError: naming the first version that is.
+    """
+    if not is_supported(version := version_of(template)):
+        raise CommandError(
+            f"--version {version}: its projects can't be updated. The first version is {FIRST}; "
+            "leave --version out for the newest"
+        )
 
 
 def load_catalogue(template: Path) -> Any:

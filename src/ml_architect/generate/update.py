@@ -13,7 +13,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,10 +34,21 @@ from .repository import (
     ignored,
     is_conflict,
     require_clean,
+    temporary_folder,
     whole_or_nothing,
 )
 from .screen import confirmed, say
-from .template import ANSWERS, changes, copiers_errors, essence, require_questions
+from .template import (
+    ANSWERS,
+    FIRST,
+    changes,
+    copiers_errors,
+    essence,
+    is_supported,
+    newest,
+    require_questions,
+    version_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +102,19 @@ class Update:
         _require_tracked(project)
         head = git_line(project, "rev-parse", "HEAD")
         _say_forgotten(project, console)
+        with copiers_errors(self.address, self.version):
+            version = newest(recorded["_src_path"], self.version)
         say(console, f"Trying it in a copy of {project} …", "dim")
-        with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
+        with temporary_folder() as folder:
             top = Path(git_line(project, "rev-parse", "--show-toplevel"))
             if top.name != top.name.rstrip():
                 raise CommandError(
                     f"Copier can't update '{top}', whose name ends in a space. First rename it"
                 )
-            copy = Path(folder) / top.name
+            copy = folder / top.name
             git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
             inside = copy / project.relative_to(top)
-            done = self._apply(inside, ignored(project), self.version)
+            done = self._apply(inside, ignored(project), version)
             found = found_changes(inside)
             _bring_blobs(done.notes, copy, project)
             hidden = hidden_by_gitignore(inside)
@@ -127,7 +139,7 @@ class Update:
         changed = [each.path for each in found if each.kind != "new"]
         # What was shown is what is done, also where the template has a newer version by now; only
         # a folder that isn't committed has no commit to name.
-        version = self.version if self.version == "HEAD" else done.commit
+        version = version if version == "HEAD" else done.commit
         with whole_or_nothing(project, changed, new):
             self._apply(project, ignored(project), version)
             if hidden:  # or they would be missing from the commit
@@ -179,6 +191,12 @@ class Update:
                 raise CommandError(f"{ANSWERS} names no template. {RESTORE}")
             require_questions(self.data, new.questions_data)
             versions = version_of(old.local_abspath), version_of(new.local_abspath)
+            if not is_supported(versions[0]):
+                raise CommandError(
+                    f"this project was made with {versions[0]}, and updates begin with {FIRST}. "
+                    "Make a new project (ml-architect new DEST) and move data/source.py, "
+                    "features/transforms.py, models/network.py and configs/ into it"
+                )
             if Version(versions[0]) > Version(versions[1]):
                 raise CommandError(
                     f"this project was made with {versions[0]}, newer than {versions[1]}, which "
@@ -226,12 +244,6 @@ def read_recorded(project: Path) -> dict[str, Any]:
         if not isinstance(recorded.get(name), str):
             raise CommandError(f"{file} has no {name}, which says what it came from. {RESTORE}")
     return recorded
-
-
-def version_of(template: Path) -> str:
-    """The version that a checkout of the template says it has."""
-    text = (template / "pyproject.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text)["project"]["version"])
 
 
 def found_changes(project: Path) -> list[Change]:
