@@ -47,6 +47,7 @@ lint: $(tools) $(project)
 	.venv/bin/ruff format --check
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/pyright --project benchmarks --pythonpath .venv-project/bin/python
+	.venv/bin/pyright --project examples --pythonpath .venv-project/bin/python
 
 golden: $(tools) ## renew tests/golden and the README's table after a change; look at the diff
 	.venv/bin/python tests/golden.py
@@ -54,6 +55,7 @@ golden: $(tools) ## renew tests/golden and the README's table after a change; lo
 
 bench: $(tools) $(project) $(peers) ## what is claimed: of speed, memory, and how good the starters are
 	.venv/bin/python benchmarks/generation.py
+	.venv/bin/python benchmarks/studies.py
 	rm -rf build/bench
 	for answers in starter=image starter=blank starter=tabular starter=language_model \
 	checkpoint_writer=background; do \

@@ -58,10 +58,10 @@ class Case:
 def released(folder: Path) -> tuple[Path, Path]:
     """The template with its releases and the working tree, and a project of the last release."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from repository import copy, releases, with_releases
+    from repository import copy, updated_from, with_releases
 
     template = with_releases(folder / "template")
-    return template, copy(template, folder / "project" / "digits", releases()[-1].version)
+    return template, copy(template, folder / "project" / "digits", updated_from()[-1].version)
 
 
 def working_tree(folder: Path, *, committed: bool) -> Path:

@@ -84,7 +84,7 @@ def seconds(batches: Callable[[], Iterator[Any]], steps: int) -> float:
 def measure(package: Any, context: int, batch: int, rounds: int, steps: int) -> None:
     """One shape of batches."""
     config = package.config.from_dict({"data": {"context": context}})
-    training = package.training.loop.records(config, "train")
+    training = package.training.loop.load_split(config, "train")
     path = training.folder / "train.tokens"
     tokens = np.memmap(path, np.uint8, mode="r").view(np.ndarray)
     steps = min(steps, (len(training) // batch))

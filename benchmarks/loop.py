@@ -273,9 +273,9 @@ def main() -> None:
                 {"data": data, "training": training, "checkpoint": {"every": 500}},
             )
             config = package.config.from_dict(stated)
-            records = package.training.loop.records(config, "train")
+            records = package.training.loop.load_split(config, "train")
             work = Work(package, config, records, clock(options.clock))
-            validation = package.training.loop.records(config, "validation")
+            validation = package.training.loop.load_split(config, "validation")
             times = measure(work, validation, options.rounds, peers)
             print(f"\n{starter:<24}{'µs a step':>10}{'x bare':>10}")
             for name, each in times.items():

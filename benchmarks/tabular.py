@@ -81,8 +81,8 @@ def compared(name: str, seed: int, config: Path) -> dict[str, Any]:
         assert module["cli"].main(["train", *options]) == 0
     run = module["training.run"].Run.open(Path("runs", f"{name}-{seed}"))
     settings = module["config"].from_dict(module["config"].read(run.config))
-    records, loop = module["training.loop"].records, module["training.loop"]
-    training, test = records(settings, "train"), records(settings, "test")
+    loop = module["training.loop"]
+    training, test = loop.load_split(settings, "train"), loop.load_split(settings, "test")
     strategy = module["training.retention"].Strategy(settings.checkpoint)
     checkpoints = module["training.checkpoint"].CheckpointStore(run.checkpoints, strategy)
     model = loop.build_network(settings, test)
@@ -90,7 +90,7 @@ def compared(name: str, seed: int, config: Path) -> dict[str, Any]:
     found = module["eval.evaluate"].predict(model, test, settings.training.batch_size)
     result = module["eval.baseline"].compare(found, training, test)
     return {
-        "verdict": result.verdict.partition(":")[0].partition(",")[0],
+        "verdict": result.verdict.partition(":")[0].partition(" on ")[0],
         "network": result.network.measures(),
         "boosting": result.boosting.measures(),
         "guess": result.guess.measures(),

@@ -250,7 +250,7 @@ SECTIONS = (
     Section(name="model", about="The size and the regularisation of the network."),
     Section(name="training", about="One run of the optimizer: how long, how fast, on what."),
     Section(name="checkpoint", about="When the state is saved and which checkpoints stay."),
-    Section(name="overfit", about="Step 4: a model that can't learn a few batches is broken."),
+    Section(name="overfit", about="Step 4: a model that can't overfit a few batches has a bug."),
 )
 
 SETTINGS = (
@@ -337,12 +337,12 @@ SETTINGS = (
     ),
     Setting(
         section="training",
-        name="share",
+        name="train_fraction",
         type="float",
         default=1.0,
         more_than=0,
         at_most=1,
-        why="Share of the training records that is used: for a quick try, and for `scale`.",
+        why="Fraction of the training examples that is used.",
     ),
     Setting(
         section="training",
@@ -420,14 +420,14 @@ SETTINGS = (
         name="metric",
         type='Literal["validation/loss", "validation/accuracy"]',
         default="validation/loss",
-        why="What the best checkpoint is best at.",
+        why="Metric that selects the best checkpoint.",
     ),
     Setting(
         section="checkpoint",
-        name="best_is",
-        type='Literal["lowest", "highest"]',
-        default="lowest",
-        why="The direction in which the metric improves.",
+        name="mode",
+        type='Literal["min", "max"]',
+        default="min",
+        why="Whether a lower or a higher value of the metric is better.",
     ),
     Setting(
         section="overfit",
@@ -435,7 +435,7 @@ SETTINGS = (
         type="int",
         default=2,
         at_least=1,
-        why="Batches that the model has to learn by heart.",
+        why="Batches that the model has to overfit.",
     ),
     Setting(
         section="overfit",
@@ -443,7 +443,7 @@ SETTINGS = (
         type="float",
         default=0.05,
         more_than=0,
-        why="The loss on those batches that counts as learnt.",
+        why="Highest loss on those batches that passes.",
     ),
 )
 
@@ -468,9 +468,9 @@ CHECKS = (
     ),
     Check(
         section="checkpoint",
-        name="best_is",
-        holds='(self.metric == "validation/loss") == (self.best_is == "lowest")',
-        expected="'lowest' for a loss and 'highest' for an accuracy",
+        name="mode",
+        holds='(self.metric == "validation/loss") == (self.mode == "min")',
+        expected="'min' for a loss and 'max' for an accuracy",
     ),
 )
 
@@ -501,22 +501,6 @@ CLASSIFICATION = {
     "report": "classification",
 }
 
-STUDIES = (
-    Requirement(
-        name="optuna", versions=">=4.5,<6", module="optuna", why="chooses the trials of `tune`"
-    ),
-    Requirement(
-        name="scipy", versions=">=1.14,<2", module="scipy", why="intervals and tests of studies"
-    ),
-    Requirement(
-        name="sqlalchemy",
-        versions=">=2.0,<3",
-        module="sqlalchemy",
-        why="what a database of trials raises; Optuna brings it",
-    ),
-)
-"""What comes after exploration needs."""
-
 STAGE = Question(
     name="stage",
     title="Stage",
@@ -527,18 +511,15 @@ STAGE = Question(
             value="exploration",
             title="Exploration",
             buys="from data to a trained model, with the resume test",
-            costs="no studies, no hooks, no import rules",
+            costs="no study configs, no hooks, no import rules",
             prefer="nobody knows yet whether the idea works",
-            parts={"commands": "few"},
         ),
         Option(
             value="prototype",
             title="Prototype",
-            buys="all seven steps, tests of every part, hooks, import rules",
-            costs="Optuna, SciPy, a minute before a commit",
+            buys="study configs, tests of every part, hooks, import rules",
+            costs="a minute before a commit",
             prefer="others read the code, or results are compared over weeks",
-            parts={"commands": "all"},
-            requirements=STUDIES,
         ),
         Option(
             value="production",
@@ -546,8 +527,6 @@ STAGE = Question(
             buys="CI, a container and strict types on top",
             costs="every line has to satisfy the strict checker",
             prefer="something depends on the model",
-            parts={"commands": "all"},
-            requirements=STUDIES,
         ),
     ),
 )
@@ -739,22 +718,22 @@ STARTER = Question(
                     name="metric",
                     type='Literal["validation/loss"]',
                     default="validation/loss",
-                    why="What the best checkpoint is best at.",
+                    why="Metric that selects the best checkpoint.",
                 ),
                 Setting(
                     section="checkpoint",
-                    name="best_is",
-                    type='Literal["lowest"]',
-                    default="lowest",
-                    why="The direction in which the metric improves.",
+                    name="mode",
+                    type='Literal["min"]',
+                    default="min",
+                    why="Whether a lower or a higher value of the metric is better.",
                 ),
             ),
             checks=(
                 Check(
                     section="checkpoint",
-                    name="best_is",
-                    holds='self.best_is == "lowest"',
-                    expected="'lowest', since a loss is one",
+                    name="mode",
+                    holds='self.mode == "min"',
+                    expected="'min', since a lower loss is better",
                 ),
             ),
         ),
@@ -826,15 +805,15 @@ STARTER = Question(
                     name="metric",
                     type='Literal["validation/loss", "validation/bits_per_byte"]',
                     default="validation/loss",
-                    why="What the best checkpoint is best at.",
+                    why="Metric that selects the best checkpoint.",
                 ),
             ),
             checks=(
                 Check(
                     section="checkpoint",
-                    name="best_is",
-                    holds='self.best_is == "lowest"',
-                    expected="'lowest': a loss and bits are both better the lower they are",
+                    name="mode",
+                    holds='self.mode == "min"',
+                    expected="'min': lower is better for a loss and for bits per byte",
                 ),
             ),
         ),
@@ -932,7 +911,7 @@ TRACKER = Question(
         Option(
             value="jsonl",
             title="JSON lines",
-            buys="nothing to install or to run; `plot` draws the curves",
+            buys="nothing to install or to run; `ml-architect plot` draws the curves",
             costs="no web page",
             prefer="one person compares a handful of runs",
         ),

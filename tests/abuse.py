@@ -78,8 +78,8 @@ class Trainer:
 
     def train(self, name: str) -> None:
         """Begin a run or continue it, as `train --or-resume` does."""
-        training = loop.records(self.config, "train")
-        validation = loop.records(self.config, "validation")
+        training = loop.load_split(self.config, "train")
+        validation = loop.load_split(self.config, "validation")
         loop.require_trainable(self.config, training)
         data = training.folder.name
         if (RUNS / name).exists():
@@ -263,7 +263,7 @@ def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
 def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
     """Kill `torch.save` over one file, as people write it, while it writes; what can't be read."""
     chance, flag, path = random.Random(seed), mmap.mmap(-1, 1), Path("last.pt")
-    training = loop.records(trainer.config, "train")
+    training = loop.load_split(trainer.config, "train")
 
     def overwrite() -> None:
         model = loop.build_network(trainer.config, training)
@@ -311,7 +311,7 @@ def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
 
 def batches(trainer: Trainer, name: str) -> dict[str, Any]:
     """Digests of every batch of three epochs, and of the end of a run, by the number of workers."""
-    training = loop.records(trainer.config, "train")
+    training = loop.load_split(trainer.config, "train")
     order = loop.batch_order(trainer.config, training)
 
     def draw(workers: int) -> None:
@@ -332,7 +332,7 @@ def batches(trainer: Trainer, name: str) -> dict[str, Any]:
 
 def moments(trainer: Trainer) -> dict[str, Any]:
     """Runs that kill themselves at chosen steps, and where and how they went on."""
-    training = loop.records(trainer.config, "train")
+    training = loop.load_split(trainer.config, "train")
     epoch = loop.batch_order(trainer.config, training).batches
     assert wait(trainer.fork(lambda: trainer.train("unbroken"))) == 0
     expected = trainer.digest("unbroken")
@@ -529,8 +529,8 @@ def changed(config: Any, settings: dict[str, Any]) -> Any:
 
 def warm_up(config: Any) -> None:
     """Prepare the records, and import what torch imports late, once instead of in every child."""
-    assert wait(Trainer(config).fork(lambda: loop.records(config, "train"))) == 0
-    training = loop.records(config, "train")
+    assert wait(Trainer(config).fork(lambda: loop.load_split(config, "train"))) == 0
+    training = loop.load_split(config, "train")
     model = loop.build_network(config, training)
     optimizer = build_optimizer(model, config.training)
     batch = next(iter(training.in_order(config.training.batch_size)))

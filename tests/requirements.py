@@ -6,7 +6,6 @@ from combinations import CATALOGUE
 
 TESTED = [  # what an owner may bring
     "tokenizers>=0.21,<1",  # the language model's own seam
-    "psycopg[binary]>=3.2,<4",  # a database for the trials of `tune`: see test_studies.py
 ]
 
 if __name__ == "__main__":

@@ -347,7 +347,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(make: Make) -> No
     assert first.poll() is None, "it was too fast to be stopped"
     second = project.start("--resume", "runs/one")
     _, complaint = second.communicate()
-    assert second.returncode == 2
+    assert second.returncode == 3
     assert complaint.splitlines() == [
         "runs/one is in use by another process. Wait for it, or stop it first"
     ]

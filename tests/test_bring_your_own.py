@@ -119,7 +119,7 @@ def test_four_files_replaced_and_everything_passes(template: Path, tmp_path: Pat
         (project / "src/tones" / name).write_text(text, encoding="utf-8")
     shutil.rmtree(project / "data")
     for command in (
-        ["validate", "--report"],
+        ["validate"],
         ["features"],
         ["overfit", "--config", "configs/overfit.toml"],
         ["train", "--config", "configs/small.toml"],

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import functools
+import csv
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from combinations import CHOICES
-from rendering import render
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from test_projects import ENVIRONMENT, run
+from studies import ENVIRONMENT, example_project, finish, generated_project
+from test_run_format import documented
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-STUDIES = {"image": ("scale", "tune", "ablate"), "blank": ("tune",)}
-"""They take longer and write the same pages whatever they study, so not each starter has them."""
-
 WIDTHS = (400, 1200)  # pixels: a telephone, a desk
 
 SHOWN = """
@@ -113,72 +110,87 @@ def problems(driver: webdriver.Chrome, page: Path, width: int) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="session")
-def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes one of a starter, once, after two steps of training, with every page it writes."""
-
-    @functools.cache
-    def make(starter: str) -> Path:
-        assert ENVIRONMENT.exists(), f"{ENVIRONMENT} isn't there: make test creates it"
-        folder = tmp_path_factory.mktemp(starter) / "digits"
-        render(template, folder, starter=starter, package_name="digits")
-        words = ["validate --report", "train --debug", "evaluate runs/debug --debug"]
-        words += [
-            f"{name} --config configs/{name}.toml --debug --processes 2"
-            for name in STUDIES.get(starter, ())
-        ]
-        for each in words:
-            run(folder, "python", "-m", "digits.cli", *each.split())
-        return folder
-
-    return make
-
-
 @pytest.mark.slow
 @needs_environment
 @pytest.mark.parametrize("starter", CHOICES["starter"])
-def test_every_page_can_be_read_offline_on_a_telephone_and_at_a_desk(
-    starter: str, project: Callable[[str], Path], browser: webdriver.Chrome
+def test_a_project_keeps_the_contracts_and_its_pages_can_be_read_offline_on_a_phone(
+    starter: str, template: Path, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
-    runs = project(starter) / "runs"
-    pages = [runs / "debug/report.html", *sorted(runs.rglob("*.html"))]
-    assert len(set(pages)) == 2 + len(STUDIES.get(starter, ()))
-    for page in pages:
-        for width in WIDTHS:
-            assert problems(browser, page, width) == [], f"{page.name} at {width} pixels"
-    assert problems(browser, pages[0], WIDTHS[0]) == []
-    said = pages[0].read_text(encoding="utf-8")
-    for heading in ("Training", "Parts of the split", "Where it came from"):
-        assert f"<h2>{heading}</h2>" in said
-    assert len(browser.find_elements("tag name", "img")) >= 4
+    project = generated_project(template, tmp_path / "digits", starter=starter)
+    runs = project.folder / "runs"
+    options = ["--config", "configs/small.toml", "--training.max-steps=6"]
+    options += ["--training.warmup-steps=1", "--training.log-every=2"]
+    options += ["--training.evaluate-every=2"]
+    resolved = project.call("train", *options, "--dry-run")
+    assert resolved.returncode == 0, resolved.stdout
+    trained = project.call("train", *options, "--run-name", "study/one", "--or-resume")
+    assert trained.returncode == 0, trained.stdout
+    evaluated = project.call("evaluate", "runs/study/one")
+    assert evaluated.returncode == 0, evaluated.stdout
+
+    (cache,) = project.folder.glob("data/cache/*/")
+    assert_documented(runs / "study/one", cache)
+    config = (runs / "study/one/config.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(config) == tomllib.loads(resolved.stdout)
+
+    for words in (["runs"], ["plot", "study/one"], ["report", "study/one"], ["report", "data"]):
+        done = finish(project.start(*words))
+        assert done.returncode == 0, done.stdout
+    pages = [runs / name for name in ("study/one/report.html", "study/one/analysis.html")]
+    assert_readable(browser, [*pages, runs / "data.html"])
 
 
 @pytest.mark.slow
 @needs_environment
-@pytest.mark.parametrize(("starter", "fact"), [("image", "contrast"), ("language_model", "lines")])
-def test_a_fact_is_chosen_by_name_and_a_misspelt_one_answered_in_a_line(
-    starter: str, fact: str, project: Callable[[str], Path]
+def test_the_pages_of_studies_can_be_read_offline_on_a_phone(
+    browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
-    folder = project(starter)
-    command = ["python", "-m", "digits.cli", "evaluate", "runs/debug", "--slice-by"]
-    run(folder, *command, fact, "--debug")
-    page = (folder / "runs/debug/report.html").read_text(encoding="utf-8")
-    assert f"<th>{fact}</th><th>records</th>" in page
-    assert page.count("<th>records</th><th>") == 1
-    done = subprocess.run(
-        [*command, f"{fact}s"],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr == f"--slice-by {fact}s: unknown fact; did you mean {fact}?\n"
+    project = example_project("torch_regression", tmp_path / "project")
+    for kind, heading in (
+        ("scale", "Scaling curve"),
+        ("tune", "Hyperparameter importance"),
+        ("ablate", "Effects"),
+    ):
+        done = finish(project.study(kind, "--jobs", "2"))
+        assert done.returncode == 0, done.stdout
+        page = project.folder / "runs" / kind / "report.html"
+        assert f"<h2>{heading}</h2>" in page.read_text(encoding="utf-8")
+        assert_readable(browser, [page])
+
+
+def assert_documented(run: Path, cache: Path) -> None:
+    """A run and the cached examples have what docs/run-format.md says, and no other keys."""
+    provenance = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert provenance["format"] == 1
+    later = {"continued", "changes", "repeats"}  # of a run that was resumed, or repeats another
+    assert provenance.keys() == set(documented("### run.json")) - later
+    outcome = json.loads((run / "outcome.json").read_text(encoding="utf-8"))
+    assert outcome.keys() == set(documented("### outcome.json"))
+    for line in (run / "timings.jsonl").read_text(encoding="utf-8").splitlines():
+        assert json.loads(line).keys() == set(documented("### timings.jsonl"))
+    names = {
+        name
+        for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        for name in json.loads(line)
+    }
+    assert outcome["metric"] in names
+    assert all(name.startswith(("step", "train/", "validation/")) for name in names)
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        predictions = list(csv.DictReader(file))
+    with (cache / "examples.csv").open(encoding="utf-8", newline="") as file:
+        examples = list(csv.DictReader(file))
+    assert {"id", "loss"} <= predictions[0].keys()
+    assert set(documented("## The cached examples")) <= examples[0].keys()
+    tested = [example["id"] for example in examples if example["split"] == "test"]
+    assert [prediction["id"] for prediction in predictions] == tested
+
+
+def assert_readable(driver: webdriver.Chrome, pages: Sequence[Path]) -> None:
+    """Nothing is wrong with any of the pages, on a phone and on a desk."""
+    for page in pages:
+        for width in WIDTHS:
+            assert problems(driver, page, width) == [], f"{page.name} at {width} pixels"
+        assert driver.find_elements("tag name", "img"), f"{page.name} has no figure"
 
 
 @pytest.mark.parametrize(

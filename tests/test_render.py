@@ -204,7 +204,7 @@ def test_every_file_says_whose_it_is(project: Path) -> None:
 
 def test_the_readme_marks_what_is_the_owners_and_nothing_else(project: Path) -> None:
     text = (project / "README.md").read_text(encoding="utf-8")
-    listing = text.partition("## What lies where, and whose it is")[2].split("```")[1]
+    listing = text.partition("## The files, and who owns them")[2].split("```")[1]
     inside = f"src/{next((project / 'src').iterdir()).name}/"
     marked = {
         (inside if line.startswith("  ") else "") + line.split()[0]
@@ -268,7 +268,7 @@ def test_the_config_has_the_settings_of_the_answers_and_no_other(
 
 
 STUDIES = {"scale", "tune", "ablate"}
-"""Configs with a table of their own, which is no setting of a run."""
+"""Configs with a table that the tool reads, and which is no setting of a run."""
 
 
 def test_every_config_states_settings_that_exist(project: Path, answers: Answers) -> None:

@@ -56,6 +56,7 @@ def projects(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_project_loads_a_pickle_evaluates_text_or_gives_a_shell_a_string(
     projects: Path,
 ) -> None:

@@ -1,26 +1,40 @@
-"""Studies of generated projects: killed, stopped, shared; by the real command line.
-
-They run in `.venv-project`, on runs of a second or two.
-"""
+"""Studies of real projects: begun, killed, stopped, shared; by the real command line."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
+import pexpect
 import pytest
-from rendering import ROOT, render
+from studies import (
+    ENVIRONMENT,
+    StudiedProject,
+    assert_trained_once,
+    example_project,
+    finish,
+    generated_project,
+    outcome,
+    runs_with_metrics,
+    stub_project,
+    times,
+    training_processes,
+    wait_until,
+)
 
-ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
 PASSWORD = "s3cret-of-the-trials"
 
 pytestmark = [
@@ -31,145 +45,278 @@ pytestmark = [
     ),
 ]
 
-BASE = """
-[training]
-batch_size = 16
-max_steps = 60
-warmup_steps = 5
-evaluate_every = 10
-log_every = 5
-"""
-CONFIGS = {
-    "scale": f"{BASE}\n[scale]\nshares = [0.25, 1.0]\n",
-    "tune": f"{BASE}\n[tune]\ntrials = 5\n[tune.space]\n"
-    "training.learning_rate = { low = 1e-3, high = 1e-1, log = true }\n"
-    "training.weight_decay = { low = 0.0, high = 0.1 }\n",
-    "ablate": f"{BASE}\n[ablate]\nseeds = [0, 1]\n[ablate.changes]\n"
-    '"without decay" = { training.weight_decay = 0.0 }\n',
-}
+
+@pytest.fixture(scope="module")
+def torch_script(tmp_path_factory: pytest.TempPathFactory) -> StudiedProject:
+    """A foreign project: a script with argparse."""
+    return example_project("torch_regression", tmp_path_factory.mktemp("studies") / "torch")
 
 
-@pytest.fixture(scope="module", params=["image", "blank"])
+def small(project: StudiedProject, kind: str, **replaced: str) -> None:
+    """Let a study of an example have fewer runs."""
+    path = project.folder / f"configs/{kind}.toml"
+    text = path.read_text(encoding="utf-8")
+    for old, new in {"trials = 8": "trials = 4", "[0.25, 0.5, 1.0]": "[0.25, 1.0]"}.items():
+        text = text.replace(old, new)
+    path.write_text(text.replace("seeds = [0, 1, 2]", "seeds = [0, 1]"), encoding="utf-8")
+
+
+@pytest.fixture(scope="module", params=["sklearn_digits", "torch_regression", "image"])
 def project(
     request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A project with short studies, whose records are prepared."""
-    made = render(template, tmp_path_factory.mktemp("studies") / "digits", starter=request.param)
-    for name, text in CONFIGS.items():
-        (made / f"configs/{name}.toml").write_text(text, encoding="utf-8")
-    done = finish(start(made, "validate"))
-    assert done.returncode == 0, done.stdout
-    return made
+) -> StudiedProject:
+    """Two projects that share no line with the template, and one of its own."""
+    folder = tmp_path_factory.mktemp("studies") / request.param
+    if request.param == "image":
+        return generated_project(template, folder, starter="image")
+    project = example_project(request.param, folder)
+    for kind in ("scale", "tune", "ablate"):
+        small(project, kind)
+    return project
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Begin one of a project's commands, in a process group of its own."""
-    (package,) = (project / "src").iterdir()
-    return subprocess.Popen(
-        [ENVIRONMENT / "bin" / "python", "-m", f"{package.name}.cli", *arguments],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+RUNS = {"scale": 4, "tune": 4, "ablate": 6}
+RUNS_OF_IMAGE = {"scale": 2, "tune": 5, "ablate": 4}
 
 
-def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for its end."""
-    said, _ = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, said)
+@pytest.mark.parametrize("kind", ["scale", "tune", "ablate"])
+def test_a_study_ends_with_its_results_and_a_second_time_trains_nothing(
+    project: StudiedProject, kind: str
+) -> None:
+    done = finish(project.study(kind, "--jobs", "2"))
+    # Runs as short as these needn't improve with more data.
+    assert done.returncode == 0 or (kind == "scale" and "Likely causes" in done.stdout), done.stdout
+    folder = project.folder / "runs" / kind
+    expected = RUNS_OF_IMAGE if project.folder.name == "image" else RUNS
+    assert_trained_once(folder, expected[kind])
+    for name in ("study.json", "table.md", "report.html"):
+        assert (folder / name).is_file(), name
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    assert study["format"] == 1
+    assert study["kind"] == kind
+    assert study["command"].startswith(f"ml-architect {kind} configs/{kind}.toml")
+
+    before = times(folder)
+    again = finish(project.study(kind))
+    assert again.returncode == done.returncode, again.stdout
+    assert f"{expected[kind]} of {expected[kind]} runs have ended already" in again.stdout
+    assert times(folder) == before
 
 
-def study(project: Path, name: str, *more: str) -> subprocess.Popen[str]:
-    """Begin a study with the config of its name."""
-    return start(project, name, "--config", f"configs/{name}.toml", *more)
-
-
-def once(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    """Wait for something while the process lives. Raises AssertionError if it doesn't happen."""
-    while not happened():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-
-
-def logged(folder: Path) -> int:
-    """How many of a study's runs have begun to train."""
-    return sum(path.stat().st_size > 0 for path in folder.glob("*/metrics.jsonl"))
-
-
-def assert_each_was_trained_once(folder: Path, runs: int, broken_off: int = 0) -> None:
-    """Every run has its steps once and in order; only those that were broken off began again."""
-    starts = 0
-    files = sorted(folder.glob("*/run.json"))
-    assert len(files) == runs
-    for file in files:
-        recorded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        starts += len(recorded["continued"])
-        lines = (file.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        steps = [json.loads(line)["step"] for line in lines]
-        assert steps == sorted(set(steps))
-    assert runs <= starts <= runs + broken_off
-
-
-def test_a_ladder_is_climbed_once(project: Path) -> None:
-    first = finish(study(project, "scale", "--processes", "2"))
-    assert first.returncode in {0, 1}, first.stdout  # such short runs need not improve
-    folder = project / "runs/scale"
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/*")}
-    second = finish(study(project, "scale"))
-    assert second.returncode == first.returncode
-    assert "2 of 2 runs have ended already." in second.stdout
-    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*")} == before
-    assert (folder / "curve.png").is_file()
-    assert (folder / "report.html").is_file()
-    assert_each_was_trained_once(folder, 2)
-
-
-@pytest.mark.parametrize("project", ["image"], indirect=True)
-def test_tuning_survives_the_death_of_everything_and_of_the_study_alone(project: Path) -> None:
-    folder = project / "runs/tune"
-    killed = study(project, "tune")
-    once(killed, lambda: logged(folder) >= 1)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-
-    alone = study(project, "tune", "--processes", "2")
-    once(alone, lambda: logged(folder) >= 3)
-    os.kill(alone.pid, signal.SIGKILL)  # what it trained goes on without it
-    alone.wait()
-
-    done = finish(study(project, "tune", "--processes", "2"))
-    assert done.returncode == 0, done.stdout
-    assert "Passed: 5 trials" in done.stdout
-    assert_each_was_trained_once(folder, 5, broken_off=3)
-    best = start(project, "train", "--config", "runs/tune/best.toml", "--run-name", "tuned")
-    assert finish(best).returncode == 0
-    again = finish(study(project, "tune"))
-    assert "5 of 5 trials are done already." in again.stdout
-
-
-@pytest.mark.parametrize("project", ["blank"], indirect=True)
-@pytest.mark.parametrize("told", ["alone", "with its runs"])
-def test_an_ablation_that_is_stopped_goes_on(project: Path, told: str) -> None:
-    name = told.replace(" ", "-")
-    folder = project / "runs" / name
-    stopped = study(project, "ablate", "--study", name)
-    once(stopped, lambda: logged(folder) >= 2)
-    if told == "alone":
-        os.kill(stopped.pid, signal.SIGTERM)
+def test_runs_plots_and_reports_are_made_of_the_files_alone(project: StudiedProject) -> None:
+    name = {"sklearn_digits": "base", "torch_regression": "base", "image": "tune"}
+    config = f"configs/{name[project.folder.name]}.toml"
+    if project.folder.name == "image":  # its own command doesn't know the study's table
+        config = "configs/base.toml"
+        text = (project.folder / "configs/tune.toml").read_text(encoding="utf-8")
+        settings = text.partition("[tune]")[0]
+        (project.folder / config).write_text(settings, encoding="utf-8")
+    for run in ("one", "two"):
+        done = project.call("train", "--config", config, "--run-name", run, "--or-resume")
+        assert done.returncode == 0, done.stdout
+    if project.folder.name == "torch_regression":
+        words = [*project.command.split()[:-1], "evaluate.py", "runs/one"]
+        subprocess.run(words, cwd=project.folder, check=True)
     else:
-        os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does
+        assert project.call("evaluate", "runs/one").returncode == 0
+
+    listed = finish(project.start("runs"))
+    assert listed.returncode == 0, listed.stdout
+    assert [line.split()[0] for line in listed.stdout.splitlines()[-2:]] == ["one", "two"]
+    compared = finish(project.start("runs", "one", "two"))
+    assert compared.returncode == 0
+    assert "validation/loss" in compared.stdout
+    plotted = finish(project.start("plot", "one", "runs/two", "--output", "curves.svg"))
+    assert plotted.returncode == 0, plotted.stdout
+    assert "<svg" in (project.folder / "curves.svg").read_text(encoding="utf-8")
+    reported = finish(project.start("report", "one"))
+    assert reported.returncode == 0, reported.stdout
+    assert "Provenance" in (project.folder / "runs/one/analysis.html").read_text(encoding="utf-8")
+
+
+def test_the_best_settings_are_a_config_file(project: StudiedProject) -> None:
+    best = project.folder / "runs/tune/best.toml"
+    if not best.exists():
+        assert finish(project.study("tune", "--jobs", "2")).returncode == 0
+    values = [
+        outcome(path.parent)["best_value"]
+        for path in (project.folder / "runs/tune").glob("*/outcome.json")
+    ]
+    done = project.call("train", "--config", str(best), "--run-name", "best", "--or-resume")
+    assert done.returncode == 0, done.stdout
+    study = json.loads((project.folder / "runs/tune/study.json").read_text(encoding="utf-8"))
+    best_value = min(values) if study["mode"] == "min" else max(values)
+    assert outcome(project.folder / "runs/best")["best_value"] == best_value
+
+
+@pytest.mark.parametrize("project", ["image", "torch_regression"], indirect=True)
+def test_tuning_survives_kills_at_random_moments(project: StudiedProject) -> None:
+    rng = random.Random(time.time_ns())
+    folder = project.folder / "runs/killed"
+    trials = tomllib.loads((project.folder / "configs/tune.toml").read_text("utf-8"))["tune"][
+        "trials"
+    ]
+    for victims in ("study", "runs", "both", "study"):
+        process = project.study("tune", "--study", "killed", "--jobs", "2")
+        deadline = time.monotonic() + rng.uniform(3, 8)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        if victims in ("study", "both"):
+            process.kill()
+            process.wait()
+        if victims in ("runs", "both"):
+            for number in training_processes(folder):
+                os.kill(number, signal.SIGKILL)
+        if victims == "runs":
+            process.terminate()
+            assert finish(process).returncode in {0, 75, 143}  # 143: before any run was started
+
+    done = finish(project.study("tune", "--study", "killed", "--jobs", "2"))
+    assert done.returncode == 0, done.stdout
+    assert f"{trials} trials" in done.stdout
+    assert_trained_once(folder, trials)
+
+    # What was killed has the same metrics as what wasn't.
+    config = folder / "configs/trial-0000.toml"
+    whole = project.call("train", "--config", str(config), "--run-name", "whole", "--or-resume")
+    assert whole.returncode == 0, whole.stdout
+    metrics = [
+        project.folder / f"runs/{run}/metrics.jsonl" for run in ("killed/trial-0000", "whole")
+    ]
+    assert metrics[0].read_bytes() == metrics[1].read_bytes()
+
+
+@pytest.mark.parametrize("told", ["the study", "the terminal's processes"])
+@pytest.mark.parametrize("kind", ["ablate", "tune"])
+def test_a_study_that_is_stopped_saves_its_runs_and_says_how_to_continue(
+    torch_script: StudiedProject, kind: str, told: str
+) -> None:
+    name = f"{kind}-{told.split()[-1]}"
+    folder = torch_script.folder / "runs" / name
+    text = (torch_script.folder / f"configs/{kind}.toml").read_text(encoding="utf-8")
+    config = torch_script.folder / f"configs/{name}.toml"
+    long = text.replace("epochs = 20", "epochs = 400").replace("trials = 8", "trials = 2")
+    config.write_text(long.replace("seeds = [0, 1, 2]", "seeds = [0, 1]"), encoding="utf-8")
+
+    options = ("--command", torch_script.command)
+    stopped = torch_script.start(kind, str(config), *options)
+    wait_until(stopped, lambda: bool(runs_with_metrics(folder)))
+    if told == "the study":
+        stopped.terminate()
+    else:
+        os.killpg(stopped.pid, signal.SIGINT)  # as Ctrl-C does
     left = finish(stopped)
     assert left.returncode == 75, left.stdout
-    assert f"ablate --config configs/ablate.toml --study {name}" in left.stdout
+    assert f"Continue with: ml-architect {kind} {config}" in left.stdout
+    assert training_processes(folder) == []
 
-    done = finish(study(project, "ablate", "--study", name))
+    done = finish(torch_script.start(kind, str(config), *options, "--jobs", "2"))
     assert done.returncode == 0, done.stdout
-    assert "without decay: " in done.stdout
-    assert "| without decay |" in (folder / "table.md").read_text(encoding="utf-8")
-    assert_each_was_trained_once(folder, 4, broken_off=1)
+    assert_trained_once(folder, 6 if kind == "ablate" else 2)
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> StudiedProject:
+    """A project whose runs take a fraction of a second."""
+    return stub_project(tmp_path / "stub")
+
+
+def begin(project: StudiedProject, text: str, kind: str = "tune", **more: str) -> Any:
+    """Begin a study of the stub."""
+    (project.folder / "configs/study.toml").write_text(text, encoding="utf-8")
+    options = ["--command", project.command, "--jobs", "3"]
+    return project.start(kind, "configs/study.toml", *options, **more)
+
+
+def test_a_run_that_fails_is_reported_and_the_others_go_on(stub: StudiedProject) -> None:
+    text = "[ablate]\nseeds = [0, 1]\n[ablate.changes]\nbad = { size = 13 }\ngood = { size = 8 }\n"
+    done = finish(begin(stub, text, "ablate"))
+    assert done.returncode == 1, done.stdout
+    assert "bad-seed-0: failed: no more disk (details: " in done.stdout
+    assert "Failed: bad-seed-0 failed" in done.stdout
+    assert "| good | 0.17 | -0.125 |" in (stub.folder / "runs/study/table.md").read_text("utf-8")
+
+    (stub.folder / "runs/study").rename(stub.folder / "runs/first")
+    text = "[tune]\ntrials = 4\nspace.size = { options = [13, 8] }\n"
+    done = finish(begin(stub, text))
+    assert done.returncode == 0, done.stdout
+    assert "failed: no more disk" in done.stdout
+    assert "best validation/loss 0.165" in done.stdout
+
+
+def test_commands_that_share_a_file_of_trials_train_each_once(stub: StudiedProject) -> None:
+    text = "[tune]\ntrials = 24\nspace.x = { low = 0.0, high = 1.0 }\n"
+    for done in [finish(process) for process in [begin(stub, text) for _ in range(3)]]:
+        assert done.returncode == 0, done.stdout
+        assert "Passed: 24 trials (24 complete, 0 pruned, 0 failed)" in done.stdout
+    starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
+    assert starts == ["started\n"] * 24
+
+
+def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(
+    stub: StudiedProject,
+) -> None:
+    from ml_architect.studies.database import GRACE_SECONDS
+
+    text = "[tune]\ntrials = 3\nspace.x = { low = 0.0, high = 1.0 }\n"
+    assert finish(begin(stub, text)).returncode == 0
+    storage = f"sqlite:///{stub.folder}/runs/study/study.db"
+    study = optuna.load_study(study_name="stub/study", storage=storage)
+    study.ask()
+    time.sleep(GRACE_SECONDS)
+    done = finish(begin(stub, text.replace("3", "5")))
+    assert done.returncode == 0, done.stdout
+    assert "Passed: 5 trials (5 complete" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[tune]\ntrials = 0\n[tune.space]\n", "tune.trials = 0: "),
+        ("[tune]\ntrials = 2\nspace = {}\n", "tune.space: expected"),
+        ("[tune]\ntrials = 2\ntrails = 2\nspace = {}\n", "tune.trails = 2: "),
+        ("[tune]\ntrials = 2\nspace.sise = { options = [1, 2] }\n", "tune.space: sise: no such"),
+        ("[tune]\ntrials = 2\nspace.size = { low = 4, high = 2 }\n", "expected low < high"),
+        ("[tune]\ntrials = 2\nspace.x = { low = 0, high = 2 }\n", "tune.space: x = 2: expected"),
+        ("[tune]\ntrials = 2\nspace.x = { low = 0, hi = 2 }\n", "tune.space.x.hi = 2"),
+        ("[tune]\ntrials = 2\nspace.x = 3\n", "tune.space.x = 3"),
+        ("[tune]\ntrials = 2\nspace.seed = { low = 0, high = 2 }\n", "has to be the same"),
+        ("[scale]\nfractions = [0.5, 1]\n", "it is for: ml-architect scale"),
+        ("x = -1.0\n[tune]\ntrials = 2\nspace.x = { low = 0, high = 1 }\n", "x = -1.0: expected"),
+        ("[tune\n", "configs/study.toml: "),
+    ],
+)
+def test_a_wrong_config_is_refused_before_anything_is_written(
+    stub: StudiedProject, text: str, message: str
+) -> None:
+    done = finish(begin(stub, text))
+    assert done.returncode == 2, done.stdout
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (stub.folder / "runs").exists()
+
+
+def test_a_study_with_other_settings_is_not_continued(stub: StudiedProject) -> None:
+    text = "x = 0.5\n[ablate]\nseeds = [0, 1]\nchanges.small = { size = 2 }\n"
+    assert finish(begin(stub, text, "ablate")).returncode == 0
+    done = finish(begin(stub, text.replace("0.5", "0.25"), "ablate"))
+    assert done.returncode == 2
+    assert "config.x: was 0.5, now 0.25" in done.stdout
+
+
+def test_a_terminal_shows_a_bar_with_the_best_value_and_the_time_left(
+    stub: StudiedProject,
+) -> None:
+    (stub.folder / "configs/study.toml").write_text(
+        "[tune]\ntrials = 2\nspace.size = { options = [4, 8] }\n", encoding="utf-8"
+    )
+    words = ["-m", "ml_architect", "tune", "configs/study.toml", "--command", stub.command]
+    folder = str(stub.folder)
+    child = pexpect.spawn(sys.executable, words, cwd=folder, timeout=120, encoding="utf-8")
+    child.expect(r"1/2  trial-0000: complete: [\d.]+  best [\d.]+  about \d+ s left")
+    child.expect("━")
+    child.expect("Passed: 2 trials")
+    child.expect(pexpect.EOF)
 
 
 @pytest.fixture
@@ -192,8 +339,7 @@ def database() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = (folder / "log").open("wb")
-    with log:
+    with (folder / "log").open("wb") as log:
         begin = [programs / "initdb", "-D", data, "-U", "trials", "--auth", "scram-sha-256"]
         made = subprocess.Popen(
             [*begin, "--pwfile", secret, "--no-sync"], stdout=log, stderr=log, **other
@@ -215,26 +361,61 @@ def database() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("project", ["image"], indirect=True)
-def test_two_processes_share_a_study_in_a_database(project: Path, database: str) -> None:
-    more = ("--study", "shared", "--storage", database)
-    both = [study(project, "tune", *more), study(project, "tune", *more)]
+def test_two_commands_share_a_study_in_a_database_and_nothing_shows_its_password(
+    stub: StudiedProject, database: str
+) -> None:
+    text = "[tune]\ntrials = 16\nspace.x = { low = 0.0, high = 1.0 }\n"
+    both = [begin(stub, text, ML_ARCHITECT_STORAGE=database) for _ in range(2)]
+    folder = stub.folder / "runs/study"
+    wait_until(both[0], lambda: bool(training_processes(folder)))
+    shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    for number in training_processes(folder):
+        environment = Path(f"/proc/{number}/environ")
+        shown.append(environment.read_bytes() if environment.exists() else b"")
     ends = [finish(process) for process in both]
     for done in ends:
         assert done.returncode == 0, done.stdout
-        assert "Passed: 5 trials" in done.stdout
-        assert "trial-0" in done.stdout, "each had its part"
-    assert_each_was_trained_once(project / "runs/shared", 5)
+        assert "Passed: 16 trials (16 complete" in done.stdout
+        assert "trial-00" in done.stdout, "each trained some"
+    starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
+    assert starts == ["started\n"] * 16
+    assert not (folder / "study.db").exists()
 
     wrong = database.replace(PASSWORD, f"{PASSWORD}-wrong")
-    refused = finish(study(project, "tune", "--study", "refused", "--storage", wrong))
-    nobody = database.rpartition(":")[0] + ":1/postgres"
-    absent = finish(study(project, "tune", "--study", "absent", "--storage", nobody))
-    for done in (refused, absent):
+    absent = database.rpartition(":")[0] + ":1/postgres"
+    refused = [finish(begin(stub, text, ML_ARCHITECT_STORAGE=url)) for url in (wrong, absent)]
+    options = ("--command", stub.command, "--storage", database)
+    refused.append(finish(stub.start("tune", "configs/study.toml", *options)))
+    for done in refused:
         assert done.returncode == 2, done.stdout
-        assert done.stdout.startswith("--storage postgresql+psycopg://trials:***@localhost"), done
         assert done.stdout.count("\n") == 1, done.stdout
-    texts = [done.stdout for done in (*ends, refused, absent)]
-    files = [path for path in (project / "runs").rglob("*") if path.is_file()]
-    texts += [path.read_text(encoding="utf-8", errors="replace") for path in files]
-    assert not any(PASSWORD in text for text in texts)
+        assert done.stdout.startswith("--storage"), done.stdout
+
+    shown += [done.stdout.encode() for done in (*ends, *refused)]
+    shown += [path.read_bytes() for path in stub.folder.rglob("*") if path.is_file()]
+    assert not any(PASSWORD.encode() in text for text in shown)
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"optuna", "scipy", "matplotlib", "polars"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+from ml_architect.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "command", ["tune configs/tune.toml", "scale configs/scale.toml", "plot a", "report data"]
+)
+def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path, command: str) -> None:
+    words = [sys.executable, "-c", BLOCKED, *command.split()]
+    if command.startswith(("tune", "scale")):
+        words += ["--command", "none"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'ml-architect[studies]'" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr

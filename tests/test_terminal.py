@@ -32,7 +32,7 @@ def test_a_person_sees_how_a_run_goes_and_stops_it_with_ctrl_c(
     )
     child.expect_exact("validation/loss")  # after a hundred steps
     screen = child.before
-    for expected in ("/100000", "loss ", "gradient_norm ", "learning_rate ", "records/s ", " MB"):
+    for expected in ("/100000", "loss ", "gradient_norm ", "learning_rate ", "examples/s ", " MB"):
         assert expected in screen, expected
     child.expect(r"left \d+:\d\d:\d\d")
     child.sendintr()

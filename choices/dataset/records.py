@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -17,18 +17,9 @@ from numpy.lib import format as npy
 
 from ..errors import DataError
 from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Indices, Prepare, Record, Split
-from .duplicates import digits, signs
-from .facts import Fact, FactsWriter, read_facts
+from .examples import ExamplesWriter, read_metadata
 from .loader import KeyedRandom
 from .validation import Schema
-
-
-def sketch(inputs: Array) -> Array:
-    """What nearly equal inputs have in common: see duplicates.py.
-
-    A row of a table goes by its digits however long it is: its columns have scales of their own.
-    """
-    return digits(inputs) if inputs.ndim == 1 or inputs.size < 32 else signs(inputs)
 
 
 class Writer:
@@ -38,8 +29,9 @@ class Writer:
         self._folder, self._schema = folder, schema
         self._labels: dict[Split, list[float]] = {split: [] for split in SPLITS}
         self._ids: dict[Split, list[str]] = {split: [] for split in SPLITS}
-        self._facts = FactsWriter(folder)
+        self._examples = ExamplesWriter(folder)
         self._open = ExitStack()
+        self._open.callback(self._examples.close)
         self._files = {
             split: self._open.enter_context((folder / f"{split}.inputs.npy").open("wb"))
             for split in SPLITS
@@ -60,7 +52,9 @@ class Writer:
         self._files[split].write(np.ascontiguousarray(record.inputs).tobytes())
         self._labels[split].append(record.label)
         self._ids[split].append(record.id)
-        self._facts.add(record.facts, split)
+        classes = self._schema.classes
+        label = classes[int(record.label)] if classes else record.label
+        self._examples.add(record.id, split, label, record.group, record.metadata)
 
     def close(self) -> None:
         """Complete the files."""
@@ -70,7 +64,7 @@ class Writer:
             np.save(self._folder / f"{split}.labels.npy", labels)
             _write_json(self._folder / f"{split}.ids.json", self._ids[split])
         _write_json(self._folder / "classes.json", self._schema.classes)
-        self._facts.close()
+        self._examples.write()
 
     def __enter__(self) -> Self:
         return self
@@ -119,13 +113,20 @@ class Dataset:
         names = json.loads((self.folder / f"{self.split}.ids.json").read_text(encoding="utf-8"))
         return names if self.rows is None else [names[row] for row in self.rows]
 
-    @cached_property
-    def facts(self) -> Mapping[str, Fact]:
-        """What the source states about each record besides its inputs, by name."""
-        facts = read_facts(self.folder, self.split)
+    def metadata(self) -> Iterator[list[str]]:
+        """The names of the metadata columns, then the cells of each example."""
+        lines = read_metadata(self.folder, self.split)
+        yield next(lines)
         if self.rows is None:
-            return facts
-        return {name: fact.at(self.rows) for name, fact in facts.items()}
+            yield from lines
+        else:
+            cells = list(lines)
+            yield from (cells[row] for row in self.rows)
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self)
 
     @cached_property
     def random(self) -> KeyedRandom:

@@ -8,7 +8,7 @@ tokens in a window, D documents.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -21,36 +21,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..errors import DataError
 from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Indices, Prepare, Record, Split
-from .facts import Fact, FactsWriter, read_facts
+from .examples import ExamplesWriter, read_metadata
 from .loader import KeyedRandom
 from .source import TOKENIZER
 from .validation import Schema
 
 LOOKED_AT = 1 << 16  # tokens of the validation split, evenly spread: enough for two digits
-BINS = 16  # of a sketch
-
-
-def sketch(inputs: Array) -> Array:
-    """What nearly equal texts have in common: see duplicates.py. Shape (16,), uint64.
-
-    The smallest hash in each bin, of all stretches of eight bytes; two texts share such a number
-    about as often as they share stretches. Source: one permutation hashing
-    (https://arxiv.org/abs/1208.1259).
-    """
-    found, size = np.zeros(BINS, dtype=np.uint64), inputs.size
-    if size < 8:
-        return found
-    text = np.ascontiguousarray(inputs)
-    shifted = [text[first : size - (size - first) % 8].view("<u8") for first in range(8)]
-    stretches = np.concatenate(shifted)
-    hashes = (stretches ^ stretches >> np.uint64(29)) * np.uint64(0x9E3779B97F4A7C15)
-    if hashes.size > 1 << 16:  # the lowest 64th of each bin will do, and is sorted in no time
-        hashes = hashes[hashes << np.uint64(4) < np.uint64(1 << 58)]
-    hashes.sort()
-    first = np.searchsorted(hashes, np.arange(BINS, dtype=np.uint64) << np.uint64(60))
-    filled = first < len(hashes)
-    found[filled] = hashes[first[filled]]
-    return found
 
 
 class Writer:
@@ -63,8 +39,9 @@ class Writer:
         self._names: dict[Split, list[str]] = {split: [] for split in SPLITS}
         self._ends: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self._bytes: dict[Split, list[int]] = {split: [] for split in SPLITS}
-        self._facts = FactsWriter(folder)
+        self._examples = ExamplesWriter(folder)
         self._open = ExitStack()
+        self._open.callback(self._examples.close)
         self._files = {
             split: self._open.enter_context((folder / f"{split}.tokens").open("wb"))
             for split in SPLITS
@@ -76,7 +53,8 @@ class Writer:
             self._document[split] = record.file
             self._separate(split)
             self._names[split].append(record.id)
-            self._facts.add(record.facts, split)  # a document's are those of its first block
+            # The metadata of a document is that of its first block.
+            self._examples.add(record.id, split, "", record.group, record.metadata)
             self._bytes[split].append(0)
         self._files[split].write(TOKENIZER.encode(record.inputs).astype(self._dtype).tobytes())
         self._bytes[split][-1] += record.inputs.size
@@ -109,7 +87,7 @@ class Writer:
             _write_json(self._folder / f"{split}.documents.json", self._names[split])
         layout = Layout(str(self._dtype), self._window, TOKENIZER.size)
         _write_json(self._folder / "layout.json", vars(layout))
-        self._facts.close()
+        self._examples.write()
 
     def __enter__(self) -> Self:
         return self
@@ -231,10 +209,14 @@ class Dataset:
             raise self._damaged(error) from None
         return Documents(self._read_json(f"{self.split}.documents"), ends, sizes)
 
-    @cached_property
-    def facts(self) -> Mapping[str, Fact]:
-        """What the source states about each document of the split, (D,), by name."""
-        return read_facts(self.folder, self.split)
+    def metadata(self) -> Iterator[list[str]]:
+        """The names of the metadata columns, then the cells of each document."""
+        return read_metadata(self.folder, self.split)
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return len(self) * self.layout.window
 
     @property
     def ids(self) -> Names:

@@ -1,5 +1,5 @@
 # The template's: updates improve this file and keep your edits.
-"""How well the network predicts the text of a split, and how it goes on with a text itself.
+"""How well the model predicts the text of a split, and samples of the text that it generates.
 
 Shapes: N windows in the split, T tokens in a window, D documents, V tokens in the vocabulary.
 """
@@ -7,7 +7,9 @@ Shapes: N windows in the split, T tokens in a window, D documents, V tokens in t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,25 +18,21 @@ from torch import Tensor, nn
 from ..data.dataset import Dataset
 from ..models.network import losses
 from ..protocols import Array, Indices
-from .calibration import Reliability, pooled
-from .intervals import bootstrap, told
-from .slices import Scores
-
-CELLS = 1000  # of probability, in which the answers are counted
+from .intervals import Interval, bootstrap, format_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What it costs the network to be told the text, token by token."""
+    """The loss of the model on each document."""
 
-    documents: Indices  # (D,), the rows of those asked about
+    rows: Indices  # (D,), the documents of the split that the predictions are for
     nats: Array  # (D,), float64, of each document's tokens
     bytes: Array  # (D,), float64, that those tokens stand for
     by_place: Array  # (T,), float64, mean loss of each place in the window
     counts: Indices  # (V,), how often each token was to be predicted
     asked: Array  # (D,), float64, tokens of each document
-    sureness: Array  # (3, CELLS), float64, by the probability of the likeliest token: how many,
-    # the sum of their probabilities, how many of them were right
+    confidence: Array  # (D,), mean probability of the likeliest token
+    correct: Array  # (D,), fraction of the tokens where that is the right one
 
     @property
     def tokens(self) -> int:
@@ -67,10 +65,10 @@ class Predictions:
         guess = -(self.counts * np.log(seen / seen.sum())).sum() / self.tokens
         return float(1 - self.loss / guess)
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """Between what values the metrics of unseen documents lie.
+    def intervals(self) -> dict[str, Interval]:
+        """The confidence interval of each metric.
 
-        The documents are drawn anew, since what stands in one of them isn't independent.
+        Documents are resampled, since the tokens of one aren't independent.
         """
 
         def measure(rows: Indices) -> dict[str, float]:
@@ -80,21 +78,27 @@ class Predictions:
 
         return bootstrap(measure, len(self.nats))
 
-    def calibration(self) -> Reliability:
-        """How sure it is of the likeliest token, and how often that is the one that follows."""
-        return pooled(self.sureness)
+    @property
+    def document_bits_per_byte(self) -> Array:
+        """Bits per byte of each document, (D,)."""
+        return self.nats / np.maximum(self.bytes, 1) / math.log(2)
 
-    def scores(self) -> Scores:
-        """By which parts of the split are compared, a document each."""
-        return Scores("bits per byte", self.nats / math.log(2), self.bytes, more_is_better=False)
+    def columns(self, dataset: Dataset) -> Mapping[str, Any]:
+        """The columns of predictions.csv."""
+        return {
+            "id": [dataset.documents.names[row] for row in self.rows],
+            "confidence": self.confidence,
+            "correct": self.correct,
+            "loss": self.document_bits_per_byte,
+            "weight": self.bytes,
+        }
 
     def summary(self) -> dict[str, str]:
-        """What is said first about a model; what lies between is over documents."""
-        ends = self.intervals()
+        """The metrics with their confidence intervals."""
+        intervals = self.intervals()
         return {
-            "bits per byte": told(self.bits_per_byte, ends["bits_per_byte"]),
-            "loss": told(self.loss, ends["loss"]),
-            "calibration error": self.calibration().told(),
+            "bits per byte": format_interval(self.bits_per_byte, intervals["bits_per_byte"]),
+            "loss": format_interval(self.loss, intervals["loss"]),
             "tokens": f"{self.tokens}",
             "documents": f"{len(self.nats)}",
         }
@@ -102,31 +106,38 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
-    """Ask the network about every token, in float32 and without dropout or corruption."""
+    """Predict every token, in float32 and without dropout or corruption."""
     device, documents, (length,) = _device(model), dataset.documents, dataset.shape
     was_training = model.training
     model.eval()
-    nats_D, asked_D = np.zeros(len(documents.names)), np.zeros(len(documents.names))
+    nats_D, asked_D, confidence_D, correct_D = np.zeros((4, len(documents.names)))
     by_place_T, counts_V = np.zeros(length), np.zeros(dataset.outputs, dtype=np.int64)
-    sureness = np.zeros((3, CELLS))
     later_T = np.arange(1, length + 1)
     for number, batch in enumerate(dataset.plain().in_order(batch_size)):
         inputs, labels = (tensor.to(device) for tensor in batch)
         logits_BTV = model(inputs)
         costs_BT = _each(logits_BTV, labels).double().cpu().numpy()
-        sureness += _sureness(logits_BTV, labels)
+        confidence_BT, correct_BT = _likeliest(logits_BTV, labels)
         places_B = np.array(dataset.places[number * batch_size : (number + 1) * batch_size])
         owners_BT = documents.of(places_B[:, None] + later_T)
         np.add.at(nats_D, owners_BT, costs_BT)
         np.add.at(asked_D, owners_BT, 1)
+        np.add.at(confidence_D, owners_BT, confidence_BT)
+        np.add.at(correct_D, owners_BT, correct_BT)
         by_place_T += costs_BT.sum(axis=0)
         counts_V += np.bincount(batch.labels.numpy().ravel(), minlength=len(counts_V))
     model.train(was_training)
-    rows_D = np.flatnonzero(asked_D)
+    rows = np.flatnonzero(asked_D)
     bytes_D = documents.bytes * asked_D / documents.tokens
-    by_place_T /= len(dataset)
     return Predictions(
-        rows_D, nats_D[rows_D], bytes_D[rows_D], by_place_T, counts_V, asked_D[rows_D], sureness
+        rows=rows,
+        nats=nats_D[rows],
+        bytes=bytes_D[rows],
+        by_place=by_place_T / len(dataset),
+        counts=counts_V,
+        asked=asked_D[rows],
+        confidence=confidence_D[rows] / asked_D[rows],
+        correct=correct_D[rows] / asked_D[rows],
     )
 
 
@@ -136,15 +147,12 @@ def _each(logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
     return alone.view(labels_BT.shape)
 
 
-def _sureness(logits_BTV: Tensor, labels_BT: Tensor) -> Array:
-    """The probabilities of the likeliest tokens, counted by their cells: see `Predictions`."""
+def _likeliest(logits_BTV: Tensor, labels_BT: Tensor) -> tuple[Array, Array]:
+    """The probability of the likeliest token, and whether it is the right one, (B, T)."""
     logits_BTV = logits_BTV.float()
-    highest_BT, guesses_BT = logits_BTV.max(dim=-1)
-    sure = (highest_BT - logits_BTV.logsumexp(dim=-1)).exp().flatten().double().cpu().numpy()
-    right = (guesses_BT == labels_BT).flatten().cpu().numpy()
-    cells = np.minimum((sure * CELLS).astype(np.int64), CELLS - 1)
-    weights = (np.ones(len(sure)), sure, right)
-    return np.stack([np.bincount(cells, each, CELLS) for each in weights])
+    highest_BT, predicted_BT = logits_BTV.max(dim=-1)
+    confidence_BT = (highest_BT - logits_BTV.logsumexp(dim=-1)).exp().double()
+    return confidence_BT.cpu().numpy(), (predicted_BT == labels_BT.long()).cpu().numpy()
 
 
 @torch.inference_mode()

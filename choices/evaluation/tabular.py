@@ -1,15 +1,16 @@
 # The template's: updates improve this file and keep your edits.
-"""What the network says about a split, and the numbers that sum it up, for classes and for numbers.
+"""The model's predictions for a split, and their metrics, for classification and regression.
 
-Shapes: N records in the split, K classes.
+Shapes: N examples in the split, K classes.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,16 +19,14 @@ from torch import nn
 from ..data.dataset import Dataset
 from ..models.network import losses
 from ..protocols import Array, Batch, Indices
-from .calibration import Reliability, reliability
-from .intervals import Interval, bootstrap, of_share, told
-from .slices import Scores
+from .intervals import Interval, bootstrap, format_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions(ABC):
-    """The answer for each record of a split, the network's or a baseline's."""
+    """The prediction for each example of a split, the model's or a baseline's."""
 
-    labels: Array  # (N,), the truth
+    labels: Array  # (N,), ground truth
     losses: Array  # (N,)
 
     @property
@@ -36,7 +35,7 @@ class Predictions(ABC):
         return float(self.losses.mean(dtype=np.float64))
 
     def metrics(self) -> dict[str, float]:
-        """What is logged of held-out records."""
+        """What is logged for held-out examples."""
         return {"loss": self.loss, **self.measures()}
 
     def at(self, rows: Indices) -> Self:
@@ -52,20 +51,21 @@ class Predictions(ABC):
         """
 
     def intervals(self) -> dict[str, Interval]:
-        """Between what values each of the measures lies, and the loss."""
+        """The confidence interval of each metric."""
         return bootstrap(lambda rows: self.at(rows).metrics(), len(self.labels))
 
     @abstractmethod
     def summary(self) -> dict[str, str]:
-        """What is said first about a model."""
+        """The metrics with their confidence intervals."""
+
+    @property
+    def rows(self) -> Indices:
+        """The examples of the split that the predictions are for."""
+        return np.arange(len(self.labels))
 
     @abstractmethod
-    def calibration(self) -> Reliability:
-        """What it says, and what is so."""
-
-    @abstractmethod
-    def scores(self) -> Scores:
-        """By which parts of the split are compared."""
+    def columns(self, dataset: Dataset) -> Mapping[str, Any]:
+        """The columns of predictions.csv."""
 
     @abstractmethod
     def skill(self, training: Array) -> float:
@@ -125,19 +125,23 @@ class Classification(Predictions):
 
     def summary(self) -> dict[str, str]:
         """See `Predictions`."""
-        ends, records = self.intervals(), len(self.labels)
-        said = {name: told(value, ends[name]) for name, value in self.measures().items()}
-        said["accuracy"] = told(self.accuracy, of_share(self.accuracy, records), ".2%")
-        return {**said, "calibration error": self.calibration().told(), "records": f"{records}"}
+        intervals = self.intervals()
+        lines = {
+            name: format_interval(value, intervals[name]) for name, value in self.measures().items()
+        }
+        lines["accuracy"] = format_interval(self.accuracy, intervals["accuracy"], ".2%")
+        return {**lines, "examples": f"{len(self.labels)}"}
 
-    def calibration(self) -> Reliability:
-        """See `Predictions`: how sure it is of its guesses, and how often they are right."""
-        return reliability(self.probabilities.max(axis=1), self.guesses == self.labels)
-
-    def scores(self) -> Scores:
+    def columns(self, dataset: Dataset) -> Mapping[str, Any]:
         """See `Predictions`."""
-        costs = self.losses.astype(np.float64)
-        return Scores("log loss", costs, np.ones(len(costs)), more_is_better=False)
+        names = np.array(dataset.classes, dtype=object)
+        return {
+            "id": dataset.ids,
+            "label": names[self.labels],
+            "predicted": names[self.guesses],
+            "confidence": self.probabilities.max(axis=1),
+            "loss": self.losses,
+        }
 
     def skill(self, training: Array) -> float:
         """See `Predictions`: by the mean probability of the truth."""
@@ -177,19 +181,22 @@ class Regression(Predictions):
 
     def summary(self) -> dict[str, str]:
         """See `Predictions`."""
-        ends = self.intervals()
-        said = {name: told(value, ends[name], ".4g") for name, value in self.measures().items()}
-        loss = told(self.loss, ends["loss"])
-        return {**said, "loss": loss, "records": f"{len(self.labels)}"}
+        intervals = self.intervals()
+        lines = {
+            name: format_interval(value, intervals[name], ".4g")
+            for name, value in self.measures().items()
+        }
+        loss = format_interval(self.loss, intervals["loss"])
+        return {**lines, "loss": loss, "examples": f"{len(self.labels)}"}
 
-    def calibration(self) -> Reliability:
-        """See `Predictions`: the mean guess and the mean truth."""
-        return reliability(self.guesses, self.labels)
-
-    def scores(self) -> Scores:
-        """See `Predictions`: by the absolute error, of which one record can't make the whole."""
-        errors = np.abs(self.residuals)
-        return Scores("mae", errors, np.ones(len(errors)), more_is_better=False)
+    def columns(self, dataset: Dataset) -> Mapping[str, Any]:
+        """See `Predictions`."""
+        return {
+            "id": dataset.ids,
+            "label": self.labels,
+            "predicted": self.guesses,
+            "loss": self.losses,
+        }
 
     def skill(self, training: Array) -> float:
         """See `Predictions`: R², measured from the mean of the training split."""
@@ -203,7 +210,7 @@ class Regression(Predictions):
 
 @torch.inference_mode()
 def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
-    """Ask the network about every record, in float32 and without dropout or augmentation."""
+    """Predict every example, in float32 and without dropout or augmentation."""
     place = next(model.parameters()).device
     was_training = model.training
     model.eval()

@@ -1,12 +1,11 @@
 # The template's: updates improve this file and keep your edits.
-"""A run's result as one self-contained page: the network beside its baselines, and its mistakes."""
+"""The report of a run: metrics beside the baselines, learning curves, residuals, worst mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,14 +15,10 @@ from torch import nn
 from ..data.dataset import Dataset
 from ..data.source import COLUMNS
 from ..data.table import Column, Numeric, category
-from ..page import image, several, table, write_page
 from ..protocols import History, Indices
 from .baseline import Comparison, compare
-from .calibration import draw_reliability
-from .curves import curves_section
 from .evaluate import Classification, Predictions, Regression
-from .origin import origin
-from .slices import facts_of, slices
+from .page import gallery, image, learning_curves, table, write_page
 
 MISTAKES = 24
 READABLE = 12  # classes, in a confusion matrix
@@ -35,61 +30,53 @@ def write_report(
     title: str,
     about: str,
     history: History,
-    found: Predictions,
+    predictions: Predictions,
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
-    provenance: Mapping[str, Any] | None = None,
-    slice_by: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Write the page.
+    """Write the report.
 
     Args:
         path: of the HTML file.
         title: the run's name.
         about: a line on the checkpoint and the split.
         history: the lines of `metrics.jsonl`.
-        found: the predictions for the dataset.
+        predictions: for the dataset.
         model: that made them.
-        training: the records that it learnt from.
-        dataset: the records that the predictions are about.
-        provenance: what run.json says.
-        slice_by: the facts by which the split is parted; by default all of them.
+        training: the examples that it was trained on.
+        dataset: the examples that the predictions are for.
 
     Returns:
-        What there is to say first, and how far it is to the baseline.
+        The metrics with their confidence intervals, and the difference to the baseline.
     """
-    compared = compare(found, training, dataset)
-    looked = slices(found.scores(), facts_of(dataset, slice_by))
-    said = {**found.summary(), "worse than the rest": looked.told()}
-    rows = found.worst_mistakes(MISTAKES)
+    compared = compare(predictions, training, dataset)
+    summary = predictions.summary()
+    rows = predictions.worst_mistakes(MISTAKES)
     parts = [
-        table(said.items()),
-        "<h2>Does the network earn its keep?</h2>",
+        table(summary.items()),
+        "<h2>Comparison with gradient boosting</h2>",
         f"<p><strong>{escape(compared.verdict)}</strong></p>",
         _measures(compared),
-        f"<p>Gradient boosting is scikit-learn's, with its default settings, learnt from "
-        f"{compared.learned_from} of the {len(training)} training records and stopped by the "
-        "validation split. The plain guess knows the labels of the training split, and no inputs. "
-        "Differences are the network's less boosting's; between the last two numbers they lie with "
-        "95 % confidence, by a paired bootstrap.</p>",
-        curves_section(history),
-        "<h2>Truth and answer</h2>",
-        several(_answers(compared, dataset.classes)),
-        "<h2>Whether it may be taken at its word</h2>",
-        *_calibration(found),
-        *looked.section(),
-        f"<h2>The worst mistakes, {len(rows)} of {len(dataset)} records</h2>",
-        _mistakes(rows, found, dataset) if len(rows) else "<p>None.</p>",
+        f"<p>Gradient boosting is scikit-learn's with default settings, trained on "
+        f"{compared.learned_from} of the {len(training)} training examples and stopped early on "
+        "the validation split. The constant guess knows only the labels of the training split. "
+        "Differences are network minus boosting, with 95 % confidence intervals from a paired "
+        "bootstrap.</p>",
+        "<h2>Learning curve</h2>",
+        learning_curves(history),
+        f"<h2>{'Confusion matrix' if dataset.classes else 'Residuals'}</h2>",
+        gallery(_errors(compared, dataset.classes)),
+        "<h2>Worst mistakes</h2>",
+        f"<p>The worst {len(rows)} of {len(dataset)} predictions:</p>",
+        _mistakes(rows, predictions, dataset),
     ]
-    if provenance is not None:
-        parts.append(origin(provenance))
     write_page(path, title, about, parts)
-    return {**said, "beside gradient boosting": compared.verdict}
+    return {**summary, "gradient boosting": compared.verdict}
 
 
 def _measures(compared: Comparison) -> str:
-    """A line a measure, a column a model."""
+    """One row per metric, one column per model."""
     models = (compared.network, compared.boosting, compared.guess)
     measures = [model.measures() for model in models]
     rows = (
@@ -100,11 +87,11 @@ def _measures(compared: Comparison) -> str:
         )
         for name, (difference, low, high) in compared.differences.items()
     )
-    return table(rows, ("", "network", "gradient boosting", "plain guess", "difference"))
+    return table(rows, ("", "network", "gradient boosting", "constant guess", "difference"))
 
 
-def _answers(compared: Comparison, classes: Sequence[str]) -> Iterator[str]:
-    """The network's answers, and boosting's, on the same scales."""
+def _errors(compared: Comparison, classes: Sequence[str]) -> Iterator[str]:
+    """Confusion matrix or residuals, of the network and of boosting, on the same scales."""
     named = {"network": compared.network, "gradient boosting": compared.boosting}
     figures = {name: Figure(figsize=(3.8, 3.6), layout="constrained") for name in named}
     panels = [each.subplots() for each in figures.values()]
@@ -120,17 +107,7 @@ def _answers(compared: Comparison, classes: Sequence[str]) -> Iterator[str]:
                 raise AssertionError(found)
         axes.set_title(name)
     for name, figure in figures.items():
-        yield image(figure, f"The answers of {name} beside the truth")
-
-
-def _calibration(found: Predictions) -> Iterator[str]:
-    match found:
-        case Regression():
-            below, names = "it guesses too high", ("mean guess", "mean truth")
-        case _:
-            below, names = "it is too sure", ("how sure it is", "how often it is right")
-    yield f"<p>On the line, it is right on average. Below it, {below}.</p>"
-    yield image(draw_reliability(found.calibration(), *names), " beside ".join(names))
+        yield image(figure, f"{'Confusion matrix' if classes else 'Residuals'} of {name}")
 
 
 def _draw_confusion(axes: Axes, found: Classification, classes: Sequence[str]) -> None:
@@ -143,19 +120,19 @@ def _draw_confusion(axes: Axes, found: Classification, classes: Sequence[str]) -
                 axes.text(column, row, str(count), ha="center", va="center", color=shade)
         axes.set_xticks(range(len(classes)), classes, rotation=45, parse_math=False)
         axes.set_yticks(range(len(classes)), classes, parse_math=False)
-    axes.set(xlabel="taken for", ylabel="is")
+    axes.set(xlabel="predicted label", ylabel="true label")
 
 
 def _draw_residuals(axes: Axes, found: Regression) -> None:
-    """What is left over the guess: a sound model leaves a band without a slope or a fan."""
+    """Residuals over predictions: of a good model, a band without slope or fan."""
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.scatter(found.guesses, found.residuals, s=9, alpha=0.5, edgecolors="none")
-    axes.set(xlabel="guess", ylabel="truth less guess")
+    axes.set(xlabel="predicted", ylabel="true minus predicted")
     axes.grid(alpha=0.3)
 
 
 def _mistakes(rows: Indices, found: Predictions, dataset: Dataset) -> str:
-    """A line a record: the verdict, then its cells under their columns."""
+    """One row per example: label and prediction, then its cells under their columns."""
     stated = [
         (name, at) for at, name in enumerate(COLUMNS) if not np.isnan(dataset.inputs[:, at]).all()
     ]
@@ -167,7 +144,7 @@ def _mistakes(rows: Indices, found: Predictions, dataset: Dataset) -> str:
         )
         for row in rows
     )
-    return table(lines, ("record", "is", "taken for", *(name for name, _ in stated)))
+    return table(lines, ("example", "label", "predicted", *(name for name, _ in stated)))
 
 
 def _verdict(row: np.int64, found: Predictions, classes: Sequence[str]) -> tuple[str, str]:

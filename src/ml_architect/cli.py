@@ -13,10 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .commands import add_commands
 from .errors import CommandError, nearest
 from .generate.origin import PACKAGE
-
-COMMANDS = ("new", "update", "adopt", "explain")
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +24,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser`."""
         if wrong := re.search(r"COMMAND: invalid choice: '(.*?)'", message):
-            hint = nearest(wrong[1], COMMANDS, f"expected one of {', '.join(COMMANDS)}.")
+            commands = re.findall(r"[a-z]+", message.partition("choose from")[2])
+            hint = nearest(wrong[1], commands, f"expected one of {', '.join(commands)}.")
             raise CommandError(f"{wrong[1]}: no such command; {hint} See: {self.prog} --help")
         raise CommandError(f"{message}. See: {self.prog} --help")
 
@@ -34,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0: done; 1: done with conflicts, or declined; 2: wrong input; 130: stopped by Ctrl-C; 143:
-        by SIGTERM.
+        0: done or passed; 1: done with conflicts, declined, or failed; 2: wrong input; 75: stopped
+        and resumable; 130: stopped by Ctrl-C; 143: by SIGTERM.
     """
     warnings.showwarning = _show_warning
-    before = signal.signal(signal.SIGTERM, _stop)  # or what was begun would lie about
+    before = signal.signal(signal.SIGTERM, _stop)  # so that unfinished files are removed
     try:
         given = _parser().parse_args(arguments)
-        return given.command(given)
+        return given.run(given)
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -75,7 +75,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="ml-architect",
-        description="Start a machine-learning project, and keep it up to date.",
+        description="Start machine-learning projects, keep them up to date, study their runs.",
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -83,28 +83,29 @@ def _parser() -> Parser:
     new.add_argument("destination", metavar="DEST", type=Path, help="folder of the project")
     new.add_argument("--defaults", action="store_true", help="ask nothing, take every default")
     new.add_argument("--answers", metavar="FILE", type=Path, help="YAML file, name to answer")
-    new.set_defaults(command=_new)
+    new.set_defaults(run=_new)
     update = commands.add_parser("update", help="bring a project to the newest practice")
     update.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
     update.add_argument("--yes", action="store_true", help="show, and do it without asking")
     update.add_argument("--preview", action="store_true", help="show, and change nothing")
     update.add_argument("--why", action="store_true", help="show all that the changelog says")
-    update.set_defaults(command=_update)
+    update.set_defaults(run=_update)
     adopt = commands.add_parser("adopt", help="bring an existing project under the template")
     adopt.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
     adopt.add_argument("--defaults", action="store_true", help="ask nothing that can be read")
     adopt.add_argument("--branch", metavar="NAME", default="ml-architect", help="a new one")
-    adopt.set_defaults(command=_adopt)
+    adopt.set_defaults(run=_adopt)
     for each in (new, update, adopt):
         each.add_argument(
             "--data", metavar="NAME=ANSWER", action="append", default=[], help="answer a question"
         )
     explain = commands.add_parser("explain", help="what each option buys and costs")
     explain.add_argument("words", metavar="NAME", nargs="*", help="a question, or an option")
-    explain.set_defaults(command=_explain)
+    explain.set_defaults(run=_explain)
     for each in (new, update, adopt, explain):
         each.add_argument("--template", metavar="ADDRESS", help="another template than our own")
         each.add_argument("--version", metavar="VERSION", help="a tag of it; else the newest")
+    add_commands(commands)
     return parser
 
 
@@ -192,14 +193,18 @@ def _explain(given: argparse.Namespace) -> int:
 
     from .generate.explain import explain
     from .generate.origin import template_address
-    from .generate.template import copiers_errors, load_catalogue, require_git
+    from .generate.template import copiers_errors, load_catalogue, newest, require_git
 
     require_git()
     address = template_address(given.template)
-    settings = SettingsModel()
     with (
         copiers_errors(address, given.version),
-        Worker(src_path=address, vcs_ref=given.version, settings=settings, quiet=True) as worker,
+        Worker(
+            src_path=address,
+            vcs_ref=newest(address, given.version),
+            settings=SettingsModel(),
+            quiet=True,
+        ) as worker,
     ):
         print(explain(load_catalogue(worker.template.local_abspath), given.words))
     return 0

@@ -101,7 +101,7 @@ def _read(path: Path, label: int, config: DataConfig) -> Record | Unreadable:
         problem = f"not an image that can be decoded ({type(error).__name__}: {error})"
         return Unreadable(name, problem.replace(f" {str(path)!r}", ""), str(path))
     shape: dict[str, float | str] = {"width": width, "height": height, "bytes": size}
-    return Record(name, image, label, file=str(path), facts=_looks(image) | shape)
+    return Record(name, image, label, file=str(path), metadata=_statistics(image) | shape)
 
 
 def _digits(config: DataConfig) -> Iterator[Record]:
@@ -116,8 +116,8 @@ def _digits(config: DataConfig) -> Iterator[Record]:
             .convert("RGB" if config.color else "L")
             .resize((config.size, config.size))
         )
-        yield Record(f"digit-{row:04d}", image, int(label), facts=_looks(image))
+        yield Record(f"digit-{row:04d}", image, int(label), metadata=_statistics(image))
 
 
-def _looks(image: Array) -> dict[str, float | str]:
+def _statistics(image: Array) -> dict[str, float | str]:
     return {"brightness": float(image.mean()), "contrast": float(image.std())}

@@ -1,7 +1,7 @@
 # Yours: an update never touches this file.
-"""Step 1: look at the data before deciding anything. Throw this script away when it has served.
+"""Step 1: look at the data before deciding anything. Delete this script when you are done.
 
-Run it with the command `explore`.
+Run it with `python scripts/throwaway/explore.py`.
 """
 
 import sysconfig

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..config import DataConfig
 from ..errors import DataError
-from ..protocols import Array, Facts, Record, Split, Unreadable
+from ..protocols import Array, Metadata, Record, Split, Unreadable
 from .files import fingerprint_of
 from .validation import Schema, content
 
@@ -164,13 +164,13 @@ def _read(path: Path, name: str) -> Iterator[Record | Unreadable]:
             return
         inputs = np.frombuffer(text, dtype=np.uint8)
         group = group or content(inputs).hex()
-        facts: Facts = {
+        metadata: Metadata = {
             "bytes": len(text),
             "lines": text.count(b"\n"),
-            "share of ASCII": float((inputs < 128).mean()),
+            "ASCII fraction": float((inputs < 128).mean()),
         }
         block = f"{name}, from byte {place}" if place else name
-        yield Record(block, inputs, 0, group=group, file=str(path), facts=facts)
+        yield Record(block, inputs, 0, group=group, file=str(path), metadata=metadata)
         place += len(text)
     if place == 0:
         yield Unreadable(name, "a file of 0 bytes", str(path))

@@ -35,9 +35,9 @@ class ProjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a config, or with a record."""
+    """One thing that is wrong with a config."""
 
-    path: str  # such as "training.max_steps", or a record's id
+    path: str  # such as "training.max_steps"
     given: object
     expected: str
 
@@ -61,7 +61,17 @@ class DataError(ProjectError):
 
 
 class RunError(ProjectError):
-    """A run that exists, doesn't exist, is in use, or was trained otherwise."""
+    """A run that exists, doesn't exist, or has other settings or data."""
+
+
+class RunExistsError(RunError):
+    """There is a run of that name."""
+
+
+class RunInUseError(RunError):
+    """Another process trains the run."""
+
+    exit_code = 3
 
 
 class CheckpointError(ProjectError):

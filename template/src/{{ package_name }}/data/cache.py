@@ -17,22 +17,20 @@ from uuid import uuid4
 
 from ..config import Config, DataConfig, to_dict
 from ..protocols import Record, Split, Unreadable
-from . import source
-from .dataset import Writer, sketch
-from .facts import FILES
+from . import examples, source
+from .dataset import Writer
 from .validation import Findings, Inspection, Schema
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-NOT_WRITTEN = {"cache.py", "distributions.py", "duplicates.py", "loader.py", "report.py"}
-"""Code of this folder that has no say in what is written."""
+NOT_IN_KEY = {"cache.py", "loader.py"}
+"""Code of this folder that doesn't affect what is written."""
 
 
 def schema(config: DataConfig) -> Schema:
-    """What a sound record looks like. A source from before 0.4 has a constant for it."""
-    stated = vars(source)
-    return stated["schema"](config) if "schema" in stated else stated["SCHEMA"]
+    """What a valid example looks like."""
+    return source.schema(config)
 
 
 def entries(config: DataConfig) -> Iterator[tuple[Record, Split] | Unreadable]:
@@ -51,7 +49,7 @@ def fingerprint(config: DataConfig) -> str:
         del settings[name]
     parts = [source.fingerprint(config), json.dumps(settings, sort_keys=True)]
     code = sorted(Path(__file__).parent.glob("*.py"))
-    parts += [path.read_text(encoding="utf-8") for path in code if path.name not in NOT_WRITTEN]
+    parts += [path.read_text(encoding="utf-8") for path in code if path.name not in NOT_IN_KEY]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -69,12 +67,12 @@ def prepare(config: DataConfig) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """Of the validated records themselves, whatever code wrote them; a run notes it.
+    """Digest of the validated examples, whatever code wrote them; a run records it.
 
-    Not of the facts about them, from which nothing is learnt.
+    Without their metadata, from which nothing is learned.
     """
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    counted = sorted((name, each) for name, each in files.items() if name not in FILES)
+    counted = sorted((name, each) for name, each in files.items() if name != examples.FILE)
     contents = "\0".join(f"{name}\0{each['sha256']}" for name, each in counted)
     return hashlib.sha256(contents.encode()).hexdigest()[:16]
 
@@ -88,7 +86,7 @@ def validate(config: DataConfig) -> Findings:
         DataError: there is nothing to look at, such as a file that is missing.
     """
     expected = schema(config)
-    inspection = Inspection(expected, sketch)
+    inspection = Inspection(expected)
     folder = config.cache_dir / fingerprint(config)
     unfinished = config.cache_dir / f".{folder.name}-{uuid4().hex}"
     unfinished.mkdir(parents=True)

@@ -239,7 +239,7 @@ class Table:
                 label=float(label),
                 group=known.get(self.group, ""),
                 file=self.file,
-                facts={each: known.get(each, math.nan) for each in inputs},
+                metadata={each: known.get(each, math.nan) for each in inputs},
             )
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..errors import DataError
 from ..protocols import SPLITS, Array, Record, Split, Unreadable
-from .distributions import Distributions
-from .duplicates import NearDuplicates, digits
 
 PROBLEMS = ("leak", "unreadable", "label", "inputs", "id", "classes", "split")
 """What is wrong, worst first: no training before it is mended."""
 
-REMARKS = ("near leak", "contradiction", "drift", "balance", "missing", "duplicate")
+REMARKS = ("contradiction", "balance", "duplicate")
 """What may well be right, and a person should have seen."""
 
 
@@ -83,7 +81,6 @@ class Findings:
     labels: Counter[tuple[Split, int]] = field(default_factory=Counter[tuple["Split", int]])
     problems: list[Problem] = field(default_factory=list[Problem])  # worst first
     remarks: list[Problem] = field(default_factory=list[Problem])
-    distributions: Distributions = field(default_factory=Distributions)
 
     def raise_problems(self, most: int | None = None) -> None:
         """Raise DataError if there are any, naming at most so many, the worst first."""
@@ -117,14 +114,12 @@ class Inspection:
     It remembers some hundred bytes of each record, and never its inputs.
     """
 
-    def __init__(self, schema: Schema, sketch: Callable[[Array], Array] = digits) -> None:
+    def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._sketch = sketch
         self._findings = Findings()
         self._ids: set[str] = set()
         self._seen: dict[bytes, tuple[str, Split, float]] = {}
         self._groups: dict[str, tuple[str, Split]] = {}
-        self._near = NearDuplicates()
         self._repeated = 0
 
     @property
@@ -159,27 +154,9 @@ class Inspection:
             self._repeated += twins_split == split
             if self._schema.classes and twins_label != record.label:
                 self._remark("contradiction", f"other label than {twin}, with its inputs", record)
-        elif not wrong:
-            self._look_for_near(record, split)
         found.sizes[split] += 1
         if self._schema.classes:
             found.labels[split, int(record.label)] += 1
-        if not any(kind in {"inputs", "label"} for kind, _ in wrong):
-            self._note_facts(record, split)
-
-    def _look_for_near(self, record: Record, split: Split) -> None:
-        near = self._near.find(record.id, split, self._sketch(record.inputs))
-        if near is not None and near[1] != split:
-            text = f"in {split}, with nearly the inputs of {near[0]} in {near[1]}"
-            self._remark("near leak", f"{text}: give the two one group", record)
-
-    def _note_facts(self, record: Record, split: Split) -> None:
-        classes = self._schema.classes
-        facts: dict[str, float | str] = dict(record.facts)
-        if not facts:
-            facts |= {"mean": float(record.inputs.mean()), "spread": float(record.inputs.std())}
-        facts.setdefault("label", classes[int(record.label)] if classes else record.label)
-        self._findings.distributions.add(split, facts)
 
     def _remark(self, kind: str, text: str, record: Record | None = None) -> None:
         where = (record.id, record.file) if record else ()
@@ -206,10 +183,6 @@ class Inspection:
             few, many = classes[counts.index(min(counts))], classes[counts.index(max(counts))]
             text = f"{max(counts)} records of {many}, {min(counts)} of {few} in the train split"
             self._remark("balance", text)
-        for text in found.distributions.drift():
-            self._remark("drift", text)
-        for text in found.distributions.mostly_missing():
-            self._remark("missing", text)
         if self._repeated:
             records = "1 record has" if self._repeated == 1 else f"{self._repeated} records have"
             text = f"{records} the inputs of an earlier one in the same split"

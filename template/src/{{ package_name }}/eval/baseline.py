@@ -1,8 +1,7 @@
 # The template's: updates improve this file and keep your edits.
-"""What the network has to beat: gradient boosting, and a guess that knows no inputs.
+"""Baselines: gradient boosting, and a constant guess.
 
-On tables, boosted trees with their default settings are hard to beat
-(https://arxiv.org/abs/2207.08815). A network that doesn't is work without a return.
+On tables, boosted trees with default settings are hard to beat (https://arxiv.org/abs/2207.08815).
 """
 
 from __future__ import annotations
@@ -54,22 +53,22 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Whether the network earns its keep, in one sentence."""
+        """Whether the network is better than boosting, in one sentence."""
         name, (distance, low, high) = next(iter(self.differences.items()))
         ours, theirs, plain = (
             model.measures()[name] for model in (self.network, self.boosting, self.guess)
         )
         if high < 0:
-            begin = "The network earns its keep"
+            begin = "Better than gradient boosting"
         elif low > 0:
-            begin = "The network doesn't earn its keep"
+            begin = "Worse than gradient boosting"
         else:
-            begin = f"On par, as far as {len(self.network.labels)} records can tell"
+            begin = f"No significant difference on {len(self.network.labels)} examples"
         side = "below" if distance < 0 else "above"
         return (
             f"{begin}: its {name.replace('_', ' ')} of {ours:.4g} is {abs(distance):.4g} {side} "
-            f"gradient boosting's {theirs:.4g} (the difference lies between {low:+.4g} and "
-            f"{high:+.4g} with 95 % confidence); a plain guess has {plain:.4g}."
+            f"gradient boosting's {theirs:.4g} (95 % CI of the difference: {low:+.4g} to "
+            f"{high:+.4g}); a constant guess has {plain:.4g}."
         )
 
 

@@ -75,8 +75,8 @@ def train(
         model = build_network(config, training).to(device.name)
         state = State(model, build_optimizer(model, settings))
 
-        weights = sum(parameter.numel() for parameter in model.parameters())
-        logger.debug("%d weights on %s, %d records", weights, device.name, len(training))
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        logger.debug("%d parameters on %s, %d examples", parameters, device.name, len(training))
 
         strategy, writer = Strategy(config.checkpoint), Writer()
         checkpoints = CheckpointStore(run.checkpoints, strategy)
@@ -134,12 +134,11 @@ def train(
                 recent.clear()
                 metrics["train/learning_rate"] = rate
                 if evaluating:
-                    found = predict(model, validation, settings.batch_size)
-                    held_out = found.metrics().items()
-                    metrics |= {f"validation/{name}": value for name, value in held_out}
+                    held_out = predict(model, validation, settings.batch_size).metrics()
+                    metrics |= {f"validation/{name}": held_out[name] for name in held_out}
                     require_finite(metrics, state.step, config, run, training)
-                    best_by, best_is = config.checkpoint.metric, config.checkpoint.best_is
-                    improved = state.improve(metrics[best_by], best_is)
+                    selection = config.checkpoint
+                    improved = state.improve(metrics[selection.metric], selection.mode)
                     ended = ended or _ended(state, settings, monitor.seconds, evaluated=True)
                     stopping = bool(stop) and not ended  # it may have come meanwhile
                     saving |= improved or stopping or bool(ended)
@@ -157,8 +156,19 @@ def train(
                 )
             if ended:
                 break
-        seconds, memory = monitor.seconds, device.memory()
-    run.write_outcome({**state.numbers(), "ended_by": ended, "seconds": seconds, "memory": memory})
+        seconds = monitor.seconds
+    run.write_outcome(
+        {
+            "metric": config.checkpoint.metric,
+            "mode": config.checkpoint.mode,
+            **state.numbers(),
+            "ended_by": ended,
+            "seconds": seconds,
+            "memory": device.memory(),
+            "parameters": parameters,
+            "train_examples": training.size,
+        }
+    )
     return state
 
 
@@ -178,29 +188,31 @@ def _ended(state: State, settings: TrainingConfig, seconds: float, *, evaluated:
     return ""
 
 
-def records(config: Config, split: Split) -> Dataset:
-    """The records of one split, with everything that is done to them; prepared if need be.
+def load_split(config: Config, split: Split) -> Dataset:
+    """The examples of one split, with everything that is done to them; prepared if need be.
 
-    Of the training split, the share that the config asks for: a smaller one is part of a larger.
+    Of the training split, the fraction that the config states; a smaller one is a subset of a
+    larger.
     """
-    found = Dataset(
+    dataset = Dataset(
         folder=prepare(config.data),
         split=split,
         prepare=transforms.prepare,
         augment=partial(transforms.augment, config=config.features) if split == "train" else None,
         seed=config.seed,
     )
-    if split != "train" or config.training.share == 1:
-        return found
-    random = np.random.Generator(np.random.Philox(derive_seed(config.seed, "share")))
-    kept = max(1, round(config.training.share * len(found)))
-    return found.only(np.sort(random.permutation(len(found))[:kept]))
+    fraction = config.training.train_fraction
+    if split != "train" or fraction == 1:
+        return dataset
+    rng = np.random.Generator(np.random.Philox(derive_seed(config.seed, "train_fraction")))
+    kept = max(1, round(fraction * len(dataset)))
+    return dataset.only(np.sort(rng.permutation(len(dataset))[:kept]))
 
 
-def few(records: Dataset, config: Config) -> Dataset:
-    """As many of the records as two batches hold: what `--debug` evaluates."""
-    most = 2 * config.training.batch_size
-    return records.only(np.arange(min(most, len(records))))
+def first_batches(dataset: Dataset, config: Config) -> Dataset:
+    """Two batches of examples: what `--debug` evaluates."""
+    size = min(2 * config.training.batch_size, len(dataset))
+    return dataset.only(np.arange(size))
 
 
 def require_trainable(config: Config, training: Dataset) -> None:
@@ -237,9 +249,9 @@ def step(state: State, batch: Batch, device: Device, config: Config) -> tuple[Te
     return reduce(torch.add, total), norm
 
 
-def build_network(config: Config, records: Dataset) -> Network:
-    """The network for records like these, with weights drawn from the current random state."""
-    return Network(config.model, records.shape, records.outputs)
+def build_network(config: Config, dataset: Dataset) -> Network:
+    """The network for such examples, with weights drawn from the current random state."""
+    return Network(config.model, dataset.shape, dataset.outputs)
 
 
 def build_untrained(config: Config, training: Dataset, device: Device) -> Network:

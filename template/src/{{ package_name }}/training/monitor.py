@@ -1,5 +1,5 @@
 # The template's: updates improve this file and keep your edits.
-"""What a run says while it goes on: metrics, times, a live view, plain lines in a log file."""
+"""What a run reports: metrics, times, a progress bar, plain lines in a log file."""
 
 from __future__ import annotations
 
@@ -77,25 +77,25 @@ class Monitor:
         print(line, file=self._log, flush=True)
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def log(self, step: int, metrics: Metrics, records: int, memory: int) -> None:
+    def log(self, step: int, metrics: Metrics, examples: int, memory: int) -> None:
         """One logged step.
 
         Args:
             step: steps done.
             metrics: by name, such as `train/loss`.
-            records: in a batch.
+            examples: in a batch.
             memory: the most that was in use so far, in bytes.
         """
         now = time.perf_counter()
-        rate = records * (step - self._last_step) / max(now - self._last, 1e-9)
+        rate = examples * (step - self._last_step) / max(now - self._last, 1e-9)
         self._last, self._last_step = now, step
-        timing = {"step": step, "seconds": self.seconds, "records_per_second": rate}
+        timing = {"step": step, "seconds": self.seconds, "examples_per_second": rate}
         _append(self._metrics, {"step": step, **metrics})
         _append(self._timings, {**timing, "memory_bytes": memory})
         self._tracking.log(step, metrics)
         numbers = {name: f"{value:.4g}" for name, value in metrics.items()}
         self._effort = {
-            "records/s": f"{rate:.0f}",
+            "examples/s": f"{rate:.0f}",
             "memory": f"{memory / 1e6:.0f} MB",
             "left": str(timedelta(seconds=round(self._left(step)))),
         }

@@ -4,13 +4,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import tomli_w
 
 from digits import cli
-from digits.commands import COMMANDS
 from digits.config import Config, TrainingConfig, from_dict, merge, read, to_dict
 from digits.errors import ConfigError
 
@@ -21,9 +21,8 @@ CONFIGS = sorted(PROJECT.glob("configs/*.toml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_config_is_valid_and_states_only_what_differs(path: Path) -> None:
     stated = read(path)
-    table = COMMANDS[path.stem].table if path.stem in COMMANDS else ""
-    its_own = stated.pop(table, None)  # of a study
-    assert from_dict(stated) != Config() or its_own
+    study = stated.pop(path.stem, None) if path.stem in cli.STUDIES else None
+    assert from_dict(stated) != Config() or study
     for section, settings in stated.items():
         for name, value in settings.items():
             assert value != to_dict(Config())[section][name], f"{section}.{name} is the default"
@@ -123,13 +122,21 @@ def test_layers_merge_setting_by_setting() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "missing.toml"], "missing.toml: unknown file; did you mean broken.toml?"),
+        (["--config", "brken.toml"], "brken.toml: unknown file; did you mean broken.toml?"),
         (["--config", "broken.toml"], "broken.toml: expected TOML; "),
         (["--training.max-steps", "20"], "training.warmup_steps = 50: expected less than"),
         (["--training.max-steps", "0"], "training.max_steps = 0: expected at least 1"),
-        (["--training.max-step", "5"], "--training.max-steps"),
-        (["--training.max-steps", "many"], "--training.max-steps"),
+        (["--training.max-step", "5"], "training.max_step: unknown setting; did you mean train"),
+        (["--training.max-steps", "many"], "training.max_steps = 'many': expected an integer"),
+        (["--training.max-steps"], "--training.max-steps"),
+        (["--training.max-stops"], "--training.max-stops"),
         (["--resume", "nothing"], "nothing: no such run"),
+        (["--config", "tune.toml"], "tune.toml is for: ml-architect tune tune.toml"),
+        (["--run-name", "a/b/c"], "--run-name 'a/b/c': expected the name of a folder"),
+        (["--run-name", "../x"], "--run-name '../x': expected the name of a folder"),
+        (["--run-name", ".x"], "--run-name '.x': expected the name of a folder"),
+        (["--run-name", "x/"], "--run-name 'x/': expected the name of a folder"),
+        (["--run-name", ""], "--run-name '': expected the name of a folder"),
     ],
 )
 def test_bad_input_gets_a_clear_line_and_exit_code_2(
@@ -141,6 +148,7 @@ def test_bad_input_gets_a_clear_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("broken.toml").write_text("[training\n", encoding="utf-8")
+    Path("tune.toml").write_text("[tune]\ntrials = 3\n", encoding="utf-8")
     try:
         code = cli.main(["train", *arguments])
     except SystemExit as leaving:  # from the parser of the command line
@@ -149,6 +157,62 @@ def test_bad_input_gets_a_clear_line_and_exit_code_2(
     assert code == 2
     assert message in output.out + output.err
     assert not Path("runs").exists()
+
+
+def dry_run(*arguments: str) -> tuple[int, dict[str, object]]:
+    """Exit code and printed config, in a process that has to do without torch and NumPy."""
+    program = (
+        "import sys; from digits import cli\n"
+        "code = cli.main(['train', '--dry-run', *sys.argv[1:]])\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    return done.returncode, tomllib.loads(done.stdout)
+
+
+def test_a_dry_run_prints_the_resolved_config_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = PROJECT / "configs" / "small.toml"
+    code, printed = dry_run("--config", str(config), "--run-name=a/b", "--seed=7")
+    assert code == 0
+    assert printed == to_dict(from_dict(merge(read(config), {"seed": 7})))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_lists_every_problem_of_the_file_and_of_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("[data]\nworkers = -1\n[model]\nlayer = 3\n", encoding="utf-8")
+    options = ["--training.max-steps=0", "--training.compile", "--seed", "x", "--nonsense.a", "1"]
+    assert cli.main(["train", "--dry-run", "--config", "bad.toml", *options]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    for problem in (
+        "data.workers = -1: expected at least 0",
+        "model.layer: unknown setting",
+        "training.max_steps = 0: expected at least 1",
+        "seed = 'x': expected an integer",
+        "nonsense: unknown setting",
+    ):
+        assert output.err.count(problem) == 1, output.err
+
+
+def test_an_option_may_fix_what_is_wrong_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("short.toml").write_text("[training]\nmax_steps = 20\n", encoding="utf-8")
+    assert cli.main(["train", "--dry-run", "--config", "short.toml"]) == 2
+    fixed = ["--training.warmup-steps", "5", "--training.no-compile", "--training.learning-rate=1"]
+    assert cli.main(["train", "--dry-run", "--config", "short.toml", *fixed]) == 0
+    printed = tomllib.loads(capsys.readouterr().out)["training"]
+    assert (printed["warmup_steps"], printed["compile"], printed["learning_rate"]) == (5, False, 1)
 
 
 def test_help_and_config_errors_do_not_wait_for_torch() -> None:

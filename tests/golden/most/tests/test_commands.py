@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-from datetime import date
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,11 @@ from rich.console import Console
 from torch import nn
 
 from iris import cli
-from iris.commands import data, ledger
 from iris.config import Config, from_dict
+from iris.errors import RunExistsError
 from iris.models.network import Network, losses
 from iris.protocols import Array
-from iris.studies import overfit
-from iris.training import loop
+from iris.training import loop, overfit
 from iris.training.monitor import Monitor, read_metrics, read_seconds
 from iris.training.run import Run
 
@@ -33,127 +34,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "data").symlink_to(PROJECT / "data")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def write(path: str, text: str) -> Path:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text, encoding="utf-8")
-    return Path(path)
-
-
-# --- explore and the throwaway scripts ------------------------------------------------------------
-
-
-def test_explore_runs_a_script_and_says_what_it_wrote(
-    workplace: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    lines = "import sys\nopen('runs/look.txt', 'w').write(sys.argv[1])\nprint('42 records')\n"
-    write("scripts/throwaway/look.py", lines)
-    Path("runs").mkdir()
-    assert cli.main(["explore", "look", "closely"]) == 0
-    said = capfd.readouterr().out
-    assert "42 records" in said
-    assert "What it wrote: runs/look.txt" in said
-    assert Path("runs/look.txt").read_text(encoding="utf-8") == "closely"
-
-
-def test_explore_fails_with_its_script_and_names_the_nearest_to_a_misspelt_one(
-    workplace: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    write("scripts/throwaway/look.py", "raise SystemExit(3)\n")
-    assert cli.main(["explore", "look.py"]) == 1
-    assert "Failed: it ended with 3" in capfd.readouterr().out
-    assert cli.main(["explore", "lok"]) == 2
-    assert "lok: no such script; did you mean look.py?" in capfd.readouterr().err
-
-
-def test_status_names_the_scripts_that_are_past_their_date(workplace: Path) -> None:
-    write("scripts/throwaway/README.md", "# What may live here\n")
-    write("scripts/throwaway/fresh.py", "# Throwaway: may go after 2026-05-02.\n")
-    write("scripts/throwaway/old.py", "# Throwaway: may go after 2026-04-30.\n")
-    write("scripts/throwaway/timeless.py", "print(1)\n")
-    found = list(data.expired(date(2026, 5, 1)))
-    assert [line.partition(":")[0] for line in found] == [
-        "scripts/throwaway/old.py",
-        "scripts/throwaway/timeless.py",
-    ]
-    assert "was to go on 2026-04-30" in found[0]
-    assert "has no date" in found[1]
-
-
-# --- status ---------------------------------------------------------------------------------------
-
-
-def standing(name: str) -> str:
-    each = {each.name: each for each in ledger.Ledger().standings()}
-    return str(each[name])
-
-
-def test_a_step_counts_until_its_code_its_settings_or_its_data_change(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert standing("validate") == "not yet"
-    config = write("first.toml", "[data]\ntest_fraction = 0.2\n")
-    assert cli.main(["validate", "--config", "first.toml"]) == 0
-    assert standing("validate") == "passed"
-
-    config.write_text("[data]\ntest_fraction = 0.3\n", encoding="utf-8")
-    assert standing("validate") == "passed, then changed: data.test_fraction, the data"
-    config.write_text("[data]\ntest_fraction = 0.2\n", encoding="utf-8")
-    assert standing("validate") == "passed"
-
-    copied = workplace / "package"
-    shutil.copytree(ledger.PACKAGE, copied)
-    monkeypatch.setattr(ledger, "PACKAGE", copied)
-    assert standing("validate") == "passed"
-    for name in ("data/source.py", "models/network.py"):
-        path = copied / name
-        path.write_text(path.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
-    assert standing("validate") == "passed, then changed: data/source.py", "of what it looks at"
-
-
-def test_a_step_that_failed_stands_as_failed_and_is_what_comes_next(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(overfit, "MARGIN", -9.0)
-    config = str(PROJECT / "configs/overfit.toml")
-    quick = ["--training.max-steps", "4", "--training.warmup-steps", "0"]
-    assert cli.main(["overfit", "--config", config, *quick, *SMALL]) == 1
-    assert standing("overfit") == "failed"
-    capsys.readouterr()
-    assert cli.main(["status"]) == 0
-    said = capsys.readouterr().out
-    assert "Next: iris explore" in said, "the first step that hasn't passed"
-    assert "not yet" in said
-    assert "failed" in said
-
-
-def test_debug_counts_for_nothing(workplace: Path) -> None:
-    assert cli.main(["train", "--debug"]) == 0
-    assert standing("train") == "not yet"
-
-
-def test_train_says_which_earlier_steps_have_not_passed_and_trains(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["validate", *SMALL]) == 0
-    capsys.readouterr()
-    assert cli.main(["train", "--training.max-steps", "2", *SHORT]) == 0
-    warned = capsys.readouterr().out.partition("\n")[0]
-    assert warned.startswith("Not passed for what is trained now: ")
-    assert "4 overfit" in warned
-    assert "2 validate" not in warned
-    assert standing("train") == "passed"
-
-    def other(config: Config) -> str:
-        return "other"
-
-    steps = json.loads(ledger.FILE.read_text(encoding="utf-8"))
-    steps["validate"]["data"] = "other"  # as it is where it was validated with other settings
-    ledger.FILE.write_text(json.dumps(steps), encoding="utf-8")
-    monkeypatch.setattr(ledger, "present_data", other)
-    assert cli.main(["train", "--run-name", "b", "--training.max-steps", "2", *SHORT]) == 0
-    assert "2 validate (on other data)" in capsys.readouterr().out.partition("\n")[0]
 
 
 # --- the end of a run -----------------------------------------------------------------------------
@@ -199,17 +79,127 @@ def test_the_time_of_a_resumed_run_adds_up(workplace: Path) -> None:
     assert read_seconds(Path("runs/long/timings.jsonl")) > before > 0
 
 
-def test_a_share_of_the_records_is_part_of_a_larger_share(workplace: Path) -> None:
+def test_a_fraction_of_the_examples_is_a_subset_of_a_larger_one(workplace: Path) -> None:
     kept: list[set[str]] = []
-    for share in (0.1, 0.5, 1.0):
-        records = loop.records(from_dict({"training": {"share": share}}), "train")
-        assert len(set(records.ids)) == len(records)
-        kept.append(set(records.ids))
+    for fraction in (0.1, 0.5, 1.0):
+        config = from_dict({"training": {"train_fraction": fraction}})
+        examples = loop.load_split(config, "train")
+        assert len(set(examples.ids)) == len(examples)
+        kept.append(set(examples.ids))
     assert kept[0] < kept[1] < kept[2]
     assert len(kept[1]) == round(0.5 * len(kept[2]))
 
 
-# --- what is seen of a run ------------------------------------------------------------------------
+def test_the_outcome_has_all_that_a_study_needs(workplace: Path) -> None:
+    half = ["--training.train-fraction", "0.5", "--training.max-steps", "2", *SHORT]
+    assert cli.main(["train", "--run-name", "widths/one", *half]) == 0
+    end = outcome("widths/one")
+    assert set(end) >= {"step", "best_step", "best_value", "ended_by", "seconds", "memory"}
+    assert (end["metric"], end["mode"]) == ("validation/loss", "min")
+    run = Run.open(Path("widths/one"))
+    assert run.read_provenance()["format"] == 1
+    config = from_dict(run.read_provenance()["config"])
+    training = loop.load_split(config, "train")
+    network = loop.build_network(config, training)
+    assert end["parameters"] == sum(weight.numel() for weight in network.parameters())
+    assert end["train_examples"] == training.size > 0
+    assert "examples_per_second" in run.timings.read_text(encoding="utf-8")
+
+
+# --- one run, several processes -------------------------------------------------------------------
+
+
+def process(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "iris.cli", "train", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src"), "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_a_run_that_another_process_holds_ends_with_exit_code_3(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--run-name", "held", "--training.max-steps", "2", *SHORT]) == 0
+    program = (
+        "import sys; from filelock import FileLock\n"
+        "with FileLock('runs/held/.lock'): print('locked', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"locked\n"
+    assert cli.main(["train", "--resume", "runs/held"]) == 3
+    assert "runs/held is in use by another process" in capsys.readouterr().err
+    holder.communicate()
+    assert cli.main(["train", "--resume", "runs/held"]) == 0
+
+
+def test_a_run_that_has_ended_is_left_as_it_is_and_other_settings_are_refused(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--or-resume", "--run-name", "a/b", "--training.max-steps", "2", *SHORT]
+    assert cli.main(command) == 0
+    files = sorted(path for path in Path("runs/a/b").rglob("*") if path.is_file())
+    before = [(path, path.stat().st_mtime_ns) for path in files]
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    assert "has ended already" in capsys.readouterr().out
+    assert [(path, path.stat().st_mtime_ns) for path in files] == before
+    assert cli.main([*command, "--seed", "1"]) == 2
+    assert "seed: was 0, now 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_polite_signal_before_the_first_step_ends_with_exit_code_75(
+    number: signal.Signals,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(config: Config, split: str) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(loop, "load_split", interrupted)
+    before = signal.getsignal(number)
+    assert cli.main(["train"]) == 75
+    assert "stopped before the first step" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
+
+
+def test_processes_that_create_the_same_run_at_once_train_it_once(workplace: Path) -> None:
+    command = ["--or-resume", "--run-name", "same", "--training.max-steps", "20", *SHORT]
+    both = [process(*command) for _ in range(2)]
+    errors = [each.communicate()[1] for each in both]
+    assert {each.returncode for each in both} <= {0, 3}, errors
+    assert 0 in {each.returncode for each in both}
+    assert "Traceback" not in "".join(errors)
+    assert outcome("same")["step"] == 20
+    assert [path.name for path in Path("runs").iterdir()] == ["same"]
+
+
+def test_a_run_that_appears_meanwhile_is_resumed(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Run.create
+
+    def late(name: str, config: Config, data: str, **options: bool) -> Run:
+        create(name, config, data)
+        raise RunExistsError(f"{name} exists")
+
+    monkeypatch.setattr(Run, "create", late)
+    command = ["train", "--run-name", "late", "--training.max-steps", "2", *SHORT]
+    assert cli.main([*command, "--or-resume"]) == 0
+    assert outcome("late")["step"] == 2
+
+
+def test_a_run_is_not_put_into_another(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--debug"]) == 0
+    assert cli.main(["train", "--run-name", "debug/inner"]) == 2
+    assert "debug is a run; expected the name of a study" in capsys.readouterr().err
+
+
+# --- progress, profile and debugging --------------------------------------------------------------
 
 
 def test_the_live_view_shows_all_that_debugging_needs(workplace: Path) -> None:
@@ -218,39 +208,14 @@ def test_the_live_view_shows_all_that_debugging_needs(workplace: Path) -> None:
     monitor = Monitor(run, Config(), console)
     metrics = {"train/loss": 0.5, "train/gradient_norm": 2.0, "train/learning_rate": 1e-3}
     with monitor.running(0):
-        monitor.log(10, metrics | {"validation/loss": 0.25}, records=32, memory=123_000_000)
-        monitor.log(20, metrics, records=32, memory=124_000_000)
+        monitor.log(10, metrics | {"validation/loss": 0.25}, examples=32, memory=123_000_000)
+        monitor.log(20, metrics, examples=32, memory=124_000_000)
     said = console.export_text()
     for expected in ("loss 0.5", "validation/loss 0.25 at 10", "gradient_norm 2", "124 MB"):
         assert expected in said
     assert "learning_rate 0.001" in said
-    assert "records/s" in said
+    assert "examples/s" in said
     assert "left 0:" in said
-
-
-def test_runs_lists_all_of_them_and_compares_what_differs(
-    workplace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["runs"]) == 0
-    assert "no runs yet" in capsys.readouterr().out
-    for name, rate in (("slow", "0.001"), ("fast", "0.01")):
-        options = ["--training.max-steps", "2", "--training.learning-rate", rate, *SHORT]
-        assert cli.main(["train", "--run-name", name, *options]) == 0
-    Path("runs/fast/outcome.json").unlink()  # as a kill would leave it
-    capsys.readouterr()
-    assert cli.main(["runs"]) == 0
-    listed = capsys.readouterr().out
-    assert listed.index("slow") < listed.index("fast"), "the newest last"
-    assert "done" in listed
-    assert "stopped" in listed
-    assert cli.main(["runs", "slow", "fast"]) == 0
-    compared = capsys.readouterr().out
-    line = next(line for line in compared.splitlines() if "learning_rate " in line)
-    assert line.split() == ["training.learning_rate", "0.001", "0.01"]
-    assert "training.max_steps" not in compared, "it is the same"
-    assert "last validation/loss" in compared
-    assert cli.main(["runs", "slw"]) == 2
-    assert "did you mean runs/slow?" in capsys.readouterr().err
 
 
 def test_a_profile_names_the_costliest_operations_and_leaves_a_trace(
@@ -258,8 +223,7 @@ def test_a_profile_names_the_costliest_operations_and_leaves_a_trace(
 ) -> None:
     assert cli.main(["train", "--profile", *SMALL]) == 0
     said = capsys.readouterr().out
-    assert "ms a step" in said
-    assert sum("%" in line for line in said.splitlines()) == 10
+    assert "Self CPU" in said
     trace = json.loads(Path("runs/profile/trace.json").read_text(encoding="utf-8"))
     whole = [each for each in trace["traceEvents"] if each.get("ph") == "X"]
     assert any(each["name"].startswith("ProfilerStep") for each in whole)
@@ -297,7 +261,7 @@ def test_the_overfit_study_passes_with_its_config(
     assert sum(line.startswith("passed ") for line in said.splitlines()) == 4
 
 
-def test_a_network_that_ignores_its_inputs_learns_nothing_by_heart(
+def test_a_network_that_ignores_its_inputs_fails_to_overfit(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     see = Network.forward
@@ -308,7 +272,7 @@ def test_a_network_that_ignores_its_inputs_learns_nothing_by_heart(
     monkeypatch.setattr(Network, "forward", look_away)
     assert study(*SMALL) == 1
     said = capsys.readouterr().out
-    assert "FAILED  learning by heart: loss" in said
+    assert "FAILED  overfitting a few batches: loss" in said
     assert [f"{number}. " in said for number in (1, 2, 3, 4)] == [True, True, True, False]
 
 
@@ -328,7 +292,7 @@ def test_a_layer_that_is_never_called_is_named(
     assert "not spare.weight, spare.bias" in said
 
 
-def test_weights_that_begin_too_large_show_in_the_first_loss(
+def test_weights_that_begin_too_large_show_in_the_initial_loss(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = Network.__init__
@@ -341,7 +305,7 @@ def test_weights_that_begin_too_large_show_in_the_first_loss(
 
     monkeypatch.setattr(Network, "__init__", too_large)
     assert study(*QUICK) == 1
-    assert "FAILED  first loss:" in capsys.readouterr().out
+    assert "FAILED  initial loss:" in capsys.readouterr().out
 
 
 def test_a_truth_that_reaches_the_model_past_its_labels_is_found(

@@ -116,8 +116,8 @@ class TrainingConfig(Section):
     """Steps without a better checkpoint after which training ends; 0 waits for ever."""
     max_minutes: Annotated[float, Field(ge=0)] = 0.0
     """Wall-clock time after which training ends, resumptions added up; 0 sets no limit."""
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training records that is used: for a quick try, and for `scale`."""
+    train_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Fraction of the training examples that is used."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.003
     """The peak, reached after the warm-up; it then falls to zero along a cosine."""
     warmup_steps: Annotated[int, Field(ge=0)] = 50
@@ -160,32 +160,32 @@ class CheckpointConfig(Section):
     section = "checkpoint"
 
     metric: Literal["validation/loss", "validation/accuracy"] = "validation/loss"
-    """What the best checkpoint is best at."""
-    best_is: Literal["lowest", "highest"] = "lowest"
-    """The direction in which the metric improves."""
+    """Metric that selects the best checkpoint."""
+    mode: Literal["min", "max"] = "min"
+    """Whether a lower or a higher value of the metric is better."""
     every: Annotated[int, Field(ge=1)] = 500
     """Steps between two checkpoints: the most that a crash can cost."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _require(
-            (self.metric == "validation/loss") == (self.best_is == "lowest"),
-            "checkpoint.best_is",
-            self.best_is,
-            "'lowest' for a loss and 'highest' for an accuracy",
+            (self.metric == "validation/loss") == (self.mode == "min"),
+            "checkpoint.mode",
+            self.mode,
+            "'min' for a loss and 'max' for an accuracy",
         )
         return self
 
 
 class OverfitConfig(Section):
-    """Step 4: a model that can't learn a few batches is broken."""
+    """Step 4: a model that can't overfit a few batches has a bug."""
 
     section = "overfit"
 
     batches: Annotated[int, Field(ge=1)] = 2
-    """Batches that the model has to learn by heart."""
+    """Batches that the model has to overfit."""
     loss_threshold: Annotated[float, Field(gt=0)] = 0.05
-    """The loss on those batches that counts as learnt."""
+    """Highest loss on those batches that passes."""
 
 
 class Config(Section):

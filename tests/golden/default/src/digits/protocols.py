@@ -24,7 +24,7 @@ Metrics = Mapping[str, float]
 History = Sequence[tuple[int, Metrics]]  # what was logged after which step, in order
 Tensors = Mapping[str, "Tensor"]
 Split = Literal["train", "validation", "test"]
-Facts = Mapping[str, float | str]
+Metadata = Mapping[str, float | str]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -36,9 +36,9 @@ class Record:
     inputs: Array
     label: float  # an index into the schema's classes, or the number that is to be predicted
     group: str = ""  # what has to stay in one split is of one group: a patient, a document
-    file: str = ""  # where it stands, for whoever has to mend it
-    facts: Facts = field(default_factory=dict[str, float | str])
-    """What a person looks at: distributions and drift are of these."""
+    file: str = ""  # where it is, for whoever has to fix it
+    metadata: Metadata = field(default_factory=dict[str, float | str])
+    """What else is known about it. Results are sliced by it, and nothing is learned from it."""
 
 
 @dataclass(frozen=True, slots=True)

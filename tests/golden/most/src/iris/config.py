@@ -132,8 +132,8 @@ class TrainingConfig:
     """Steps without a better checkpoint after which training ends; 0 waits for ever."""
     max_minutes: float = 0.0
     """Wall-clock time after which training ends, resumptions added up; 0 sets no limit."""
-    share: float = 1.0
-    """Share of the training records that is used: for a quick try, and for `scale`."""
+    train_fraction: float = 1.0
+    """Fraction of the training examples that is used."""
     learning_rate: float = 0.003
     """The peak, reached after the warm-up; it then falls to zero along a cosine."""
     warmup_steps: int = 50
@@ -160,7 +160,7 @@ class TrainingConfig:
         check.bounds("max_steps", at_least=1)
         check.bounds("patience", at_least=0)
         check.bounds("max_minutes", at_least=0)
-        check.bounds("share", more_than=0, at_most=1)
+        check.bounds("train_fraction", more_than=0, at_most=1)
         check.bounds("learning_rate", more_than=0, at_most=10)
         check.bounds("warmup_steps", at_least=0)
         check.bounds("weight_decay", at_least=0, at_most=1)
@@ -190,9 +190,9 @@ class CheckpointConfig:
     """When the state is saved and which checkpoints stay."""
 
     metric: Literal["validation/loss", "validation/accuracy"] = "validation/loss"
-    """What the best checkpoint is best at."""
-    best_is: Literal["lowest", "highest"] = "lowest"
-    """The direction in which the metric improves."""
+    """Metric that selects the best checkpoint."""
+    mode: Literal["min", "max"] = "min"
+    """Whether a lower or a higher value of the metric is better."""
     minutes: float = 10.0
     """Wall-clock time between two checkpoints: what a kill costs, and a step."""
 
@@ -201,20 +201,20 @@ class CheckpointConfig:
         check.bounds("minutes", more_than=0)
         check.done()
         check.require(
-            (self.metric == "validation/loss") == (self.best_is == "lowest"),
-            "best_is",
-            "'lowest' for a loss and 'highest' for an accuracy",
+            (self.metric == "validation/loss") == (self.mode == "min"),
+            "mode",
+            "'min' for a loss and 'max' for an accuracy",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverfitConfig:
-    """Step 4: a model that can't learn a few batches is broken."""
+    """Step 4: a model that can't overfit a few batches has a bug."""
 
     batches: int = 2
-    """Batches that the model has to learn by heart."""
+    """Batches that the model has to overfit."""
     loss_threshold: float = 0.05
-    """The loss on those batches that counts as learnt."""
+    """Highest loss on those batches that passes."""
 
     def __post_init__(self) -> None:
         check = _Check("overfit", self)

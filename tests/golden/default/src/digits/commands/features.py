@@ -1,37 +1,33 @@
 # The template's: updates improve this file and keep your edits.
-"""Step 3: features and augmentation, each transform held to its word."""
+"""Step 3: check the transforms and the augmentation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Step
+from ..errors import NAME
+from .base import Command, report_result
 
-PICTURE = Path("runs/features.png")
+PLOT = Path("runs/features.png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features(Step):
-    """Step 3. Hold each transform to its word, on a sample, and draw what it does."""
-
-    number = 3
-    usual = "features"
-    code = ("data", "features")
+class Features(Command):
+    """Step 3. Check each transform on a sample, and plot examples before and after."""
 
     def __call__(self) -> int:
         """See `Command`."""
-        from ..data.cache import digest
         from ..features.check import check
         from ..features.picture import picture
-        from ..training.loop import records
+        from ..training.loop import load_split
 
-        training = records(self.settings, "train")
-        checked = check(self.settings, training)
+        checked = check(self.settings, load_split(self.settings, "train"))
         print(*checked.promises, sep="\n")
-        PICTURE.parent.mkdir(parents=True, exist_ok=True)
-        picture(checked).savefig(PICTURE, dpi=120)
-        said = f"each transform keeps its word on {len(checked.raw)} records; look at the picture."
+        PLOT.parent.mkdir(parents=True, exist_ok=True)
+        picture(checked).savefig(PLOT, dpi=120)
+        summary = f"all checks of the transforms on {len(checked.raw)} examples; look at the plot"
         if not checked.passed:
-            said = "mend the transform in features/transforms.py, or what KEEPS says of it."
-        return self.conclude(checked.passed, said, where=PICTURE, data=digest(training.folder))
+            summary = "fix the transform in features/transforms.py, or what KEEPS states about it"
+        next_command = f"{NAME} overfit --config configs/overfit.toml"
+        return report_result(checked.passed, summary, output=PLOT, next_command=next_command)

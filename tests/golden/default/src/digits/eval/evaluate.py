@@ -1,13 +1,15 @@
 # The template's: updates improve this file and keep your edits.
-"""What the network says about a split, and the numbers that sum it up.
+"""The model's predictions for a split, and their metrics.
 
-Shapes: N records in the split, K classes.
+Shapes: N examples in the split, K classes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +18,14 @@ from torch import nn
 from ..data.dataset import Dataset
 from ..models.network import losses
 from ..protocols import Array, Batch, Indices
-from .calibration import Reliability, reliability
-from .intervals import bootstrap, of_share, told
-from .slices import Scores
+from .intervals import bootstrap, format_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The network's answer for each record of a split."""
+    """The model's prediction for each example of a split."""
 
-    labels: Indices  # (N,), the truth
+    labels: Indices  # (N,), ground truth
     probabilities: Array  # (N, K), float32
     losses: Array  # (N,), float32
 
@@ -41,7 +41,7 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """Share of the records whose most probable class is the true one."""
+        """Fraction of the examples whose most probable class is the true one."""
         return float((self.guesses == self.labels).mean())
 
     @property
@@ -50,7 +50,7 @@ class Predictions:
         return float(self.probabilities[np.arange(len(self.labels)), self.labels].mean())
 
     def metrics(self) -> dict[str, float]:
-        """What is logged of held-out records."""
+        """What is logged for held-out examples."""
         return {"loss": self.loss, "accuracy": self.accuracy}
 
     def skill(self, training: Array) -> float:
@@ -64,24 +64,35 @@ class Predictions:
         chance = float(np.bincount(training).max() / len(training))
         return (self.belief - chance) / (1 - chance)
 
-    def calibration(self) -> Reliability:
-        """How sure it is of its guesses, and how often they are right."""
-        return reliability(self.probabilities.max(axis=1), self.guesses == self.labels)
-
-    def scores(self) -> Scores:
-        """By which parts of the split are compared."""
-        right = (self.guesses == self.labels).astype(np.float64)
-        return Scores("accuracy", right, np.ones(len(right)), more_is_better=True)
-
     def summary(self) -> dict[str, str]:
-        """What is said first about a model."""
-        records = len(self.labels)
-        ends = bootstrap(lambda rows: {"loss": self.losses[rows].mean(dtype=np.float64)}, records)
+        """The metrics with their confidence intervals."""
+        correct, examples = self.guesses == self.labels, len(self.labels)
+
+        def metrics(rows: Indices) -> dict[str, float]:
+            loss = self.losses[rows].mean(dtype=np.float64)
+            return {"accuracy": float(correct[rows].mean()), "loss": float(loss)}
+
+        intervals = bootstrap(metrics, examples)
         return {
-            "accuracy": told(self.accuracy, of_share(self.accuracy, records), ".2%"),
-            "loss": told(self.loss, ends["loss"]),
-            "calibration error": self.calibration().told(),
-            "records": f"{records}",
+            "accuracy": format_interval(self.accuracy, intervals["accuracy"], ".2%"),
+            "loss": format_interval(self.loss, intervals["loss"]),
+            "examples": f"{examples}",
+        }
+
+    @property
+    def rows(self) -> Indices:
+        """The examples of the split that the predictions are for."""
+        return np.arange(len(self.labels))
+
+    def columns(self, dataset: Dataset) -> Mapping[str, Any]:
+        """The columns of predictions.csv."""
+        names = np.array(dataset.classes, dtype=object)
+        return {
+            "id": dataset.ids,
+            "label": names[self.labels],
+            "predicted": names[self.guesses],
+            "confidence": self.probabilities.max(axis=1),
+            "loss": self.losses,
         }
 
     def confusion(self) -> Indices:
@@ -98,7 +109,7 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(model: nn.Module, dataset: Dataset, batch_size: int) -> Predictions:
-    """Ask the network about every record, in float32 and without dropout or augmentation."""
+    """Predict every example, in float32 and without dropout or augmentation."""
     place = next(model.parameters()).device
     was_training = model.training
     model.eval()

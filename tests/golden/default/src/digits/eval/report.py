@@ -1,11 +1,10 @@
 # The template's: updates improve this file and keep your edits.
-"""A run's result as one self-contained page: numbers, curves, confusion, parts, mistakes."""
+"""The report of a run: metrics, learning curves, confusion matrix, worst mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,15 +12,12 @@ from torch import nn
 
 from ..data.dataset import Dataset
 from ..features.transforms import draw
-from ..page import captioned, image, several, table, write_page
 from ..protocols import History
-from .calibration import draw_reliability
-from .curves import curves_section
 from .evaluate import Predictions
-from .origin import origin
-from .slices import facts_of, slices
+from .page import captioned, gallery, image, learning_curves, table, write_page
 
 MISTAKES = 24
+EXAMPLES = "; those with the highest loss:"
 
 
 def write_report(
@@ -30,61 +26,51 @@ def write_report(
     title: str,
     about: str,
     history: History,
-    found: Predictions,
+    predictions: Predictions,
     model: nn.Module,
     training: Dataset,
     dataset: Dataset,
-    provenance: Mapping[str, Any] | None = None,
-    slice_by: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Write the page.
+    """Write the report.
 
     Args:
         path: of the HTML file.
         title: the run's name.
         about: a line on the checkpoint and the split.
         history: the lines of `metrics.jsonl`.
-        found: the predictions for the dataset.
+        predictions: for the dataset.
         model: that made them.
-        training: the records that it learnt from.
-        dataset: the records that the predictions are about.
-        provenance: what run.json says.
-        slice_by: the facts by which the split is parted; by default all of them.
+        training: the examples that it was trained on.
+        dataset: the examples that the predictions are for.
 
     Returns:
-        What there is to say first.
+        The metrics with their confidence intervals.
     """
-    looked = slices(found.scores(), facts_of(dataset, slice_by))
-    said = {**found.summary(), "worse than the rest": looked.told()}
-    mistakes = found.worst_mistakes(MISTAKES)
+    summary = predictions.summary()
+    mistakes = np.count_nonzero(predictions.guesses != predictions.labels)
+    worst = [_mistake(row, predictions, dataset) for row in predictions.worst_mistakes(MISTAKES)]
     parts = [
-        table(said.items()),
-        curves_section(history),
-        "<h2>Which class was taken for which</h2>",
-        _confusion(found, dataset.classes),
-        "<h2>Whether it is as sure as it may be</h2>",
-        "<p>On the line, it is right as often as it says. Below it, it is too sure of itself.</p>",
-        image(
-            draw_reliability(found.calibration(), "how sure it is", "how often it is right"),
-            "How often it is right, over how sure it is",
-        ),
-        *looked.section(),
-        f"<h2>The worst mistakes, of {np.count_nonzero(found.guesses != found.labels)}</h2>",
-        several(_mistake(row, found, dataset) for row in mistakes) or "<p>None.</p>",
+        table(summary.items()),
+        "<h2>Learning curve</h2>",
+        learning_curves(history),
+        "<h2>Confusion matrix</h2>",
+        _confusion_matrix(predictions, dataset.classes),
+        "<h2>Worst mistakes</h2>",
+        f"<p>{mistakes} of {len(dataset)} predictions are wrong{EXAMPLES if mistakes else '.'}</p>",
+        gallery(worst),
     ]
-    if provenance is not None:
-        parts.append(origin(provenance))
     write_page(path, title, about, parts)
-    return said
+    return summary
 
 
-def _confusion(found: Predictions, classes: Sequence[str]) -> str:
-    counts = found.confusion()
-    if len(classes) > 40:  # a matrix that nobody could read
+def _confusion_matrix(predictions: Predictions, classes: Sequence[str]) -> str:
+    counts = predictions.confusion()
+    if len(classes) > 40:  # nobody could read it
         np.fill_diagonal(counts, 0)
         cells = np.argsort(-counts, axis=None, kind="stable")[:20]
         pairs = [divmod(int(cell), len(classes)) for cell in cells if counts.flat[cell]]
-        return table((f"{classes[a]} → {classes[b]}", f"{counts[a, b]} times") for a, b in pairs)
+        rows = ((f"{classes[a]} → {classes[b]}", f"{counts[a, b]} times") for a, b in pairs)
+        return table(rows, ("true label → predicted label", "count"))
     side = 1.8 + 0.3 * len(classes)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
@@ -96,19 +82,17 @@ def _confusion(found: Predictions, classes: Sequence[str]) -> str:
     slant = 45 if max(map(len, classes)) > 3 else 0
     axes.set_xticks(range(len(classes)), classes, rotation=slant, parse_math=False)
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
-    axes.set(xlabel="taken for", ylabel="is")
+    axes.set(xlabel="predicted label", ylabel="true label")
     return image(figure, "Confusion matrix")
 
 
-def _mistake(row: np.int64, found: Predictions, dataset: Dataset) -> str:
+def _mistake(row: np.int64, predictions: Predictions, dataset: Dataset) -> str:
     figure = Figure(figsize=(1.3, 1.3), layout="constrained")
     draw(figure.subplots(), dataset.prepare(dataset.inputs[row : row + 1])[0])
-    return captioned(figure, f"{dataset.ids[row]} {_verdict(row, found, dataset.classes)}")
-
-
-def _verdict(row: np.int64, found: Predictions, classes: Sequence[str]) -> str:
-    label, guess = found.labels[row], found.guesses[row]
-    sure = found.probabilities[row]
-    return (
-        f"is {classes[label]} ({sure[label]:.1%}), taken for {classes[guess]} ({sure[guess]:.1%})"
+    label, predicted = predictions.labels[row], predictions.guesses[row]
+    probabilities = predictions.probabilities[row]
+    caption = (
+        f"{dataset.ids[row]}: label {dataset.classes[label]} ({probabilities[label]:.1%}), "
+        f"predicted {dataset.classes[predicted]} ({probabilities[predicted]:.1%})"
     )
+    return captioned(figure, caption)

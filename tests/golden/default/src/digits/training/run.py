@@ -19,10 +19,26 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from ..config import Config, flat, to_dict
-from ..errors import RunError
+from ..errors import RunError, RunExistsError, RunInUseError
 from .provenance import differences, provenance
 
 RUNS = Path("runs")
+
+
+def run_folder(name: str) -> Path:
+    """The folder of a run by its name, which is one folder's or STUDY/NAME.
+
+    Raises:
+        RunError: the name isn't valid.
+    """
+    parts = name.split("/")
+    valid = all(part.isprintable() and not part.startswith(".") for part in parts)
+    if not valid or not all(parts) or "\\" in name or len(parts) > 2:
+        expected = "the name of a folder, such as 'wide', or STUDY/NAME, such as 'widths/wide'"
+        raise RunError(f"--run-name {name!r}: expected {expected}")
+    if len(parts) == 2 and (RUNS / parts[0] / "config.toml").exists():
+        raise RunError(f"--run-name {name!r}: {parts[0]} is a run; expected the name of a study")
+    return RUNS / name
 
 
 class Run:
@@ -32,12 +48,13 @@ class Run:
         self.folder = folder
         self.config = folder / "config.toml"  # as resolved
         self.provenance = folder / "run.json"  # where the run came from
-        self.metrics = folder / "metrics.jsonl"  # a line for each logged step
+        self.metrics = folder / "metrics.jsonl"  # one line per logged step
         self.timings = folder / "timings.jsonl"  # apart, since times differ from run to run
         self.log = folder / "train.log"
         self.checkpoints = folder / "checkpoints"
         self.broken = folder / "broken_batch.json"  # where a loss stopped being finite
         self.report = folder / "report.html"  # written by `evaluate`
+        self.predictions = folder / "predictions.csv"  # written by `evaluate`
         self.outcome = folder / "outcome.json"  # how it ended; there once it has
 
     @classmethod
@@ -49,31 +66,27 @@ class Run:
         *,
         scratch: bool = False,
         repeats: Run | None = None,
-        within: Path = RUNS,
     ) -> Run:
         """A new run: its folder appears with config and provenance, or not at all.
 
         Args:
-            name: of the folder in `runs/`.
+            name: of the folder in `runs/`, or STUDY/NAME.
             config: as resolved from file and command line.
-            data: the fingerprint of the records.
+            data: the digest of the examples.
             scratch: not worth keeping; the next scratch run of that name takes its place.
             repeats: the run that this one makes again.
-            within: the folder of a study, for a run that is part of it.
 
         Raises:
-            RunError: there is a run of that name, or the name is no folder's.
+            RunError: there is a run of that name, or the name isn't valid.
         """
-        if not name or Path(name).name != name or name.startswith("."):
-            raise RunError(f"--run-name {name!r}: expected the name of a folder, such as 'wide'")
-        run = cls(within / name)
-        taken = RunError(
+        run = cls(run_folder(name))
+        taken = RunExistsError(
             f"{run.folder} exists. Continue it with --resume {run.folder}, "
             "or choose another name with --run-name NAME"
         )
         if run.folder.exists() and not scratch:
             raise taken
-        unfinished = within / f".{name}-{uuid4().hex}"
+        unfinished = run.folder.with_name(f".{run.folder.name}-{uuid4().hex}")
         unfinished.mkdir(parents=True)
         new = cls(unfinished)
         try:
@@ -104,8 +117,8 @@ class Run:
         for folder in (path, RUNS / path):
             if (folder / "config.toml").is_file():
                 return cls(folder)
-        files = sorted([*RUNS.glob("*/config.toml"), *RUNS.glob("*/*/config.toml")])
-        names = {each.parent.name: each.parent for each in reversed(files)}
+        files = sorted([*RUNS.glob("[!.]*/config.toml"), *RUNS.glob("*/[!.]*/config.toml")])
+        names = {file.parent.name: file.parent for file in reversed(files)}
         near = get_close_matches(path.name, names, n=1, cutoff=0.5)
         hint = f"did you mean {names[near[0]]}?" if near else "expected a folder in runs/"
         raise RunError(f"{path}: no such run; {hint}")
@@ -140,7 +153,7 @@ class Run:
         """
         before, now = self.read_provenance(), provenance(config, data)
         again = {"started": now["started"], "command": now["command"]}
-        again["not_as_it_was"] = differences(before, now)
+        again["differences"] = differences(before, now)
         said = before | {"continued": [*before.get("continued", []), again]}
         if (before["config"], before["data"]) != (now["config"], now["data"]):
             was = {name: before.get(name) for name in ("id", "config", "data")}
@@ -150,17 +163,18 @@ class Run:
         self.write_provenance(said)
 
     def write_outcome(self, content: Mapping[str, Any]) -> None:
-        """Put down how the run ended: whoever finds this file knows that it has."""
+        """Write how the run ended; the file is there if, and only if, it has."""
         replace_text(self.outcome, json.dumps(content, indent=2) + "\n")
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Replace run.json."""
         replace_text(self.provenance, json.dumps(content, indent=2) + "\n")
 
-    def require_same(self, config: Config, data: str) -> None:
+    def require_same(self, config: Config, data: str | None = None) -> None:
         """Refuse to continue with other settings or other data than the run began with.
 
-        A setting that the project has got or lost since then is no difference.
+        A setting that the project has got or lost since then is no difference. Without the digest
+        of the data, only the settings are compared.
 
         Raises:
             RunError: naming each difference.
@@ -172,12 +186,13 @@ class Run:
             for name in sorted({*before, *now})
             if name in before and name in now and before[name] != now[name]
         ]
-        if recorded["data"] != data:
+        if data is not None and recorded["data"] != data:
             lines.append(f"  data (or the code that reads it): was {recorded['data']}, now {data}")
         if lines:
             raise RunError(
-                f"{self.folder} was trained otherwise:\n" + "\n".join(lines) + "\n"
-                "Restore that, start another run, or insist with --allow-changes"
+                f"{self.folder} was trained with other settings or data:\n"
+                + "\n".join(lines)
+                + "\nRestore them, start another run, or insist with --allow-changes"
             )
 
     def require_data(self, data: str) -> None:
@@ -193,26 +208,18 @@ class Run:
                 f"{data}. Restore them (settings of data., data/*.py), or train anew"
             )
 
-    def is_in_use(self) -> bool:
-        """Whether a process is training it right now."""
-        try:
-            with FileLock(self.folder / ".lock", timeout=0):
-                return False
-        except (Timeout, OSError):
-            return True
-
     @contextmanager
     def locked(self) -> Generator[None]:
         """Be the only process that writes to the run. A crash releases the lock.
 
         Raises:
-            RunError: another process holds it.
+            RunInUseError: another process holds it.
         """
-        lock = FileLock(self.folder / ".lock", timeout=0)
+        lock = FileLock(self.folder / ".lock", timeout=1)  # a reader may probe it for an instant
         try:
             lock.acquire()
         except Timeout:
-            raise RunError(
+            raise RunInUseError(
                 f"{self.folder} is in use by another process. Wait for it, or stop it first"
             ) from None
         except OSError as error:
@@ -256,14 +263,30 @@ class StopRequest:
         signal.signal(number, signal.SIG_DFL)
 
 
+def _stop_signals() -> list[signal.Signals]:
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGUSR1"):  # schedulers warn with it before a time limit
+        numbers.append(signal.SIGUSR1)
+    return numbers
+
+
+@contextmanager
+def interrupted_by_signals() -> Generator[None]:
+    """Let each of these signals raise KeyboardInterrupt: while nothing is trained yet."""
+    interrupt = signal.default_int_handler
+    before = {number: signal.signal(number, interrupt) for number in _stop_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
     """Let SIGTERM, SIGINT and SIGUSR1 finish the step instead of breaking into it."""
     request = StopRequest()
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if hasattr(signal, "SIGUSR1"):  # schedulers warn with it before a time limit
-        numbers.append(signal.SIGUSR1)
-    before = {number: signal.signal(number, request.note) for number in numbers}
+    before = {number: signal.signal(number, request.note) for number in _stop_signals()}
     try:
         yield request
     finally:

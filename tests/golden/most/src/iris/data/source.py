@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config import DataConfig
 from ..errors import DataError
-from ..protocols import Facts, Record, Split, Unreadable
+from ..protocols import Metadata, Record, Split, Unreadable
 from .validation import Schema, content
 
 COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")  # centimetres
@@ -60,8 +60,8 @@ def _record(row: list[str], file: str) -> Record:
     if label not in CLASSES:
         raise ValueError(f"label {label!r}, expected one of {', '.join(CLASSES)}")
     values = np.array(cells, dtype=np.float32)
-    facts: Facts = dict(zip(COLUMNS, values.tolist(), strict=True))
-    return Record(name, values, CLASSES.index(label), file=file, facts=facts)
+    metadata: Metadata = dict(zip(COLUMNS, map(float, cells), strict=True))
+    return Record(name, values, CLASSES.index(label), file=file, metadata=metadata)
 
 
 def split_of(record: Record, config: DataConfig) -> Split:

@@ -43,10 +43,10 @@ class State:
     best_step: int | None = None
     best_value: float | None = None
 
-    def improve(self, value: float, best_is: str) -> bool:
-        """Note the value of the metric at this step; whether it is the best so far."""
+    def improve(self, value: float, mode: str) -> bool:
+        """Record the value of the metric at this step; return whether it is the best so far."""
         if self.best_value is not None:
-            better = value < self.best_value if best_is == "lowest" else value > self.best_value
+            better = value < self.best_value if mode == "min" else value > self.best_value
             if not better:
                 return False
         self.best_step, self.best_value = self.step, value

@@ -15,7 +15,9 @@ from uuid import uuid4
 
 from ..config import Config, to_dict
 from ..errors import command_line
-from .device import Device
+
+FORMAT = 1
+"""Version of the run format, which ml-architect documents."""
 
 
 def provenance(config: Config, data: str) -> dict[str, Any]:
@@ -23,9 +25,12 @@ def provenance(config: Config, data: str) -> dict[str, Any]:
 
     Args:
         config: as resolved from file and command line.
-        data: the fingerprint of the records.
+        data: the digest of the examples.
     """
+    from .device import Device  # torch takes seconds, and a run that has ended needs none
+
     return {
+        "format": FORMAT,
         "id": uuid4().hex,  # the run's in trackers, wherever its folder moves
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command_line(),

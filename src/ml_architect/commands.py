@@ -1,0 +1,134 @@
+"""The commands for runs, studies and reports. What a command needs is imported when it is run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import CommandError
+
+EXTRA = {"optuna", "scipy", "matplotlib", "polars", "tomli_w", "sqlalchemy"}
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parsers of these commands to argparse's subparsers."""
+    help_texts = {
+        "scale": "train on more and more data, and fit a power law to the loss",
+        "tune": "search for better settings with Optuna",
+        "ablate": "compare changes with a baseline over several seeds",
+    }
+    for kind, text in help_texts.items():
+        study = commands.add_parser(kind, help=text)
+        study.add_argument("config", metavar="CONFIG", type=Path, help=f"with a table [{kind}]")
+        study.add_argument("--study", metavar="NAME", default="", help="folder in runs/")
+        study.add_argument("--command", metavar="COMMAND", help="what starts the project")
+        study.add_argument("--jobs", metavar="N", type=int, default=1, help="runs at the same time")
+        study.add_argument("--dry-run", action="store_true", help="check the plan, train nothing")
+        study.set_defaults(run=_study, kind=kind)
+        if kind == "tune":
+            text = "database that is shared, such as postgresql+psycopg://user@host/name"
+            study.add_argument("--storage", metavar="URL", default="", help=text)
+
+    runs = commands.add_parser("runs", help="list the runs, or compare some of them")
+    runs.add_argument("runs", metavar="RUN", type=Path, nargs="*")
+    runs.set_defaults(run=_runs)
+    plot = commands.add_parser("plot", help="draw the learning curves of runs")
+    plot.add_argument("runs", metavar="RUN", type=Path, nargs="+")
+    plot.add_argument("--output", metavar="FILE", type=Path, help="by default runs/curves.png")
+    plot.set_defaults(run=_plot)
+    report = commands.add_parser("report", help="analyse a run's predictions, or the data")
+    report.add_argument("subject", metavar="RUN", help="a run, or the word: data")
+    report.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", help="of the cached data")
+    text = "metadata column by which metrics are sliced; repeatable"
+    report.add_argument("--slice-by", metavar="COLUMN", action="append", default=[], help=text)
+    report.add_argument("--output", metavar="FILE", type=Path, help="HTML file")
+    report.set_defaults(run=_report)
+
+
+@contextmanager
+def _extra(command: str) -> Generator[None]:
+    """Say which extra a command needs if it isn't installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        raise CommandError(
+            f"{command} needs the package {error.name}: pip install 'ml-architect[studies]'"
+        ) from None
+
+
+def _study(given: argparse.Namespace) -> int:
+    if given.jobs < 1:
+        raise CommandError(f"--jobs {given.jobs}: expected at least 1")
+    with _extra(given.kind):
+        from rich.console import Console
+
+        from .studies.project import STORAGE_VARIABLE, find_project
+        from .studies.study import open_study
+
+        project, console = find_project(given.command), Console()
+        options = (given.config, project, given.study, given.jobs)
+        if given.kind == "scale":
+            from .studies.scale import ScaleTable, scale
+
+            study, table = open_study("scale", ScaleTable, *options)
+            return scale(study, table, console, dry_run=given.dry_run)
+        if given.kind == "ablate":
+            from .studies.ablate import AblateTable, ablate
+
+            study, table = open_study("ablate", AblateTable, *options)
+            return ablate(study, table, console, dry_run=given.dry_run)
+        from .studies.database import require_no_password
+        from .studies.tune import TuneTable, tune
+
+        require_no_password(given.storage)
+        url = given.storage or os.environ.get(STORAGE_VARIABLE, "")
+        study, table = open_study("tune", TuneTable, *options)
+        return tune(study, table, url, console, dry_run=given.dry_run)
+
+
+def _runs(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .runs.table import compare_runs, list_runs
+
+    if given.runs:
+        compare_runs(given.runs, Console())
+    else:
+        list_runs(Console())
+    return 0
+
+
+def _plot(given: argparse.Namespace) -> int:
+    with _extra("plot"):
+        from .runs.plot import plot_runs
+
+        plot_runs(given.runs, given.output)
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .runs.run import find_root, open_run
+
+    root, console = find_root(), Console()
+    with _extra("report"):
+        if given.subject == "data":
+            from .reports.data_report import report_data
+
+            if given.slice_by:
+                raise CommandError("--slice-by: is for the report of a run")
+            report_data(root, given.folder, given.output, console)
+            return 0
+        from .reports.run_report import report_run
+
+        if given.folder is not None:
+            raise CommandError(f"{given.folder}: expected one run; a folder goes with: report data")
+        report_run(open_run(given.subject, root), given.slice_by, given.output, console)
+    return 0

@@ -1,0 +1,109 @@
+"""Self-contained HTML pages: one file each, which opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CommandError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PIXELS_PER_INCH = 120
+MIN_PIXELS_PER_INCH = 65  # text of 10 points is then 9 pixels high
+
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """A table of texts, whose first column names the rows; one that is too wide scrolls."""
+    names = "".join(f"<th>{escape(text)}</th>" for text in header)
+    lines = [f"<thead><tr>{names}</tr></thead>"] if header else []
+    for name, *cells in rows:
+        rest = "".join(f"<td>{escape(text)}</td>" for text in cells)
+        lines.append(f"<tr><th>{escape(name)}</th>{rest}</tr>")
+    return f"<div class='scroll'><table>{''.join(lines)}</table></div>"
+
+
+def image(figure: Figure, alternative: str) -> str:
+    """A figure inside the page, and what it shows for those who can't see it.
+
+    Draw several of about 4 inches rather than one with panels: on a phone they are below each
+    other. A figure shrinks with the page until its text gets too small to read; then it scrolls.
+    """
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class's name may have letters that the font lacks
+        figure.savefig(buffer, format="png", dpi=2 * PIXELS_PER_INCH)  # sharp on a dense display
+    data = base64.b64encode(buffer.getvalue()).decode()
+    width = figure.get_figwidth()
+    smallest = f"min-width: {width * MIN_PIXELS_PER_INCH:.0f}px"
+    attributes = f"width='{width * PIXELS_PER_INCH:.0f}' style='{smallest}'"
+    source = f"src='data:image/png;base64,{data}'"
+    return f"<div class='scroll'><img alt='{escape(alternative)}' {attributes} {source}></div>"
+
+
+def plot(title: str, height: float = 3.0) -> tuple[Figure, Axes]:
+    """An empty figure, two of which fit beside each other; the title may have any characters."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.8, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def gallery(parts: Iterable[str]) -> str:
+    """Images, as many side by side as there is room for."""
+    return f"<div class='gallery'>{''.join(parts)}</div>"
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{escape(text)}</p>"
+
+
+def section(heading: str, *parts: str) -> str:
+    """Parts below a heading."""
+    return f"<h2>{escape(heading)}</h2>{''.join(parts)}"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A list of plain texts."""
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def write_page(path: Path, title: str, summary: str, parts: Iterable[str]) -> None:
+    """Write the page completely or not at all.
+
+    Args:
+        path: HTML file.
+        title: heading.
+        summary: a line below it.
+        parts: HTML, from top to bottom.
+    """
+    page = (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f"<h1>{escape(title)}</h1><p class='summary'>{escape(summary)}</p>{''.join(parts)}"
+        "</body></html>\n"
+    )
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(page, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise CommandError(f"{path}: {error.strerror}; expected a file to write to") from None

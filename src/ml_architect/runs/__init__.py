@@ -1,0 +1,1 @@
+"""Reads what training runs leave behind: docs/run-format.md."""

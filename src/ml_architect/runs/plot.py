@@ -1,0 +1,89 @@
+"""Learning curves of one run, or of several in the same panels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..errors import CommandError
+from .run import RUNS, History, find_root, open_run
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def plot_runs(names: Sequence[Path], output: Path | None) -> None:
+    """Write the curves of some runs to an image file.
+
+    Raises:
+        CommandError: a run doesn't exist or has logged nothing, or the file can't be one.
+    """
+    root = find_root()
+    runs = [open_run(name, root) for name in names]
+    for run in runs:
+        if not run.metrics:
+            raise CommandError(f"{run.folder / 'metrics.jsonl'}: nothing is logged yet")
+    output = root / RUNS / "curves.png" if output is None else output
+    if output.suffix not in SUFFIXES:
+        raise CommandError(f"--output {output}: expected a name ending in {', '.join(SUFFIXES)}")
+    if not output.parent.is_dir():
+        raise CommandError(f"--output {output}: there is no folder {output.parent}")
+    draw_curves({run.name: run.metrics for run in runs}).savefig(output, dpi=120)
+    print(f"Learning curves: {output}")
+
+
+def draw_curves(histories: Mapping[str, History]) -> Figure:
+    """A panel per metric and a color per run; validation is dashed.
+
+    Args:
+        histories: by the run's name. `train/loss` and `validation/loss` share a panel.
+    """
+    titles = metric_titles(histories)
+    columns = min(2, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(4.8 * columns, 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for axes, title in zip(panels, titles, strict=False):
+        draw_metric(axes, title, histories)
+    for axes in panels[len(titles) :]:
+        axes.set_axis_off()
+
+    handles = [Line2D([], [], color=f"C{n}", label=name) for n, name in enumerate(histories)]
+    handles += [
+        Line2D([], [], color="gray", linestyle="-", label="train"),
+        Line2D([], [], color="gray", linestyle="--", label="validation"),
+    ]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    for label in legend.get_texts():
+        label.set_parse_math(False)  # a run's name may contain a dollar sign
+    return figure
+
+
+def metric_titles(histories: Mapping[str, History]) -> list[str]:
+    """Metrics without `train/` or `validation/`, those of the validation split first."""
+    names = {name for history in histories.values() for _, line in history for name in line}
+    validated = {name.rpartition("/")[2] for name in names if name.startswith("validation/")}
+    titles = {name.rpartition("/")[2] for name in names}
+    return sorted(titles, key=lambda title: (title not in validated, title))
+
+
+def draw_metric(axes: Axes, title: str, histories: Mapping[str, History]) -> None:
+    """Draw one metric of each run over the steps."""
+    drawn: list[float] = []
+    for number, history in enumerate(histories.values()):
+        for name in sorted({name for _, line in history for name in line}):
+            if name.rpartition("/")[2] != title:
+                continue
+            steps = [step for step, line in history if name in line]
+            values = [line[name] for _, line in history if name in line]
+            style = "-" if name.startswith("train/") else "--"
+            marker = "." if len(values) == 1 else ""
+            axes.plot(steps, values, style, color=f"C{number}", linewidth=1.2, marker=marker)
+            drawn += values
+    if title in ("loss", "gradient_norm") and min(drawn) > 0:
+        axes.set_yscale("log")
+    axes.set(title=title.replace("_", " "), xlabel="step")
+    axes.grid(alpha=0.3)

@@ -1,0 +1,204 @@
+"""One training run, read from its folder: docs/run-format.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import CommandError
+
+FORMAT = 1
+RUNS = "runs"
+
+History = list[tuple[int, dict[str, float]]]
+"""Each logged step with its metrics, ascending."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's files, each read on first use."""
+
+    folder: Path
+    root: Path  # of the project
+
+    @property
+    def name(self) -> str:
+        """Path below `runs/`, such as `small` or `tune/trial-0003`."""
+        return self.folder.relative_to(self.root / RUNS).as_posix()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        path = self.folder / "config.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{path}: {_reason(error)}") from None
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            CommandError: it can't be read, or is of a later format.
+        """
+        path = self.folder / "run.json"
+        content = _read_object(path)
+        version = content.get("format")
+        if version != FORMAT:
+            raise CommandError(
+                f"{path}: format is {version!r}, expected {FORMAT}. Runs of a later format need a "
+                "later ml-architect: pip install --upgrade ml-architect"
+            )
+        if not isinstance(content.get("started"), str):
+            raise CommandError(f"{path}: expected the key started; see docs/run-format.md")
+        return content
+
+    @property
+    def outcome(self) -> dict[str, Any] | None:
+        """What outcome.json says; None until the run has ended."""
+        path = self.folder / "outcome.json"
+        if not path.exists():
+            return None
+        content = _read_object(path)
+        if missing := {"metric", "mode", "best_value"} - content.keys():
+            raise CommandError(f"{path}: expected the key {', '.join(sorted(missing))}")
+        return content
+
+    @cached_property
+    def metrics(self) -> History:
+        """The lines of metrics.jsonl."""
+        history: History = []
+        for line in read_lines(self.folder / "metrics.jsonl"):
+            step = int(line.pop("step"))
+            history.append((step, line))
+        return history
+
+    @cached_property
+    def timings(self) -> list[dict[str, float]]:
+        """The lines of timings.jsonl."""
+        return list(read_lines(self.folder / "timings.jsonl"))
+
+    def is_locked(self) -> bool:
+        """Whether a process is training it right now."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has no flock
+            return False
+        try:
+            with (self.folder / ".lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+class NewMetrics:
+    """What a run has logged since the last call."""
+
+    def __init__(self, run: Run) -> None:
+        self._path = run.folder / "metrics.jsonl"
+        self._read = 0  # bytes
+
+    def __call__(self) -> History:
+        """Read the lines that were added."""
+        history: History = []
+        if not self._path.exists():
+            return history
+        with self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < self._read:  # a resumed run drops what its checkpoint lacks
+                self._read = 0
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                metrics = json.loads(line)
+                history.append((int(metrics.pop("step")), metrics))
+        return history
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project's root: the nearest folder upwards with a pyproject.toml or a folder runs/."""
+    start = Path.cwd() if start is None else start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / "pyproject.toml").is_file() or (folder / RUNS).is_dir():
+            return folder
+    return start
+
+
+def all_runs(root: Path) -> list[Run]:
+    """Every run below runs/, throwaway runs too, in no particular order; none being created."""
+    patterns = (f"{RUNS}/[!.]*/run.json", f"{RUNS}/[!.]*/[!.]*/run.json")
+    files = [file for pattern in patterns for file in root.glob(pattern)]
+    return [Run(file.parent, root) for file in files if (file.parent / "config.toml").exists()]
+
+
+def open_run(given: str | Path, root: Path) -> Run:
+    """A run by its folder or by its name.
+
+    Raises:
+        CommandError: there is none; the message names the nearest.
+    """
+    runs = root / RUNS
+    for folder in (Path.cwd() / given, runs / given):
+        folder = folder.resolve()
+        if (folder / "run.json").is_file() and folder.is_relative_to(runs):
+            return Run(folder, root)
+    known = {run.name: run for run in all_runs(root)}
+    name = Path(given).as_posix().removeprefix(f"{RUNS}/")
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"expected the name of a run in {runs}"
+    raise CommandError(f"{given}: no such run; {hint}")
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their full names, such as `training.max_steps`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= flatten(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The complete lines of a JSON Lines file; a run in progress may have written half of one."""
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            content = json.loads(line)
+            content["step"] = int(content["step"])
+        except (ValueError, TypeError, KeyError):
+            raise CommandError(
+                f"{path}, line {number}: expected a JSON object with the key step"
+            ) from None
+        yield content
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path}: {_reason(error)}") from None
+    if not isinstance(content, dict):
+        raise CommandError(f"{path}: expected a JSON object")
+    return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

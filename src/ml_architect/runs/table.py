@@ -1,0 +1,162 @@
+"""The runs in a table, or some of them side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import CommandError
+from .run import Run, all_runs, find_root, flatten, open_run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How far a run has come."""
+
+    run: Run
+
+    @property
+    def started(self) -> str:
+        """When it was created, in local time."""
+        return f"{self._started():%Y-%m-%d %H:%M}"
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Sorts runs by their age, those of one second by their files."""
+        created = (self.run.folder / "config.toml").stat().st_mtime_ns
+        return self._started().timestamp(), created
+
+    def _started(self) -> datetime:
+        started = self.run.provenance["started"]
+        try:
+            return datetime.fromisoformat(started).astimezone()
+        except ValueError:
+            raise CommandError(
+                f"{self.run.folder / 'run.json'}: started is {started!r}, expected ISO 8601"
+            ) from None
+
+    @cached_property
+    def outcome(self) -> Mapping[str, Any]:
+        """What outcome.json says; empty until the run has ended."""
+        return self.run.outcome or {}
+
+    @property
+    def state(self) -> str:
+        """Whether it has ended, is being trained, or can be resumed."""
+        if self.outcome:
+            return "finished"
+        return "running" if self.run.is_locked() else "unfinished"
+
+    @property
+    def step(self) -> int:
+        """The last step that was logged."""
+        return self.run.metrics[-1][0] if self.run.metrics else 0
+
+    @property
+    def duration(self) -> str:
+        """Time of training so far."""
+        seconds = self.outcome.get("seconds")
+        if seconds is None and self.run.timings:
+            seconds = self.run.timings[-1].get("seconds")
+        return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+    @property
+    def best(self) -> str:
+        """The best value of the metric that selects the checkpoint, once the run has ended."""
+        value = self.outcome.get("best_value")
+        if value is None:
+            return ""
+        step = self.outcome.get("best_step")
+        at = "" if step is None else f" at {step}"
+        return f"{self.outcome['metric']} {value:.4g}{at}"
+
+    @property
+    def last_metrics(self) -> dict[str, float]:
+        """The newest value of each metric."""
+        return {name: value for _, line in self.run.metrics for name, value in line.items()}
+
+
+def list_runs(console: Console) -> None:
+    """Print a line per run, the newest last. A run that can't be read is named instead."""
+    root = find_root()
+    summaries: list[tuple[tuple[float, int], Summary]] = []
+    for run in all_runs(root):
+        try:
+            if not run.provenance.get("scratch"):
+                summary = Summary(run)
+                summaries.append((summary.order, summary))
+        except CommandError as error:
+            print(error, file=sys.stderr)
+    if not summaries:
+        print(f"No runs in {root / 'runs'} yet. A project's command `train` creates one.")
+        return
+
+    table = Table("run", "started", "state", box=None, pad_edge=False)
+    for heading in ("step", "time", "best"):
+        table.add_column(heading, justify="right")
+    for _, summary in sorted(summaries, key=lambda pair: pair[0]):
+        cells = [summary.run.name, summary.started, summary.state, str(summary.step)]
+        cells += [summary.duration, summary.best]
+        table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
+    if not console.is_terminal:
+        console = Console(width=200)  # lines of a pipe aren't to be cut
+    console.print(table)
+
+
+def compare_runs(names: Sequence[Path], console: Console) -> None:
+    """Print settings that differ, where the runs come from, and metrics, a column per run."""
+    root = find_root()
+    runs = [open_run(name, root) for name in names]
+    summaries = [Summary(run) for run in runs]
+    table = Table("", *(run.name for run in runs), box=None, pad_edge=False)
+    sections = {
+        "Settings that differ": [flatten(run.config) for run in runs],
+        "Provenance that differs": [_provenance(run) for run in runs],
+        "Results": [_results(summary) for summary in summaries],
+    }
+    for title, columns in sections.items():
+        names_of_rows = dict.fromkeys(name for column in columns for name in column)
+        rows: list[tuple[str, list[str]]] = []
+        for name in names_of_rows:
+            cells = [_format(column.get(name, "-")) for column in columns]
+            if title == "Results" or len(set(cells)) > 1:
+                rows.append((name, cells))
+        if rows:
+            table.add_row()
+            table.add_row(Text(title, style="bold"))
+        for name, cells in rows:
+            table.add_row(Text(name), *map(Text, cells))
+    console.print(table)
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    recorded = run.provenance
+    git = recorded.get("git", {})
+    commit = str(git.get("commit") or "none")[:10]
+    if git.get("diff"):
+        commit += " with uncommitted changes"
+    device = " ".join(map(str, recorded.get("device", {}).values()))
+    packages = {f"{name} version": text for name, text in recorded.get("packages", {}).items()}
+    return {"commit": commit, "data": recorded.get("data", "-"), "device": device} | packages
+
+
+def _results(summary: Summary) -> dict[str, Any]:
+    results = {"state": summary.state, "step": summary.step, "time": summary.duration}
+    results["best"] = summary.best
+    for key in ("ended_by", "parameters", "train_examples", "memory"):
+        if key in summary.outcome:
+            results[key] = summary.outcome[key]
+    return results | summary.last_metrics
+
+
+def _format(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Studies: each starts ordinary training runs of a project to answer one question."""

@@ -1,0 +1,144 @@
+"""A project as studies see it: a command line with two commands. See docs/run-format.md."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ..errors import CommandError
+from ..runs.run import find_root
+
+STORAGE_VARIABLE = "ML_ARCHITECT_STORAGE"
+"""Environment variable with the address of a database, which may contain a password."""
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project and the command that trains its runs."""
+
+    root: Path
+    command: tuple[str, ...]
+
+    def resolve(self, settings: Mapping[str, Any]) -> Settings:
+        """The whole config that follows from some settings, by `train --dry-run`.
+
+        Raises:
+            CommandError: the project refuses the settings; the message is the project's own.
+        """
+        with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
+            file = Path(folder) / "config.toml"
+            file.write_text(tomli_w.dumps(settings), encoding="utf-8")
+            arguments = ["train", "--config", str(file), "--dry-run"]
+            done = self._run(arguments)
+            message = done.stderr.strip().replace(f"{file}: ", "").replace(str(file), "the config")
+        if done.returncode == 2:
+            raise CommandError(message or "the project refuses the config without a message")
+        shown = shlex.join([*self.command, "train", "--dry-run"])
+        if done.returncode != 0:
+            lines = message.splitlines()[-5:] or ["no message"]
+            raise CommandError(
+                f"`{shown}` exited with {done.returncode}, expected 0 or 2:\n" + "\n".join(lines)
+            )
+        try:
+            return tomllib.loads(done.stdout)
+        except tomllib.TOMLDecodeError as error:
+            raise CommandError(
+                f"`{shown}` has to print the resolved config as TOML, and nothing else, on "
+                f"standard output: {error}"
+            ) from None
+
+    def resolve_all(self, variants: Sequence[Settings]) -> list[Settings | CommandError]:
+        """`resolve` for several settings, some at the same time."""
+
+        def resolve(settings: Settings) -> Settings | CommandError:
+            try:
+                return self.resolve(settings)
+            except CommandError as error:
+                return error
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(resolve, variants))
+
+    def environment(self) -> dict[str, str]:
+        """What a run inherits: everything but the password of the study's database."""
+        return {name: value for name, value in os.environ.items() if name != STORAGE_VARIABLE}
+
+    def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                [*self.command, *arguments],
+                cwd=self.root,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            raise CommandError(
+                f"{self.command[0]}: {error.strerror}; expected a command that trains, such as "
+                '--command "uv run digits"'
+            ) from None
+
+
+def find_project(command: str | None) -> Project:
+    """The project of the current folder.
+
+    Args:
+        command: what starts it, such as `uv run digits`; by default the script in `pyproject.toml`.
+
+    Raises:
+        CommandError: there is no script, there are several, or it isn't installed.
+    """
+    if command is not None:
+        words = shlex.split(command)
+        if not words:
+            raise CommandError('--command: expected a command, such as --command "uv run digits"')
+        return Project(Path.cwd(), tuple(words))
+
+    root = find_root()
+    file = root / "pyproject.toml"
+    if not file.exists():
+        raise CommandError(
+            f"{root}: no pyproject.toml here or above. Go to a project's folder, or say how to "
+            'start it: --command "python train.py"'
+        )
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CommandError(f"{file}: {error}") from None
+    scripts = list(content.get("project", {}).get("scripts", {}))
+    if len(scripts) != 1:
+        given = f"has the scripts {', '.join(scripts)}" if scripts else "has no [project.scripts]"
+        raise CommandError(f'{file} {given}. Say which one trains: --command "NAME"')
+    return Project(root, (_find_executable(scripts[0], root),))
+
+
+def _find_executable(name: str, root: Path) -> str:
+    """The script of the active environment, or of the project's own."""
+    folder = "Scripts" if sys.platform == "win32" else "bin"
+    active = os.environ.get("VIRTUAL_ENV")
+    search = [str(Path(active) / folder)] if active else []
+    search += [os.environ.get("PATH", ""), str(root / ".venv" / folder)]
+    for path in search:
+        if executable := shutil.which(name, path=path):
+            return executable
+    raise CommandError(
+        f"{name}: not installed in the active environment or in {root / '.venv'}. First: "
+        'pip install --editable . (or say how to start it: --command "uv run '
+        f'{name}")'
+    )

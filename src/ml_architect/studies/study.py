@@ -1,0 +1,372 @@
+"""A study: a table of a config file, a folder in runs/, and the settings that its runs share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+
+from ..errors import CommandError
+from ..reports.page import table, write_page
+from ..runs.run import FORMAT, RUNS, Run, flatten
+from .project import Project, Settings
+from .runner import StopRequest, StudyProgress, command_line, stop_on_signal, train
+
+KINDS = ("scale", "tune", "ablate")
+
+
+class StudyTable(BaseModel):
+    """A study's own table in a config file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    metric: str | None = None  # by default the project's checkpoint.metric
+    mode: Literal["min", "max"] | None = None
+
+
+TableType = TypeVar("TableType", bound=StudyTable)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the three kinds of study have in common."""
+
+    kind: str
+    project: Project
+    folder: Path
+    settings: Settings  # what is passed to every run
+    config: Settings  # the whole config that follows from these settings
+    metric: str
+    mode: str  # min or max
+    jobs: int  # runs that train at the same time
+
+    @property
+    def seed(self) -> int:
+        """Seed of the project's config, 0 if it has none."""
+        return int(self.config.get("seed", 0))
+
+    @property
+    def is_lower_better(self) -> bool:
+        """The direction of the metric."""
+        return self.mode == "min"
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Write study.json, or check that the folder has the same study.
+
+        Args:
+            plan: what is varied.
+
+        Raises:
+            CommandError: the folder has a run, or a study with other settings.
+        """
+        if (self.folder / "config.toml").exists():
+            raise CommandError(f"{self.folder} is a run. Choose another name: --study NAME")
+        content = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "tool_version": version("ml-architect"),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": command_line(),
+            "seed": self.seed,
+            "metric": self.metric,
+            "mode": self.mode,
+            "config": self.config,
+            "plan": plan,
+        }
+        path = self.folder / "study.json"
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            self._require_same(before, json.loads(json.dumps(content)))
+            content["started"] = before["started"]
+        write_text(path, json.dumps(content, indent=2) + "\n")
+
+    def _require_same(self, before: Settings, now: Settings) -> None:
+        names = ("kind", "metric", "mode", "config")
+        old, new = (flatten({name: content[name] for name in names}) for content in (before, now))
+        changes = [
+            f"  {name}: was {old.get(name)!r}, now {new.get(name)!r}"
+            for name in sorted({*old, *new})
+            if old.get(name) != new.get(name)
+        ]
+        if self.kind == "tune" and before["plan"]["space"] != now["plan"]["space"]:
+            changes.append(f"  space: was {before['plan']['space']}, now {now['plan']['space']}")
+        if changes:
+            raise CommandError(
+                f"{self.folder} was begun with other settings:\n" + "\n".join(changes) + "\n"
+                "Restore them, or begin another study: --study NAME"
+            )
+
+    def run(self, name: str) -> Run:
+        """One run of the study, whether it exists or not."""
+        return Run(self.folder / name, self.project.root)
+
+    def write_config(self, name: str, settings: Settings) -> Path:
+        """Write the settings of a run.
+
+        Raises:
+            CommandError: the study has a run of that name with other settings.
+        """
+        path = self.folder / "configs" / f"{name}.toml"
+        if path.exists() and tomllib.loads(path.read_text(encoding="utf-8")) != settings:
+            raise CommandError(
+                f"{path} has other settings than the study has now. Restore them, or begin another "
+                "study: --study NAME"
+            )
+        write_text(path, tomli_w.dumps(settings))
+        return path
+
+    def best_value(self, name: str) -> float | None:
+        """The metric that a run reached; None if it has no outcome.
+
+        Raises:
+            CommandError: it measured another metric than the study compares.
+        """
+        run = self.run(name)
+        outcome = run.outcome
+        if outcome is None:
+            return None
+        if (outcome["metric"], outcome["mode"]) != (self.metric, self.mode):
+            raise CommandError(
+                f"{run.folder / 'outcome.json'}: the metric is {outcome['metric']} "
+                f"({outcome['mode']}), expected {self.metric} ({self.mode})"
+            )
+        return outcome["best_value"]
+
+    def require_one_dataset(self, names: Iterable[str]) -> None:
+        """Refuse to compare runs that were trained on different data.
+
+        Raises:
+            CommandError: the digests of the data differ.
+        """
+        run_of: dict[str, str] = {}
+        for name in names:
+            if (self.folder / name / "run.json").exists():
+                run_of.setdefault(str(self.run(name).provenance.get("data")), name)
+        if len(run_of) > 1:
+            runs = ", ".join(f"{name} ({digest})" for digest, name in run_of.items())
+            raise CommandError(
+                f"{self.folder}: the data changed between runs: {runs}. Begin another study: "
+                "--study NAME"
+            )
+
+    def train(
+        self,
+        name: str,
+        config: Path,
+        stop: StopRequest,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """Train one run; see `runner.train`."""
+        threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else None
+        run = self.run(name)
+        return train(self.project, run, config, stop, threads=threads, give_up=give_up)
+
+    def train_all(self, runs: Mapping[str, Settings], console: Console) -> dict[str, str]:
+        """Train the runs that haven't ended yet, given by their names and settings.
+
+        Returns:
+            Why there is no outcome, by the name of each run that failed.
+
+        Raises:
+            Stopped: a signal came; the runs have saved their state.
+        """
+        configs = {name: self.write_config(name, settings) for name, settings in runs.items()}
+        left = [name for name in runs if self.run(name).outcome is None]
+        progress = StudyProgress(console, len(runs), len(runs) - len(left))
+        failures: dict[str, str] = {}
+        with progress.bar, stop_on_signal() as stop, ThreadPoolExecutor(self.jobs) as pool:
+            futures: dict[Future[str], str] = {}
+            for name in left:
+                futures[pool.submit(self.train, name, configs[name], stop)] = name
+            try:
+                for future in as_completed(futures):
+                    name, failure = futures[future], future.result()
+                    outcome = self.run(name).outcome or {}
+                    if not failure and outcome["best_value"] is None:
+                        failure = "its outcome has no value"
+                    if failure:
+                        failures[name] = failure
+                        progress.run_ended(f"{name}: failed: {failure}")
+                    else:
+                        value = f"{outcome['metric']} {outcome['best_value']:.4g}"
+                        progress.run_ended(f"{name}: {value}")
+            except BaseException:
+                stop.signals.append("an error")  # the other runs save their state
+                raise
+        self.require_one_dataset(runs)
+        return failures
+
+    def write_results(
+        self,
+        summary: str,
+        parts: Iterable[str],
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+    ) -> None:
+        """Write table.md and report.html.
+
+        Args:
+            summary: the result in a sentence.
+            parts: HTML, shown before the table.
+            header: of the table.
+            rows: of the table.
+        """
+        lines = [header, ["---"] * len(header), *rows]
+        cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+        markdown = "".join(f"| {line} |\n" for line in cells)
+        write_text(self.folder / "table.md", f"{summary}\n\n{markdown}")
+        title = f"{self.kind.title()}: {self.folder.name}"
+        parts = [*parts, "<h2>All results</h2>", table(rows, header)]
+        write_page(self.folder / "report.html", title, summary, parts)
+
+    def conclude(self, passed: bool, summary: str, next_step: str = "") -> int:
+        """Say what the study found, where that is and what is next. Returns the exit code."""
+        print(f"{'Passed' if passed else 'Failed'}: {summary}")
+        print(f"Results: {self.folder / 'report.html'}, {self.folder / 'table.md'}")
+        if passed and next_step:
+            print(f"Next: {next_step}")
+        return 0 if passed else 1
+
+
+def open_study(
+    kind: str, table: type[TableType], file: Path, project: Project, name: str, jobs: int
+) -> tuple[Study, TableType]:
+    """The study that a config file describes, and its own table.
+
+    Args:
+        kind: scale, tune or ablate: the name of the table.
+        table: what the table has to contain.
+        file: the config.
+        project: whose runs are trained.
+        name: folder in runs/; empty for the file's name.
+        jobs: how many runs train at the same time.
+
+    Raises:
+        CommandError: the file can't be read, lacks the table, or the project refuses its settings.
+    """
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    if kind not in settings:
+        others = [other for other in KINDS if other in settings]
+        hint = f"; it is for: ml-architect {others[0]} {file}" if others else ""
+        raise CommandError(f"{file}: expected a table [{kind}]{hint}")
+    try:
+        plan = table.model_validate(settings.pop(kind))
+    except ValidationError as error:
+        raise CommandError(one_line_each(kind, error)) from None
+    name = name or file.stem
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise CommandError(f"--study {name!r}: expected a folder's name, such as tune-2")
+    try:
+        config = project.resolve(settings)
+    except CommandError as error:
+        raise CommandError(f"{file}: {error}") from None
+
+    checkpoint = config.get("checkpoint", {})
+    study = Study(
+        kind=kind,
+        project=project,
+        folder=project.root / RUNS / name,
+        settings=settings,
+        config=config,
+        metric=plan.metric or checkpoint.get("metric", "validation/loss"),
+        mode=plan.mode or checkpoint.get("mode", "min"),
+        jobs=jobs,
+    )
+    return study, plan
+
+
+def one_line_each(path: str, error: ValidationError) -> str:
+    """What is wrong with a table: name, value and expectation of each problem."""
+    lines: list[str] = []
+    for problem in error.errors(include_url=False):
+        name = ".".join([path, *map(str, problem["loc"])])
+        given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}{given}: {message}")
+    return "\n".join(lines)
+
+
+def require_accepted(study: Study, variants: Sequence[tuple[str, Settings]]) -> list[Settings]:
+    """Have the project check the settings of runs before anything is trained.
+
+    Args:
+        study: whose project is asked.
+        variants: settings, each with a name for messages, such as `scale.sizes.wide`.
+
+    Returns:
+        The whole config that follows from each.
+
+    Raises:
+        CommandError: the project refuses some; the message has its words.
+    """
+    configs: list[Settings] = []
+    problems: list[str] = []
+    resolved = study.project.resolve_all([settings for _, settings in variants])
+    for (name, _), config in zip(variants, resolved, strict=True):
+        if isinstance(config, CommandError):
+            problems += [f"{name}: {line}" for line in str(config).splitlines()]
+        else:
+            configs.append(config)
+    if problems:
+        raise CommandError("\n".join(dict.fromkeys(problems)))
+    return configs
+
+
+def merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
+    """Settings with some replaced, table by table."""
+    merged = dict(settings)
+    for name, value in changes.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[name] = merge(cast("Settings", below), cast("Settings", value))
+        else:
+            merged[name] = value
+    return merged
+
+
+def nest(values: Mapping[str, Any]) -> Settings:
+    """Settings by their full names, in their tables."""
+    nested: Settings = {}
+    for path, value in values.items():
+        for name in reversed(path.split(".")):
+            value = {name: value}
+        nested = merge(nested, value)
+    return nested
+
+
+def folder_names(path: str, names: Iterable[str]) -> dict[str, str]:
+    """A folder's name for each name of a config file.
+
+    Raises:
+        CommandError: two of them would share one, or one would have none.
+    """
+    folders: dict[str, str] = {}
+    for name in names:
+        folder = re.sub(r"[^\w.]+", "-", name).strip("-.")[:80].lower()
+        if not folder or folder in folders.values():
+            raise CommandError(f"{path}: {name!r}: expected a name that makes a folder of its own")
+        folders[name] = folder
+    return folders
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file; a crash leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

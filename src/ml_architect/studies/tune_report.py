@@ -1,0 +1,118 @@
+"""What a tuning study found: a table, a config file and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import optuna
+import optuna.visualization.matplotlib as plots
+import tomli_w
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from ..reports.page import image, paragraph, table
+from ..runs.run import flatten
+from .space import Space
+from .study import Study, merge, nest, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Attributes of a trial in the database.
+FAILURE = "failure"  # why it failed for good; without it, a failed trial is queued again
+SETTINGS = "settings"  # that were tried, by their full names
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+MIN_TRIALS = 4  # with different values: fewer say nothing about importance
+
+mpl.use("Agg")  # Optuna draws with pyplot, which would look for a display
+
+
+def best_trials(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Complete trials, the best first."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(complete, key=_value, reverse=not study.is_lower_better)
+
+
+def _value(trial: FrozenTrial) -> float:
+    assert trial.value is not None, "it is complete"
+    return trial.value
+
+
+def describe(study: Study, trials: Sequence[FrozenTrial], space: Space) -> str:
+    """The result in a sentence."""
+    counts = [
+        f"{sum(trial.state == state for trial in trials)} {word}" for state, word in STATES.items()
+    ]
+    text = f"{len(trials)} trials ({', '.join(counts)})"
+    best = best_trials(study, trials)
+    if not best:
+        return f"{text}; none was trained to its end"
+    text += f"; best {study.metric} {_value(best[0]):.4g} in trial {best[0].number}"
+    present = flatten(study.config)
+    values = {name: present[name] for name in space}
+    baseline = [_value(trial) for trial in best if trial.user_attrs[SETTINGS] == values]
+    return f"{text}, {baseline[0]:.4g} with the present settings" if baseline else text
+
+
+def write_results(
+    study: Study, all_trials: optuna.Study, trials: Sequence[FrozenTrial], space: Space
+) -> None:
+    """Write best.toml, table.md and report.html."""
+    best = best_trials(study, trials)
+    if best:
+        settings = merge(study.settings, nest(best[0].user_attrs[SETTINGS]))
+        comment = f"# Trial {best[0].number} of {study.folder.name}: {study.metric} "
+        comment += f"{_value(best[0]):.5g}, the best of {len(trials)} on the validation split.\n\n"
+        write_text(study.folder / "best.toml", comment + tomli_w.dumps(settings))
+
+    parts: list[str] = []
+    if best:
+        history = plots.plot_optimization_history(all_trials, target_name=study.metric)
+        parts.append("<h2>Optimization history</h2>")
+        parts.append(_image(history, 4.0, "Value of each trial, and the best so far"))
+        caution = "The best of many trials on one validation split is optimistically biased."
+        parts.append(paragraph(caution))
+    if len({_value(trial) for trial in best}) >= MIN_TRIALS and len(space) > 1:
+        # The better half of the trials against all: of Optuna's default, the best tenth, ten
+        # trials would have one. Watanabe et al. 2023, https://arxiv.org/abs/2304.10255.
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=0.5)
+        importance = plots.plot_param_importances(all_trials, evaluator=evaluator)
+        parts.append("<h2>Hyperparameter importance</h2>")
+        parts.append(_image(importance, 1.6 + 0.4 * len(space), "Importance of each setting"))
+        caution = f"PED-ANOVA, estimated from {len(best)} complete trials. With few trials it "
+        caution += "gives some importance to settings without any effect; `ml-architect ablate` "
+        parts.append(paragraph(f"{caution}tests whether a difference is real."))
+    present = flatten(study.config)
+    searched = [(name, str(present[name]), str(space[name])) for name in space]
+    parts += ["<h2>Search space</h2>", table(searched, ("setting", "present value", "searched"))]
+
+    header = ("trial", "state", study.metric, *space)
+    rows: list[list[str]] = []
+    for trial in [*best, *(trial for trial in trials if trial not in best)]:
+        value = "" if trial.value is None else f"{trial.value:.5g}"
+        settings = trial.user_attrs.get(SETTINGS, {})
+        params = [_short(settings.get(name, "")) for name in space]
+        reason = trial.user_attrs.get(FAILURE, "")
+        state = STATES[trial.state] + (f": {reason}" if reason else "")
+        rows.append([str(trial.number), state, value, *params])
+    study.write_results(describe(study, trials, space), parts, header, rows)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _image(axes: Axes, height: float, alternative: str) -> str:
+    """A plot of Optuna's, legible on a phone."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_size_inches(5.2, height)
+    figure.set_layout_engine("constrained")
+    return image(figure, alternative)

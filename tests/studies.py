@@ -1,0 +1,189 @@
+"""What the tests of studies share: projects, and commands that are started and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rendering import ROOT, render
+
+ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
+"""Where the projects' dependencies are installed."""
+
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+SMALL = """
+[training]
+batch_size = 16
+max_steps = 60
+warmup_steps = 5
+evaluate_every = 10
+log_every = 5
+"""
+GENERATED = {
+    "scale": f"{SMALL}\n[scale]\nfractions = [0.25, 1.0]\n",
+    "tune": f"{SMALL}\n[tune]\ntrials = 5\n[tune.space]\n"
+    "training.learning_rate = { low = 1e-3, high = 1e-1, log = true }\n"
+    "training.weight_decay = { low = 0.0, high = 0.1 }\n",
+    "ablate": f"{SMALL}\n[ablate]\nseeds = [0, 1]\n[ablate.changes]\n"
+    '"without decay" = { training.weight_decay = 0.0 }\n',
+}
+"""Configs of studies whose runs take a second or two, apart from their imports."""
+
+
+@dataclass(frozen=True)
+class StudiedProject:
+    """A project and the command that starts it."""
+
+    folder: Path
+    command: str
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin a command of `ml-architect` in a process group of its own."""
+        return self._popen([sys.executable, "-m", "ml_architect", *arguments], environment)
+
+    def study(self, kind: str, *more: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin a study with the config of its kind."""
+        options = ["--command", self.command, *more]
+        return self.start(kind, f"configs/{kind}.toml", *options, **environment)
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the project itself."""
+        return finish(self._popen([*self.command.split(), *arguments], {}))
+
+    def _popen(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def generated_project(template: Path, folder: Path, **answers: str) -> StudiedProject:
+    """A project of the template with short studies, whose data is validated."""
+    made = render(template, folder, **answers)
+    for name, text in GENERATED.items():
+        (made / f"configs/{name}.toml").write_text(text, encoding="utf-8")
+    (package,) = (made / "src").iterdir()
+    environment = {"PYTHONPATH": str(made / "src")}
+    project = StudiedProject(made, f"{PYTHON} -m {package.name}.cli", environment)
+    done = project.call("validate")
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+def example_project(name: str, folder: Path) -> StudiedProject:
+    """A copy of one of the foreign projects in examples/."""
+    shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns("runs", "data"))
+    script = "train.py" if name == "torch_regression" else "digits.py"
+    return StudiedProject(folder, f"{PYTHON} {script}")
+
+
+STUB = """
+import fcntl, json, pathlib, sys, time, tomllib
+options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+settings = {"seed": 0, "x": 0.5, "size": 4} | tomllib.load(open(options["--config"], "rb"))
+problems = [f"{name}: no such setting" for name in settings if name not in ("seed", "x", "size")]
+if not 0 <= settings["x"] <= 1:
+    problems.append(f"x = {settings['x']}: expected 0 to 1")
+if problems:
+    sys.exit(print(*problems, sep="\\n", file=sys.stderr) or 2)
+text = "".join(f"{name} = {value}\\n" for name, value in settings.items())
+if "--dry-run" in sys.argv:
+    sys.exit(print(text))
+run = pathlib.Path("runs") / options["--run-name"]
+run.mkdir(parents=True, exist_ok=True)
+lock = (run / ".lock").open("w")
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(3)
+if (run / "outcome.json").exists():
+    sys.exit(0)
+with (run / "starts").open("a") as starts:
+    starts.write("started\\n")
+(run / "config.toml").write_text(text)
+(run / "run.json").write_text('{"format": 1, "started": "2026-11-25T12:00:00+00:00"}')
+time.sleep(0.2)
+if settings["size"] == 13:
+    sys.exit("no more disk")
+loss = (settings["x"] - 0.3) ** 2 + 0.01 * settings["seed"] + 1 / settings["size"]
+metrics = {"step": 1, "validation/loss": loss}
+(run / "metrics.jsonl").write_text(json.dumps(metrics) + "\\n")
+outcome = {"metric": "validation/loss", "mode": "min", "best_value": loss, "step": 1}
+(run / "outcome.json").write_text(json.dumps(outcome))
+"""
+
+
+def stub_project(folder: Path) -> StudiedProject:
+    """A project that keeps the contracts and trains nothing, for what is about the study alone."""
+    (folder / "configs").mkdir(parents=True)
+    (folder / "train.py").write_text(STUB.replace("\\\\n", "\\n"), encoding="utf-8")
+    return StudiedProject(folder, f"{sys.executable} -I train.py")
+
+
+def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for a command's end."""
+    output, _ = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def wait_until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    """Wait for something while a process lives. Raises AssertionError if it ends before."""
+    while not happened():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+
+
+def runs_with_metrics(study: Path) -> list[Path]:
+    """The runs of a study that have begun to train."""
+    return [path.parent for path in study.glob("*/metrics.jsonl") if path.stat().st_size > 0]
+
+
+def training_processes(study: Path) -> list[int]:
+    """Process ids of the runs of a study, whoever started them."""
+    found: list[int] = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if "--run-name" in words and any(str(study / "configs") in word for word in words):
+            found.append(int(file.parent.name))
+    return found
+
+
+def assert_trained_once(study: Path, runs: int) -> None:
+    """Every run has each of its steps once, in order, up to the last one."""
+    folders = [path.parent for path in study.glob("*/run.json")]
+    assert len(folders) == runs, sorted(folder.name for folder in folders)
+    for folder in folders:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        steps = [json.loads(line)["step"] for line in lines]
+        assert steps == sorted(set(steps)), folder
+        if (folder / "outcome.json").exists():
+            assert steps[-1] == outcome(folder)["step"], folder
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """How a run ended."""
+    return json.loads((run / "outcome.json").read_text(encoding="utf-8"))
+
+
+def times(folder: Path) -> dict[Path, int]:
+    """When each file of the runs of a study was changed last."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*/*.json*")}

@@ -1,0 +1,164 @@
+"""Runs are found, listed, compared and plotted by what is in their folders."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_architect.cli import main
+
+PROVENANCE = {
+    "format": 1,
+    "started": "2026-11-25T12:00:00+00:00",
+    "data": "d1",
+    "git": {"commit": "0123456789abcdef", "diff": "", "untracked": []},
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project, which is the current folder."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "p"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_run(project: Path, name: str, *, loss: float | None = 0.5, **provenance: object) -> Path:
+    """A run with two logged steps; without a loss it hasn't ended."""
+    run = project / "runs" / name
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(
+        f'seed = 0\n[model]\nwidth = {len(name)}\nname = "$x$"\n', encoding="utf-8"
+    )
+    (run / "run.json").write_text(json.dumps(PROVENANCE | provenance), encoding="utf-8")
+    lines = [{"step": 10, "train/loss": 1.0}, {"step": 20, "train/loss": 0.5, "validation/loss": 1}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run / "metrics.jsonl").write_text(text, encoding="utf-8")
+    if loss is not None:
+        outcome = {"metric": "validation/loss", "mode": "min", "best_value": loss, "best_step": 20}
+        (run / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
+    return run
+
+
+def test_runs_are_listed_with_state_and_best_value_the_newest_last(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "new", started="2026-11-25T13:00:00+00:00")
+    make_run(project, "study/old", loss=None)
+    make_run(project, "throwaway", scratch=True)
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["run", "study/old", "new"]
+    assert "unfinished" in lines[1]
+    assert "finished" in lines[2]
+    assert "validation/loss 0.5 at 20" in lines[2]
+
+
+def test_a_run_is_running_while_its_lock_is_held(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(project, "a", loss=None)
+    with (run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        main(["runs"])
+        assert "running" in capsys.readouterr().out
+    main(["runs"])
+    assert "unfinished" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_read_is_named_and_the_others_are_listed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "good")
+    (make_run(project, "torn") / "run.json").write_text("{", encoding="utf-8")
+    make_run(project, "future", format=2)
+    assert main(["runs"]) == 0
+    output = capsys.readouterr()
+    assert "good" in output.out
+    assert "torn/run.json" in output.err
+    assert "format is 2, expected 1" in output.err
+    assert output.err.count("\n") == 2
+
+
+def test_a_half_written_line_is_skipped(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (make_run(project, "a") / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 30, "train')
+    assert main(["runs"]) == 0
+    assert " 20 " in capsys.readouterr().out
+
+
+def test_two_runs_are_compared_by_what_differs(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "a")
+    make_run(project, "longer", data="d2", loss=0.25)
+    assert main(["runs", "a", "runs/longer"]) == 0
+    output = capsys.readouterr().out
+    assert "model.width" in output
+    assert "seed" not in output
+    assert "d2" in output
+    assert "validation/loss 0.25 at 20" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["runs", "smal"], "smal: no such run; did you mean small?"),
+        (["runs", "../small"], "no such run"),
+        (["plot", "nothing"], "expected the name of a run"),
+        (["plot", "small", "--output", "curves.gif"], "ending in .png, .svg, .pdf"),
+        (["plot", "small", "--output", "no/curves.png"], "there is no folder no"),
+        (["report", "smal"], "did you mean small?"),
+    ],
+)
+def test_wrong_input_gets_one_line(
+    project: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "small")
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_curves_are_plotted_for_several_runs(project: Path) -> None:
+    make_run(project, "a$b$c")
+    make_run(project, "d", loss=None)
+    assert main(["plot", "a$b$c", "d"]) == 0
+    assert (project / "runs/curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_runs_the_next_step_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs"]) == 0
+    assert "No runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        ("--help", {"copier", "matplotlib", "optuna", "polars", "scipy", "rich", "pydantic"}),
+        ("runs", {"copier", "matplotlib", "optuna", "polars", "scipy", "pydantic"}),
+        ("plot a", {"copier", "optuna", "polars", "scipy"}),
+        ("scale none.toml --command x", {"copier", "optuna", "polars"}),
+        ("tune none.toml --command x", {"copier", "polars"}),
+    ],
+)
+def test_a_command_does_not_import_what_it_does_not_need(
+    project: Path, words: str, unneeded: set[str]
+) -> None:
+    make_run(project, "a")
+    code = (
+        "import sys\nfrom ml_architect.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"print(sorted({unneeded!r} & sys.modules.keys()), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *words.split()]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
