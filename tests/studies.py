@@ -87,14 +87,14 @@ def generated_project(template: Path, folder: Path, **answers: str) -> StudiedPr
 
 
 def example_project(name: str, folder: Path) -> StudiedProject:
-    """A copy of one of the foreign projects in examples/."""
+    """A copy of one of the third-party projects in examples/."""
     shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns("runs", "data"))
     script = "train.py" if name == "torch_regression" else "digits.py"
     return StudiedProject(folder, f"{PYTHON} {script}")
 
 
 STUB = """
-import fcntl, json, pathlib, sys, time, tomllib
+import fcntl, json, pathlib, signal, sys, time, tomllib
 options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 settings = {"seed": 0, "x": 0.5, "size": 4} | tomllib.load(open(options["--config"], "rb"))
 problems = [f"{name}: no such setting" for name in settings if name not in ("seed", "x", "size")]
@@ -118,13 +118,25 @@ with (run / "starts").open("a") as starts:
     starts.write("started\\n")
 (run / "config.toml").write_text(text)
 (run / "run.json").write_text('{"format": 1, "started": "2026-11-25T12:00:00+00:00"}')
+def stop(*_):
+    time.sleep(settings["size"] - 100)
+    (run / "saved").touch()
+    sys.exit(75)
+if settings["size"] > 100:  # logs much, and takes its time to save
+    signal.signal(signal.SIGTERM, stop)
+    lines = [{"step": step, "validation/loss": 9.0} for step in range(1, 200)]
+    text = "".join(json.dumps(line) + "\\n" for line in lines)
+    (run / "metrics.jsonl").write_text(text)
+    time.sleep(4)
 time.sleep(0.2)
 if settings["size"] == 13:
     sys.exit("no more disk")
 loss = (settings["x"] - 0.3) ** 2 + 0.01 * settings["seed"] + 1 / settings["size"]
+loss += 9 * (settings["size"] > 100)
 metrics = {"step": 1, "validation/loss": loss}
 (run / "metrics.jsonl").write_text(json.dumps(metrics) + "\\n")
-outcome = {"metric": "validation/loss", "mode": "min", "best_value": loss, "step": 1}
+value = {14: float("nan"), 15: None}.get(settings["size"], loss)
+outcome = {"metric": "validation/loss", "mode": "min", "best_value": value, "step": 1}
 (run / "outcome.json").write_text(json.dumps(outcome))
 """
 

@@ -1,4 +1,4 @@
-"""The foreign projects in examples/ keep both contracts of docs/run-format.md by themselves.
+"""The third-party projects in examples/ keep both contracts of docs/run-format.md by themselves.
 
 They run in `.venv-project`, through their command lines, without the tool.
 """
@@ -43,7 +43,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Example:
-    """A foreign project, and what a test has to know about it."""
+    """A third-party project, and what a test has to know about it."""
 
     name: str
     script: str

@@ -126,6 +126,26 @@ def test_wrong_input_gets_one_line(
     assert error.count("\n") == 1
 
 
+def test_runs_may_be_a_symbolic_link(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(project, "a")
+    (project / "runs").rename(project / "disk")
+    (project / "runs").symlink_to(project / "disk")
+    assert main(["runs", "a"]) == 0
+    assert main(["runs"]) == 0
+    assert "validation/loss 0.5" in capsys.readouterr().out
+
+
+def test_a_run_with_a_wrong_outcome_does_not_hide_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "good")
+    make_run(project, "bad", loss=float("nan"))
+    assert main(["runs"]) == 0
+    output = capsys.readouterr()
+    assert "good" in output.out
+    assert "best_value is nan, expected a finite number or null" in output.err
+
+
 def test_curves_are_plotted_for_several_runs(project: Path) -> None:
     make_run(project, "a$b$c")
     make_run(project, "d", loss=None)

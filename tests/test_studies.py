@@ -48,7 +48,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def torch_script(tmp_path_factory: pytest.TempPathFactory) -> StudiedProject:
-    """A foreign project: a script with argparse."""
+    """A third-party project: a script with argparse."""
     return example_project("torch_regression", tmp_path_factory.mktemp("studies") / "torch")
 
 
@@ -251,6 +251,66 @@ def test_commands_that_share_a_file_of_trials_train_each_once(stub: StudiedProje
         assert "Passed: 24 trials (24 complete, 0 pruned, 0 failed)" in done.stdout
     starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
     assert starts == ["started\n"] * 24
+
+
+def test_one_signal_lets_every_run_save_however_long_that_takes(stub: StudiedProject) -> None:
+    text = "size = 101\n[ablate]\nseeds = [0, 1]\nchanges.slow = { size = 103 }\n"
+    process = begin(stub, text, "ablate")
+    runs = [stub.folder / f"runs/study/{name}-seed-0" for name in ("baseline", "slow")]
+    wait_until(process, lambda: all((run / "metrics.jsonl").exists() for run in runs))
+    process.terminate()
+    assert finish(process).returncode == 75
+    assert all((run / "saved").exists() for run in runs)
+
+
+def test_a_second_signal_kills_the_runs_and_what_they_started(stub: StudiedProject) -> None:
+    (stub.folder / "train.sh").write_text(f'{stub.command} "$@"\n:\n', encoding="utf-8")
+    wrapped = StudiedProject(stub.folder, "sh train.sh")
+    process = begin(wrapped, "size = 700\n[tune]\ntrials = 1\nspace.x = { low = 0, high = 1 }\n")
+    metrics = stub.folder / "runs/study/trial-0000/metrics.jsonl"
+    wait_until(process, metrics.exists)
+    process.terminate()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    assert finish(process).returncode == 75
+    assert training_processes(stub.folder / "runs/study") == []
+
+
+@pytest.mark.parametrize(("size", "reason"), [(14, "best_value is nan"), (15, "no best_value")])
+def test_a_run_without_a_value_has_failed_also_when_it_is_looked_at_again(
+    stub: StudiedProject, size: int, reason: str
+) -> None:
+    text = f"[ablate]\nseeds = [0, 1]\nchanges.bad = {{ size = {size} }}\n"
+    for _ in range(2):
+        done = finish(begin(stub, text, "ablate"))
+        assert done.returncode == 1, done.stdout
+        assert reason in done.stdout
+    (stub.folder / "runs/study").rename(stub.folder / "runs/first")
+    done = finish(begin(stub, f"[tune]\ntrials = 6\nspace.size = {{ options = [4, {size}] }}\n"))
+    assert done.returncode == 0, done.stdout
+    assert reason in done.stdout
+    assert "6 trials" in done.stdout
+
+
+def test_trials_are_pruned_also_if_they_log_much_and_stop_slowly(stub: StudiedProject) -> None:
+    text = "[tune]\ntrials = 14\nspace.size = { options = [4, 5, 6, 112] }\n"
+    done = finish(begin(stub, text))
+    assert done.returncode == 0, done.stdout
+    assert "14 trials" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "112" not in (stub.folder / "runs/study/best.toml").read_text("utf-8")
+
+
+def test_the_number_of_trials_may_change_while_a_study_goes_on(stub: StudiedProject) -> None:
+    text = "[tune]\ntrials = {}\nspace.x = {{ low = 0.0, high = 1.0 }}\n"
+    process = begin(stub, text.format(6))
+    wait_until(process, lambda: len(runs_with_metrics(stub.folder / "runs/study")) >= 1)
+    process.terminate()
+    finish(process)
+    for trials in (2, 6):
+        done = finish(begin(stub, text.format(trials)))
+        assert done.returncode == 0, done.stdout
+    assert "Passed: 6 trials (6 complete" in done.stdout
 
 
 def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(

@@ -50,13 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{place}{error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
+        print(f"stopped{_nothing_written(arguments)}", file=sys.stderr)
         return 130
     except Stopped:
-        print("stopped; nothing was written", file=sys.stderr)
+        print(f"stopped{_nothing_written(arguments)}", file=sys.stderr)
         return 143
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _nothing_written(arguments: Sequence[str] | None) -> str:
+    """What a stopped command left behind, where that is certain."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return "; nothing was written" if {"new", "update", "adopt"} & set(words[:1]) else ""
 
 
 class Stopped(BaseException):

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import CommandError
 
-EXTRA = {"optuna", "scipy", "matplotlib", "polars", "tomli_w", "sqlalchemy"}
+EXTRA = {"numpy", "optuna", "scipy", "matplotlib", "polars", "tomli_w", "sqlalchemy"}
 
 
 def add_commands(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a person can mend: one line that names what was given, what was expected, the way out."""
+"""Errors that the user can fix: what was given, what was expected, how to fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class CommandError(Exception):
-    """Base of all of them. Nothing was written and nothing is lost when it is raised."""
+    """Base of all of them."""
 
     exit_code = 2
 

@@ -81,4 +81,4 @@ def draw_calibration(result: Calibration) -> Iterator[str]:
     axes.plot(result.predicted, result.observed, "o", markersize=4)
     axes.set(xlabel="mean prediction", ylabel="mean observation")
     yield paragraph(str(result).capitalize())
-    yield image(figure, "Mean observation over mean prediction, with 95 % intervals")
+    yield image(figure, "Mean observation over mean prediction, with 95% intervals")

@@ -54,7 +54,7 @@ def report_run(run: Run, slice_by: Sequence[str], output: Path | None, console: 
     metrics = _metrics(predictions)
     calibration = calibrate(predictions)
     sections = [
-        section("Metrics", table(metrics, ("", "value", "95 % interval"))),
+        section("Metrics", table(metrics, ("", "value", "95% interval"))),
         section("Learning curve", _learning_curve(run)),
         section("Calibration", *draw_calibration(calibration)) if calibration else "",
         *_confusions_or_residuals(predictions),
@@ -135,7 +135,7 @@ def _slices(slices: Sequence[Slice], measure: str) -> str:
         "rest of the split. Worse is significant after Holm's correction for their number. "
         f"Listed by p-value, at most {MAX_SLICES}."
     )
-    header = ("slice", "examples", measure, "95 % interval", "rest", "p")
+    header = ("slice", "examples", measure, "95% interval", "rest", "p")
     return paragraph(text) + table(rows, header)
 
 

@@ -13,7 +13,7 @@ stats: Any = scipy.stats  # SciPy has no types
 Array = npt.NDArray[Any]
 Interval = tuple[float, float]
 
-ALPHA = 0.05  # level of all tests; all intervals are of 95 %
+ALPHA = 0.05  # level of all tests; all intervals are of 95%
 MAX_DRAWS = 3 * 10**7  # of a bootstrap, a few seconds: fewer resamples of very large splits
 
 

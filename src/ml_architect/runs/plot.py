@@ -24,7 +24,7 @@ def plot_runs(names: Sequence[Path], output: Path | None) -> None:
     root = find_root()
     runs = [open_run(name, root) for name in names]
     for run in runs:
-        if not run.metrics:
+        if not any(line for _, line in run.metrics):
             raise CommandError(f"{run.folder / 'metrics.jsonl'}: nothing is logged yet")
     output = root / RUNS / "curves.png" if output is None else output
     if output.suffix not in SUFFIXES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -70,6 +71,9 @@ class Run:
         content = _read_object(path)
         if missing := {"metric", "mode", "best_value"} - content.keys():
             raise CommandError(f"{path}: expected the key {', '.join(sorted(missing))}")
+        value = content["best_value"]
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise CommandError(f"{path}: best_value is {value!r}, expected a finite number or null")
         return content
 
     @cached_property
@@ -102,32 +106,6 @@ class Run:
         return False
 
 
-class NewMetrics:
-    """What a run has logged since the last call."""
-
-    def __init__(self, run: Run) -> None:
-        self._path = run.folder / "metrics.jsonl"
-        self._read = 0  # bytes
-
-    def __call__(self) -> History:
-        """Read the lines that were added."""
-        history: History = []
-        if not self._path.exists():
-            return history
-        with self._path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size < self._read:  # a resumed run drops what its checkpoint lacks
-                self._read = 0
-            file.seek(self._read)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._read += len(line)
-                metrics = json.loads(line)
-                history.append((int(metrics.pop("step")), metrics))
-        return history
-
-
 def find_root(start: Path | None = None) -> Path:
     """The project's root: the nearest folder upwards with a pyproject.toml or a folder runs/."""
     start = Path.cwd() if start is None else start.resolve()
@@ -152,7 +130,8 @@ def open_run(given: str | Path, root: Path) -> Run:
     """
     runs = root / RUNS
     for folder in (Path.cwd() / given, runs / given):
-        folder = folder.resolve()
+        # Not resolved, since runs/ may be a symbolic link.
+        folder = Path(os.path.abspath(folder))  # noqa: PTH100
         if (folder / "run.json").is_file() and folder.is_relative_to(runs):
             return Run(folder, root)
     known = {run.name: run for run in all_runs(root)}

@@ -88,24 +88,23 @@ class Summary:
 def list_runs(console: Console) -> None:
     """Print a line per run, the newest last. A run that can't be read is named instead."""
     root = find_root()
-    summaries: list[tuple[tuple[float, int], Summary]] = []
+    rows: list[tuple[tuple[float, int], list[str]]] = []
     for run in all_runs(root):
         try:
             if not run.provenance.get("scratch"):
                 summary = Summary(run)
-                summaries.append((summary.order, summary))
+                cells = [run.name, summary.started, summary.state, str(summary.step)]
+                rows.append((summary.order, [*cells, summary.duration, summary.best]))
         except CommandError as error:
             print(error, file=sys.stderr)
-    if not summaries:
+    if not rows:
         print(f"No runs in {root / 'runs'} yet. A project's command `train` creates one.")
         return
 
     table = Table("run", "started", "state", box=None, pad_edge=False)
     for heading in ("step", "time", "best"):
         table.add_column(heading, justify="right")
-    for _, summary in sorted(summaries, key=lambda pair: pair[0]):
-        cells = [summary.run.name, summary.started, summary.state, str(summary.step)]
-        cells += [summary.duration, summary.best]
+    for _, cells in sorted(rows):
         table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
     if not console.is_terminal:
         console = Console(width=200)  # lines of a pipe aren't to be cut

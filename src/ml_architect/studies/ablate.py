@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from textwrap import shorten
 from typing import Annotated, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from rich.console import Console
 from scipy import stats
 
@@ -23,14 +22,14 @@ from ..reports.page import bullets, image, paragraph, table
 from ..reports.statistics import holm
 from ..runs.run import flatten
 from .project import Settings
-from .study import Study, StudyTable, folder_names, merge, require_accepted
+from .study import Study, StudyTable, distinct, folder_names, merge, require_accepted
 
 ALPHA = 0.05
 BASELINE = "baseline"
-HEADER = ("change", "mean", "difference", "95 % interval", "p", "p (Holm)", "seeds")
+HEADER = ("change", "mean", "difference", "95% interval", "p", "p (Holm)", "seeds")
 METHOD = (
     "Red is significantly worse, blue significantly better, grey not significant: paired t-tests "
-    "over the seeds, adjusted for the number of changes by Holm's method. Bars are 95 % "
+    "over the seeds, adjusted for the number of changes by Holm's method. Bars are 95% "
     "confidence intervals, not adjusted."
 )
 
@@ -41,7 +40,7 @@ Values = dict[str, dict[int, float]]
 class AblateTable(StudyTable):
     """What [ablate] contains."""
 
-    seeds: Annotated[list[int], Field(min_length=2)]
+    seeds: Annotated[list[int], Field(min_length=2), AfterValidator(distinct)]
     changes: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
 
 
@@ -50,7 +49,7 @@ class Effect:
     """Difference that a change makes to the metric: change minus baseline, over the seeds."""
 
     mean: float
-    low: float  # 95 % confidence interval of the mean
+    low: float  # 95% confidence interval of the mean
     high: float
     p: float = 1.0
     adjusted_p: float = 1.0  # for the number of changes
@@ -70,13 +69,13 @@ def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) 
         print(f"{len(runs)} runs:", *runs, sep="\n")
         return 0
     study.begin(settings)
-    failures = study.train_all(settings, console)
+    results, failures = study.train_all(settings, console, study.read_value)
 
     values: Values = {}
     for name, (change, seed, _) in runs.items():
         by_seed = values.setdefault(change, {})
-        if name not in failures and (value := study.best_value(name)) is not None:
-            by_seed[seed] = value
+        if name in results:
+            by_seed[seed] = results[name]
     effects = compare(values)
     conclusions = [f"{name}: {conclude(study, effect)}" for name, effect in effects.items()]
 
@@ -87,8 +86,8 @@ def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) 
     if failures:
         parts += ["<h2>Failed runs</h2>", table(list(failures.items()))]
     summary = "; ".join(f"{name} failed: {reason}" for name, reason in failures.items()) or (
-        f"{len(plan.changes)} changes with {len(plan.seeds)} seeds, "
-        f"{sum(effect.is_significant for effect in effects.values())} with a significant effect"
+        f"changes: {len(plan.changes)}, seeds: {len(plan.seeds)}, significant effects: "
+        f"{sum(effect.is_significant for effect in effects.values())}"
     )
     study.write_results(summary, parts, HEADER, rows(values, effects))
     print(*conclusions, sep="\n")
@@ -157,7 +156,7 @@ def conclude(study: Study, effect: Effect) -> str:
     low, high = sorted((abs(effect.low), abs(effect.high)))
     return (
         f"{study.metric} is {'better' if better else 'worse'} by {abs(effect.mean):.3g} "
-        f"(95 % confidence interval {low:.3g} to {high:.3g})"
+        f"(95% confidence interval {low:.3g} to {high:.3g})"
     )
 
 
@@ -169,7 +168,8 @@ def rows(values: Values, effects: Mapping[str, Effect]) -> list[list[str]]:
         cells = ["", "", "", ""]
         if effect := effects.get(name):
             cells = [f"{effect.mean:+.3g}", f"{effect.low:+.3g} to {effect.high:+.3g}"]
-            cells += [f"{effect.p:.2g}", f"{effect.adjusted_p:.2g}"]
+            is_tested = effect.low < effect.high
+            cells += [f"{p:.2g}" if is_tested else "" for p in (effect.p, effect.adjusted_p)]
         lines.append([name, mean, *cells, str(len(by_seed))])
     return lines
 
@@ -184,7 +184,7 @@ def draw(study: Study, effects: Mapping[str, Effect]) -> Figure:
         axes.plot((effect.low, effect.high), (row, row), color=color, linewidth=2)
         axes.plot(effect.mean, row, "o", color=color)
     axes.axvline(0, color="0.2", linewidth=1)
-    labels = [shorten(name, 28, placeholder="…") for name in effects]
+    labels = [name if len(name) < 28 else f"{name[:27]}…" for name in effects]
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     arrow = "← better" if study.is_lower_better else "better →"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.pruners import MedianPruner
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from sqlalchemy import Connection, event
+from optuna.trial import FrozenTrial
+from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import CommandError
@@ -19,7 +20,7 @@ from .project import STORAGE_VARIABLE
 from .study import Study
 
 HEARTBEAT_SECONDS = 2
-GRACE_SECONDS = 10  # without a heartbeat, after which a trial is queued again
+GRACE_SECONDS = 10  # without a heartbeat, after which a trial is requeued
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, multivariate TPE
@@ -29,9 +30,26 @@ requeue = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
 """Optuna's RetryFailedTrialCallback, by its present name."""
 
 
-def open_database(study: Study, url: str) -> tuple[RDBStorage, optuna.Study]:
-    """The trials of a study, created if there are none."""
-    storage = _connect(url or f"sqlite:///{study.folder / 'study.db'}")
+def original_number(trial: FrozenTrial) -> int:
+    """Number of the trial that this one continues, or its own."""
+    number = requeue.retried_trial_number(trial)
+    return trial.number if number is None else number
+
+
+def run_name(trial: FrozenTrial) -> str:
+    """The run of a trial: the same for all trials that continue it."""
+    return f"trial-{original_number(trial):04d}"
+
+
+def open_database(
+    study: Study, url: URL, space: Mapping[str, str]
+) -> tuple[RDBStorage, optuna.Study]:
+    """The trials of a study, created if there are none.
+
+    Raises:
+        CommandError: the database has a study of that name with other settings.
+    """
+    storage = _connect(url)
     trials = optuna.create_study(
         storage=storage,
         study_name=f"{study.project.root.name}/{study.folder.name}",
@@ -40,26 +58,34 @@ def open_database(study: Study, url: str) -> tuple[RDBStorage, optuna.Study]:
         pruner=MedianPruner(n_startup_trials=5),
         load_if_exists=True,
     )
+    # The folder's study.json says the same, but another machine may have another folder.
+    settings = {"config": study.config, "metric": study.metric, "mode": study.mode}
+    settings["space"] = dict(space)
+    if trials.user_attrs.get("settings", settings) != settings:
+        raise CommandError(
+            f"the database has a study {trials.study_name} with different settings. Restore them, "
+            "or start another study: --study NAME"
+        )
+    trials.set_user_attr("settings", settings)
     return storage, trials
 
 
-def _connect(url: str) -> RDBStorage:
-    is_sqlite = url.startswith("sqlite")
+def _connect(url: URL) -> RDBStorage:
+    is_sqlite = url.get_backend_name() == "sqlite"
     for attempt in range(3):
         try:
             storage = RDBStorage(
-                url,
+                url.render_as_string(hide_password=False),
                 engine_kwargs={"connect_args": {"timeout": 60}} if is_sqlite else None,
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=requeue,
             )
             if is_sqlite:
                 event.listen(storage.engine, "begin", _lock_database)
             return storage
-        except (SQLAlchemyError, StorageInternalError) as error:
+        except (SQLAlchemyError, StorageInternalError):
             # Two commands that create the tables at the same time get in each other's way.
-            if attempt == 2 or isinstance(error, ArgumentError):
+            if attempt == 2:
                 raise
             time.sleep(0.5)
     raise AssertionError
@@ -73,8 +99,27 @@ def _lock_database(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def parse_url(study: Study, given: str) -> URL:
+    """The address of the database; by default a file in the study's folder.
+
+    Raises:
+        CommandError: it isn't one.
+    """
+    if not given:
+        return URL.create("sqlite", database=str(study.folder / "study.db"))
+    try:
+        if given.count("@") > 1:
+            raise ValueError
+        return make_url(given)
+    except (ArgumentError, ValueError):
+        raise CommandError(
+            "--storage: expected a URL such as postgresql+psycopg://user@host/name; write an @ in "
+            "a user name or a password as %40"
+        ) from None
+
+
 @contextmanager
-def one_line_errors(url: str) -> Generator[None]:
+def one_line_errors(url: URL, *others: type[Exception]) -> Generator[None]:
     """Say in one line what is wrong with the database, without its password.
 
     Raises:
@@ -82,32 +127,29 @@ def one_line_errors(url: str) -> Generator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+    except (SQLAlchemyError, StorageInternalError, *others) as error:
         cause = error.__cause__ or error
         message = " ".join(str(getattr(cause, "orig", None) or cause).split())
         if isinstance(error, ImportError):
             message += ". Install its driver, such as psycopg for postgresql+psycopg://…"
-        for secret in filter(None, (url, _password(url))):  # a driver may repeat them
-            message = message.replace(secret, "***")
-        shown = url.replace(f":{_password(url)}@", ":***@") if url else "study.db"
+        secrets = [url.render_as_string(hide_password=False), url.password, *url.query.values()]
+        for secret in secrets:  # a driver may repeat them
+            if secret:
+                message = message.replace(str(secret), "***")
+        shown = url.set(query={}).render_as_string()
         raise CommandError(f"--storage {shown}: {message}") from None
 
 
-def _password(url: str) -> str:
-    """What is between the user's name and the host of an address."""
-    user = url.partition("://")[2].rpartition("@")[0]
-    return user.partition(":")[2]
-
-
-def require_no_password(url: str) -> None:
-    """Refuse an address with a password on the command line.
+def require_no_password(given: str) -> None:
+    """Refuse a URL with a password on the command line.
 
     Raises:
         CommandError: with the other ways to give it.
     """
-    if _password(url) or "password=" in url.lower():
+    user, _, query = given.partition("://")[2].partition("?")
+    if ":" in user.rpartition("@")[0] or "pass" in query.lower():
         raise CommandError(
-            "--storage: expected an address without a password, since other users can read the "
-            f"command line. Set the environment variable {STORAGE_VARIABLE} to the whole address, "
-            "or leave the password to the database's own means, such as PGPASSWORD or ~/.pgpass"
+            "--storage: expected a URL without a password, since other users can read the command "
+            f"line. Set the environment variable {STORAGE_VARIABLE} to the whole URL, or leave the "
+            "password to the database's own means, such as PGPASSWORD or ~/.pgpass"
         )

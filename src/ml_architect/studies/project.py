@@ -53,6 +53,8 @@ class Project:
             raise CommandError(
                 f"`{shown}` exited with {done.returncode}, expected 0 or 2:\n" + "\n".join(lines)
             )
+        if not done.stdout.strip():
+            raise CommandError(f"`{shown}` printed nothing; expected the resolved config")
         try:
             return tomllib.loads(done.stdout)
         except tomllib.TOMLDecodeError as error:
@@ -105,9 +107,14 @@ def find_project(command: str | None) -> Project:
         CommandError: there is no script, there are several, or it isn't installed.
     """
     if command is not None:
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            words = []
         if not words:
-            raise CommandError('--command: expected a command, such as --command "uv run digits"')
+            raise CommandError(
+                f'--command {command!r}: expected a command, such as --command "uv run digits"'
+            )
         return Project(Path.cwd(), tuple(words))
 
     root = find_root()

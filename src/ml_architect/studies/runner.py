@@ -1,13 +1,14 @@
 """Training runs as processes: started, watched, continued, stopped.
 
 Each run is a process of its own, in a session of its own. So memory is measured per run, a run that
-is out of memory takes nothing else along, and Ctrl-C at a terminal reaches the study only, which
-then stops its runs once. A run that a killed study left behind goes on; the next study waits for
-its end.
+is out of memory doesn't take others down with it, and Ctrl-C at a terminal reaches the study only,
+which then stops its runs once. A run that a killed study left behind goes on; the next study waits
+for its end.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from ..runs.run import Run
 from .project import Project
 
 POLL_SECONDS = 0.1
-MAX_KILLS = 3  # of a run, for example for its memory, before it counts as failed
+MAX_STARTS = 3  # of a run that is killed again and again, for example for its memory
 MAX_WAIT_SECONDS = 30.0  # between two attempts to take over a run that is in use
 
 IN_USE = 3  # exit codes: see docs/run-format.md
@@ -39,37 +40,46 @@ class Stopped(CommandError):  # noqa: N818 - nothing went wrong
 
 
 class StopRequest:
-    """The signals that asked the study to stop. A second one asks to kill its runs."""
+    """Whether the study has to stop: for a signal, or because something went wrong."""
 
     def __init__(self) -> None:
-        self.signals: list[str] = []
+        self.reason = ""
+        self._signals = 0
 
-    def __call__(self, number: int, _: object) -> None:
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a second signal asks to kill the runs instead of letting them save."""
+        return self._signals > 1
+
+    def handle_signal(self, number: int, _: object) -> None:
         """Handle a signal."""
-        self.signals.append(signal.Signals(number).name)
+        self._signals += 1
+        self.reason = self.reason or signal.Signals(number).name
 
     def check(self) -> None:
-        """Raise Stopped if a signal came."""
-        if self.signals:
+        """Raise Stopped if the study has to stop."""
+        if self.reason:
             raise Stopped(
-                f"stopped by {self.signals[0]}; what was trained is saved. Continue with: "
+                f"stopped by {self.reason}; what was trained is saved. Continue with: "
                 f"{command_line()}"
             )
 
 
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
-    """Let SIGINT, SIGTERM and SIGHUP stop the runs before they end this process."""
+    """Let signals stop the runs before they end this process, except those that are ignored."""
     request = StopRequest()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP"):
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, request) for number in numbers}
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    handled = [number for number in numbers if before[number] != signal.SIG_IGN]  # nohup
+    for number in handled:
+        signal.signal(number, request.handle_signal)
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def train(
@@ -81,7 +91,7 @@ def train(
     threads: int | None = None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> str:
-    """Train one run to its end, however often it is interrupted.
+    """Train one run to completion, however often it is interrupted.
 
     Args:
         project: whose command is started.
@@ -92,38 +102,40 @@ def train(
         give_up: called several times a second; true stops the run for good.
 
     Returns:
-        Why the run has no outcome; nothing if it has one.
+        Why the run has no outcome; an empty string if it has one.
 
     Raises:
-        Stopped: the study was asked to stop; the run has saved its state.
+        Stopped: the study has to stop; the run has saved its state.
     """
     outcome = run.folder / "outcome.json"
-    log = run.folder.parent / "logs" / f"{run.folder.name}.log"
-    wait, kills = 1.0, 0
+    wait, starts = 0.0, 0
     while not outcome.exists():
         stop.check()
-        code = _train_once(project, run, config, log, stop, threads, give_up)
+        code, last_line = _train_once(project, run, config, stop, threads, give_up)
         if outcome.exists():
             break
         stop.check()
         if give_up():
             return "given up"
         if code == IN_USE:  # another process trains it, and may finish it
+            if not wait:
+                print(f"{run.name} is in use by another process; waiting", file=sys.stderr)
+            wait = min(max(1.0, 2 * wait), MAX_WAIT_SECONDS)
             until = time.monotonic() + wait
             while time.monotonic() < until and not outcome.exists() and not give_up():
                 stop.check()
                 time.sleep(POLL_SECONDS)
-            wait = min(2 * wait, MAX_WAIT_SECONDS)
-        elif code < 0 or code == RESUMABLE:
-            kills += 1
-            if kills == MAX_KILLS:
-                reason = "stopped" if code > 0 else f"killed by {signal.Signals(-code).name}"
-                return f"{reason} {kills} times; is there too little memory?"
-        elif code == 0:
+            continue
+        killed_by = -code if code < 0 else code - 128  # wrappers such as `uv run` add 128
+        starts += 1
+        if code == 0:
             return f"exited with 0, but wrote no {outcome}"
+        if killed_by > 0 or code == RESUMABLE:
+            if starts == MAX_STARTS:
+                reason = "out of memory?" if killed_by == signal.SIGKILL else f"exit code {code}"
+                return f"killed or stopped {starts} times ({reason})"
         else:
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            return f"{lines[-1] if lines else f'exited with {code}'} (details: {log})"
+            return last_line or f"exited with {code}"
     return ""
 
 
@@ -131,18 +143,19 @@ def _train_once(
     project: Project,
     run: Run,
     config: Path,
-    log: Path,
     stop: StopRequest,
     threads: int | None,
     give_up: Callable[[], bool],
-) -> int:
-    """Start the project's command and wait for its exit code."""
+) -> tuple[int, str]:
+    """Start the project's command. Returns its exit code and the last line that it printed."""
     environment = project.environment()
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
+    log = run.folder.parent / "logs" / f"{run.folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     options = ["--config", str(config), "--run-name", run.name, "--or-resume"]
-    with log.open("ab") as output:
+    with log.open("a+b") as output:
+        start = output.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             [*project.command, "train", *options],
             cwd=project.root,
@@ -152,23 +165,43 @@ def _train_once(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    is_stopping = False
-    while process.poll() is None:
-        time.sleep(POLL_SECONDS)
-        if not is_stopping and (stop.signals or give_up()):
-            process.terminate()  # it finishes its step and saves
-            is_stopping = True
-        if len(stop.signals) > 1:
-            process.kill()  # its checkpoints stay intact
-    return process.returncode
+        is_stopping, is_group_told = False, False
+        try:
+            while process.poll() is None or (is_stopping and _signal_group(process, 0)):
+                time.sleep(POLL_SECONDS)
+                if not is_stopping and (stop.reason or give_up()):
+                    process.terminate()  # it finishes its step and saves
+                    is_stopping = True
+                if is_stopping and not is_group_told and process.poll() is not None:
+                    # A wrapper such as a shell script has exited without telling its child.
+                    _signal_group(process, signal.SIGTERM)
+                    is_group_told = True
+                if stop.is_urgent:
+                    _signal_group(process, signal.SIGKILL)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        output.seek(start)
+        lines = output.read().decode(errors="replace").strip().splitlines()
+    return process.returncode, f"{lines[-1]} (details: {log})" if lines else ""
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a run and what it started. Returns whether any of them is there."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 class StudyProgress:
     """A line per run that ended and, on a terminal, a bar with the best value and the time left."""
 
     def __init__(self, console: Console, total: int, done: int) -> None:
-        self._total, self._done = total, done
-        self._done_before, self._started = done, time.monotonic()
+        self._total, self._started = total, time.monotonic()
+        self._done_before = done
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -180,19 +213,18 @@ class StudyProgress:
         )
         self._task = self.bar.add_task("runs", total=total, completed=done, left="")
         if done:
-            self._say(f"{done} of {total} runs have ended already")
+            self._print(f"{done} of {total} runs have already finished")
 
-    def run_ended(self, line: str, best: str = "") -> None:
-        """Say what came of a run, and what is the best result so far."""
-        self._done += 1
-        seconds_per_run = (time.monotonic() - self._started) / (self._done - self._done_before)
-        seconds = seconds_per_run * max(0, self._total - self._done)
+    def run_ended(self, line: str, done: int, best: str = "") -> None:
+        """Say what came of a run, how many are done, and what is the best result so far."""
+        elapsed = time.monotonic() - self._started
+        seconds = elapsed / max(1, done - self._done_before) * max(0, self._total - done)
         time_left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
         left = f"about {time_left} left" if seconds else ""
-        self.bar.update(self._task, completed=self._done, description=best or "runs", left=left)
-        self._say("  ".join(filter(None, (f"{self._done}/{self._total}", line, best, left))))
+        self.bar.update(self._task, completed=done, description=best or "runs", left=left)
+        self._print("  ".join(filter(None, (f"{done}/{self._total}", line, best, left))))
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

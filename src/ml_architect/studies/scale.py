@@ -11,33 +11,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
-from pydantic import Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 from rich.console import Console
 from scipy import stats
 
 from ..errors import CommandError
 from ..reports.page import bullets, image, paragraph
 from .project import Settings
-from .study import Study, StudyTable, folder_names, merge, nest, require_accepted
+from .study import Study, StudyTable, distinct, folder_names, merge, nest, require_accepted
 
 HEADER = ("run", "examples", "parameters", "loss", "seconds", "memory (MB)")
 CAUTION = (
     "Lowest loss of a run with one seed; lower is better. The power law has no term for the loss "
     "that no amount of data removes, so it is too optimistic far ahead: trust it for the next "
-    "doubling. Open circles are predictions, bars their 95 % prediction intervals."
+    "doubling. Open circles are predictions, bars their 95% prediction intervals."
 )
 
 
 class ScaleTable(StudyTable):
     """What [scale] contains."""
 
-    fractions: Annotated[list[PositiveFloat], Field(min_length=2)]
-    setting: str = "training.train_fraction"  # that the fractions are values of
+    metric: str = "validation/loss"  # pyright: ignore[reportIncompatibleVariableOverride]
+    mode: Literal["min"] = "min"  # pyright: ignore[reportIncompatibleVariableOverride]
+    fractions: Annotated[list[PositiveFloat], Field(min_length=2), AfterValidator(distinct)]
+    setting: str = "training.train_fraction"  # that receives the fraction
     sizes: dict[str, dict[str, Any]] = Field(default_factory=dict)  # the settings of each
 
 
@@ -49,6 +51,9 @@ class Point:
     examples: int
     loss: float  # lowest on the validation split
     outcome: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"loss {self.loss:.4g} with {self.examples} examples"
 
     def row(self) -> list[str]:
         """Cells of a table."""
@@ -68,14 +73,14 @@ class PowerLaw:
     exponent: float
     next_examples: int
     predicted: float
-    interval: tuple[float, float] | None  # 95 % prediction interval; None with two points
+    interval: tuple[float, float] | None  # 95% prediction interval; None with two points
 
     def __str__(self) -> str:
         law = f"loss = {self.scale:.3g} * examples^{-self.exponent:.3f}"
         prediction = f"predicted for {self.next_examples} examples: {self.predicted:.4g}"
         if self.interval is not None:
             low, high = self.interval
-            prediction += f" (95 % prediction interval {low:.4g} to {high:.4g})"
+            prediction += f" (95% prediction interval {low:.4g} to {high:.4g})"
         return f"{law}; {prediction}"
 
 
@@ -87,12 +92,12 @@ def scale(study: Study, plan: ScaleTable, console: Console, *, dry_run: bool) ->
         print(f"{len(runs)} runs:", *runs, sep="\n")
         return 0
     study.begin(settings)
-    failures = study.train_all(settings, console)
+    points, failures = study.train_all(settings, console, lambda name: _read_point(study, name))
 
     curves: dict[str, list[Point]] = {}
     for name, (size, _) in runs.items():
-        if name not in failures:
-            curves.setdefault(size, []).append(_read_point(study, name, plan))
+        if name in points:
+            curves.setdefault(size, []).append(points[name])
     laws: dict[str, PowerLaw] = {}
     for size, points in curves.items():
         if law := fit([point.examples for point in points], [point.loss for point in points]):
@@ -110,7 +115,9 @@ def scale(study: Study, plan: ScaleTable, console: Console, *, dry_run: bool) ->
     rows = [point.row() for points in curves.values() for point in points]
     study.write_results(summary, parts, HEADER, rows)
     print(*(f"{size}: {law}" if size else law for size, law in laws.items()), sep="\n")
-    return study.conclude(not problems, summary, "ml-architect tune configs/tune.toml")
+    tune = study.project.root / "configs/tune.toml"
+    next_step = f"ml-architect tune {tune}" if tune.exists() else ""
+    return study.conclude(not problems, summary, next_step)
 
 
 def plan_runs(study: Study, plan: ScaleTable) -> dict[str, tuple[str, Settings]]:
@@ -129,16 +136,17 @@ def plan_runs(study: Study, plan: ScaleTable) -> dict[str, tuple[str, Settings]]
     return runs
 
 
-def _read_point(study: Study, name: str, plan: ScaleTable) -> Point:
+def _read_point(study: Study, name: str) -> Point:
     """What a run reached. Its loss needn't be what selects the best checkpoint."""
-    run, metric = study.run(name), plan.metric or "validation/loss"
+    run = study.run(name)
     outcome = run.outcome or {}
-    losses = [line[metric] for _, line in run.metrics if metric in line]
+    losses = [line[study.metric] for _, line in run.metrics if study.metric in line]
     if not losses:
-        raise CommandError(f"{run.folder / 'metrics.jsonl'}: expected the metric {metric}")
-    if "train_examples" not in outcome:
-        raise CommandError(f"{run.folder / 'outcome.json'}: expected the key train_examples")
-    return Point(name, outcome["train_examples"], min(losses), outcome)
+        raise CommandError(f"{run.folder / 'metrics.jsonl'}: expected the metric {study.metric}")
+    examples = outcome.get("train_examples")
+    if not isinstance(examples, int) or examples < 1:
+        raise CommandError(f"{run.folder / 'outcome.json'}: expected train_examples, 1 or more")
+    return Point(name, examples, min(losses), outcome)
 
 
 def fit(examples: Sequence[int], losses: Sequence[float]) -> PowerLaw | None:
@@ -151,7 +159,7 @@ def fit(examples: Sequence[int], losses: Sequence[float]) -> PowerLaw | None:
     Returns:
         None with fewer than two different numbers, or a loss that isn't positive.
     """
-    if len(set(examples)) < 2 or min(losses) <= 0:
+    if len(set(examples)) < 2 or not all(0 < loss < np.inf for loss in losses):
         return None
     x, y = np.log(examples), np.log(losses)
     slope, intercept = np.polyfit(x, y, 1)

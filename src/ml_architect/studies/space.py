@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import islice, product
 from typing import Annotated, Any, cast
 
 from optuna.trial import Trial
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from ..errors import CommandError, nearest
 from ..runs.run import flatten
@@ -15,6 +23,16 @@ from .project import Settings
 from .study import Study, merge, nest, one_line_each, require_accepted
 
 MAX_CORNERS = 8  # that are checked; in a larger space, each value at least once
+
+
+def _number(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    return value
+
+
+Number = Annotated[Any, AfterValidator(_number)]  # integers stay integers
 
 
 class Options(BaseModel):
@@ -25,7 +43,7 @@ class Options(BaseModel):
     options: Annotated[list[Any], Field(min_length=2)]
 
     def __str__(self) -> str:
-        return ", ".join(map(json.dumps, self.options))
+        return ", ".join(map(self.encode, self.options))
 
     def suggest(self, trial: Trial, name: str) -> Any:
         """A trial's value."""
@@ -34,11 +52,11 @@ class Options(BaseModel):
 
     def encode(self, value: Any) -> Any:
         """A value as Optuna has it, whose choices are texts and numbers: lists become JSON."""
-        return json.dumps(value)
+        return json.dumps(value, default=str)
 
     def contains(self, value: Any) -> bool:
         """Whether a value is one of them."""
-        return value in self.options
+        return self.encode(value) in map(self.encode, self.options)
 
 
 class Range(BaseModel):
@@ -46,9 +64,9 @@ class Range(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    low: int | float
-    high: int | float
-    step: int | float | None = None
+    low: Number
+    high: Number
+    step: Number | None = None
     log: bool = False
 
     @model_validator(mode="after")
@@ -113,8 +131,11 @@ def parse_space(study: Study, table: Settings) -> Space:
             raise CommandError(f"{path}: the project has no such setting; {hint}")
         if name in ("seed", "checkpoint.metric", "checkpoint.mode"):
             raise CommandError(f"{path}: has to be the same in all trials")
-        if isinstance(entry, Range) and isinstance(present[name], float) and entry.is_integer:
-            space[name] = entry.model_copy(update={"low": float(entry.low)})
+        if isinstance(entry, Range):
+            if isinstance(present[name], bool) or not isinstance(present[name], int | float):
+                raise CommandError(f"{path}: expected options, since the setting isn't a number")
+            if isinstance(present[name], float):
+                space[name] = entry.model_copy(update={"low": float(entry.low)})
     return space
 
 

@@ -7,12 +7,13 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
+from uuid import uuid4
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,13 +31,21 @@ KINDS = ("scale", "tune", "ablate")
 class StudyTable(BaseModel):
     """A study's own table in a config file."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     metric: str | None = None  # by default the project's checkpoint.metric
     mode: Literal["min", "max"] | None = None
 
 
+def distinct(values: list[Any]) -> list[Any]:
+    """Check that no value occurs twice."""
+    if len(set(map(repr, values))) < len(values):
+        raise ValueError("expected different values")
+    return values
+
+
 TableType = TypeVar("TableType", bound=StudyTable)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ class Study:
     @property
     def seed(self) -> int:
         """Seed of the project's config, 0 if it has none."""
-        return int(self.config.get("seed", 0))
+        seed = self.config.get("seed", 0)
+        return seed if isinstance(seed, int) else 0
 
     @property
     def is_lower_better(self) -> bool:
@@ -88,24 +98,26 @@ class Study:
         path = self.folder / "study.json"
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
-            self._require_same(before, json.loads(json.dumps(content)))
+            self._require_same(before, json.loads(json.dumps(content, default=str)))
             content["started"] = before["started"]
-        write_text(path, json.dumps(content, indent=2) + "\n")
+        write_text(path, json.dumps(content, indent=2, default=str) + "\n")
 
     def _require_same(self, before: Settings, now: Settings) -> None:
-        names = ("kind", "metric", "mode", "config")
-        old, new = (flatten({name: content[name] for name in names}) for content in (before, now))
+        def compared(content: Settings) -> Settings:
+            names = ("kind", "metric", "mode", "config")
+            space = content["plan"].get("space")
+            return flatten({name: content[name] for name in names} | {"space": space})
+
+        old, new = compared(before), compared(now)
         changes = [
             f"  {name}: was {old.get(name)!r}, now {new.get(name)!r}"
             for name in sorted({*old, *new})
             if old.get(name) != new.get(name)
         ]
-        if self.kind == "tune" and before["plan"]["space"] != now["plan"]["space"]:
-            changes.append(f"  space: was {before['plan']['space']}, now {now['plan']['space']}")
         if changes:
             raise CommandError(
-                f"{self.folder} was begun with other settings:\n" + "\n".join(changes) + "\n"
-                "Restore them, or begin another study: --study NAME"
+                f"{self.folder} was started with different settings:\n" + "\n".join(changes) + "\n"
+                "Restore them, or start another study: --study NAME"
             )
 
     def run(self, name: str) -> Run:
@@ -121,27 +133,29 @@ class Study:
         path = self.folder / "configs" / f"{name}.toml"
         if path.exists() and tomllib.loads(path.read_text(encoding="utf-8")) != settings:
             raise CommandError(
-                f"{path} has other settings than the study has now. Restore them, or begin another "
-                "study: --study NAME"
+                f"{path} has different settings than the study has now. Restore them, or start "
+                "another study: --study NAME"
             )
         write_text(path, tomli_w.dumps(settings))
         return path
 
-    def best_value(self, name: str) -> float | None:
-        """The metric that a run reached; None if it has no outcome.
+    def read_value(self, name: str) -> float:
+        """The best value of the metric that a run reached.
 
         Raises:
-            CommandError: it measured another metric than the study compares.
+            CommandError: there is none, or the run measured another metric than the study compares.
         """
         run = self.run(name)
         outcome = run.outcome
         if outcome is None:
-            return None
+            raise CommandError(f"{run.folder / 'outcome.json'}: no such file")
         if (outcome["metric"], outcome["mode"]) != (self.metric, self.mode):
             raise CommandError(
                 f"{run.folder / 'outcome.json'}: the metric is {outcome['metric']} "
                 f"({outcome['mode']}), expected {self.metric} ({self.mode})"
             )
+        if outcome["best_value"] is None:
+            raise CommandError(f"{run.folder / 'outcome.json'}: there is no best_value")
         return outcome["best_value"]
 
     def require_one_dataset(self, names: Iterable[str]) -> None:
@@ -157,7 +171,7 @@ class Study:
         if len(run_of) > 1:
             runs = ", ".join(f"{name} ({digest})" for digest, name in run_of.items())
             raise CommandError(
-                f"{self.folder}: the data changed between runs: {runs}. Begin another study: "
+                f"{self.folder}: the data changed between runs: {runs}. Start another study: "
                 "--study NAME"
             )
 
@@ -173,40 +187,54 @@ class Study:
         run = self.run(name)
         return train(self.project, run, config, stop, threads=threads, give_up=give_up)
 
-    def train_all(self, runs: Mapping[str, Settings], console: Console) -> dict[str, str]:
-        """Train the runs that haven't ended yet, given by their names and settings.
+    def train_all(
+        self, runs: Mapping[str, Settings], console: Console, read: Callable[[str], Result]
+    ) -> tuple[dict[str, Result], dict[str, str]]:
+        """Train the runs that haven't ended yet.
+
+        Args:
+            runs: their settings by their names.
+            console: where progress is shown.
+            read: gives the result of a run that has ended, by its name.
 
         Returns:
-            Why there is no outcome, by the name of each run that failed.
+            The results, and why there is none, by the names of the runs.
 
         Raises:
             Stopped: a signal came; the runs have saved their state.
         """
         configs = {name: self.write_config(name, settings) for name, settings in runs.items()}
-        left = [name for name in runs if self.run(name).outcome is None]
-        progress = StudyProgress(console, len(runs), len(runs) - len(left))
+        results: dict[str, Result] = {}
         failures: dict[str, str] = {}
-        with progress.bar, stop_on_signal() as stop, ThreadPoolExecutor(self.jobs) as pool:
-            futures: dict[Future[str], str] = {}
-            for name in left:
-                futures[pool.submit(self.train, name, configs[name], stop)] = name
+
+        def finish(name: str, failure: str = "") -> str:
             try:
-                for future in as_completed(futures):
-                    name, failure = futures[future], future.result()
-                    outcome = self.run(name).outcome or {}
-                    if not failure and outcome["best_value"] is None:
-                        failure = "its outcome has no value"
-                    if failure:
-                        failures[name] = failure
-                        progress.run_ended(f"{name}: failed: {failure}")
-                    else:
-                        value = f"{outcome['metric']} {outcome['best_value']:.4g}"
-                        progress.run_ended(f"{name}: {value}")
+                if failure:
+                    raise CommandError(failure)
+                results[name] = read(name)
+            except CommandError as error:
+                failures[name] = str(error)
+                return f"{name}: failed: {error}"
+            return f"{name}: {results[name]}"
+
+        ended = [name for name in runs if (self.folder / name / "outcome.json").exists()]
+        for name in ended:
+            finish(name)
+        progress = StudyProgress(console, len(runs), len(ended))
+        with progress.bar, stop_on_signal() as stop, ThreadPoolExecutor(self.jobs) as pool:
+            futures = {
+                pool.submit(self.train, name, configs[name], stop): name
+                for name in runs
+                if name not in ended
+            }
+            try:
+                for done, future in enumerate(as_completed(futures), len(ended) + 1):
+                    progress.run_ended(finish(futures[future], future.result()), done)
             except BaseException:
-                stop.signals.append("an error")  # the other runs save their state
+                stop.reason = stop.reason or "an error"  # the other runs save their state
                 raise
         self.require_one_dataset(runs)
-        return failures
+        return results, failures
 
     def write_results(
         self,
@@ -264,27 +292,40 @@ def open_study(
         others = [other for other in KINDS if other in settings]
         hint = f"; it is for: ml-architect {others[0]} {file}" if others else ""
         raise CommandError(f"{file}: expected a table [{kind}]{hint}")
+    given = settings.pop(kind)
+    if not isinstance(given, dict):
+        raise CommandError(f"{kind} = {given!r}: expected a table")
     try:
-        plan = table.model_validate(settings.pop(kind))
+        plan = table.model_validate(given)
     except ValidationError as error:
         raise CommandError(one_line_each(kind, error)) from None
     name = name or file.stem
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise CommandError(f"--study {name!r}: expected a folder's name, such as tune-2")
+        raise CommandError(f"{name!r} can't be a study's folder. Name one: --study NAME")
     try:
         config = project.resolve(settings)
     except CommandError as error:
         raise CommandError(f"{file}: {error}") from None
 
-    checkpoint = config.get("checkpoint", {})
+    checkpoint = config.get("checkpoint")
+    checkpoint = cast("Settings", checkpoint) if isinstance(checkpoint, dict) else {}
+    metric = plan.metric or checkpoint.get("metric", "validation/loss")
+    mode = plan.mode or checkpoint.get("mode", "min")
+    if mode not in ("min", "max"):
+        raise CommandError(f"{file}: checkpoint.mode = {mode!r}: expected min or max")
+    if kind != "scale" and checkpoint.get("metric", metric) != metric:
+        raise CommandError(
+            f"{kind}.metric = {metric!r}: expected {checkpoint['metric']!r}, by which the project "
+            "selects checkpoints"
+        )
     study = Study(
         kind=kind,
         project=project,
         folder=project.root / RUNS / name,
         settings=settings,
         config=config,
-        metric=plan.metric or checkpoint.get("metric", "validation/loss"),
-        mode=plan.mode or checkpoint.get("mode", "min"),
+        metric=metric,
+        mode=mode,
         jobs=jobs,
     )
     return study, plan
@@ -359,7 +400,7 @@ def folder_names(path: str, names: Iterable[str]) -> dict[str, str]:
     for name in names:
         folder = re.sub(r"[^\w.]+", "-", name).strip("-.")[:80].lower()
         if not folder or folder in folders.values():
-            raise CommandError(f"{path}: {name!r}: expected a name that makes a folder of its own")
+            raise CommandError(f"{path}: {name!r}: doesn't give a unique folder name")
         folders[name] = folder
     return folders
 
@@ -367,6 +408,6 @@ def folder_names(path: str, names: Iterable[str]) -> dict[str, str]:
 def write_text(path: Path, text: str) -> None:
     """Replace a file; a crash leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)

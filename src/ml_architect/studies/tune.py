@@ -5,42 +5,51 @@ estimator of Bergstra et al. 2011 (https://arxiv.org/abs/1907.10902); a trial th
 median of earlier ones is pruned.
 
 Any number of these commands may share a study. Each records heartbeats of the trials that it
-trains. A trial whose command was killed has none any more; Optuna then queues its settings again
-under a new number, and whoever takes that trial continues the run of the first: see `run_name`.
+trains. A trial whose command was killed no longer has any; its settings are then requeued under a
+new number, and whoever takes that trial continues the run of the first: see `database.run_name`.
 """
 
 from __future__ import annotations
 
+import shlex
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 import optuna
-from optuna.samplers import TPESampler
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import PositiveInt
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
-from ..runs.run import NewMetrics, flatten
+from ..errors import CommandError
+from ..runs.run import flatten
 from .database import (
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
     one_line_errors,
     open_database,
+    original_number,
+    parse_url,
     requeue,
+    run_name,
 )
+from .project import Settings
 from .runner import Stopped, StopRequest, StudyProgress, stop_on_signal
 from .space import Space, parse_space
 from .study import Study, StudyTable, merge, nest
 from .tune_report import FAILURE, SETTINGS, STATES, best_trials, describe, write_results
 
-# Attributes of a trial in the database, besides those that tune_report.py reads.
-SURPLUS = "surplus"  # begun by another command at the same moment as the last one
-HAS_HEARTBEAT = "has_heartbeat"  # its number, since a trial that is queued again inherits this
+HAS_HEARTBEAT = "has_heartbeat"  # attribute of a trial: its number, since requeued ones inherit it
+READ_SECONDS = 1.0  # between two looks at the metrics of a run
 
 
 class TuneTable(StudyTable):
@@ -61,60 +70,44 @@ def tune(study: Study, plan: TuneTable, url: str, console: Console, *, dry_run: 
         dry_run: check everything and train nothing.
 
     Returns:
-        The exit code: 0 if a trial was trained to its end.
+        The exit code: 0 if a trial was trained to completion.
     """
     space = parse_space(study, plan.space)
+    described = {name: str(entry) for name, entry in space.items()}
     if dry_run:
-        lines = [f"{name}: {space[name]}" for name in space]
+        lines = [f"{name}: {text}" for name, text in described.items()]
         print(f"{plan.trials} trials over", *lines, sep="\n")
         return 0
-    study.begin({"trials": plan.trials, "space": {name: str(space[name]) for name in space}})
-    with one_line_errors(url):
-        storage, trials = open_database(study, url)
-        _enqueue_present_settings(study, trials, space)
+    present = flatten(study.config)
+    outside = [name for name in space if not space[name].contains(present[name])]
+    if outside:
+        names = ", ".join(outside)
+        print(f"The current settings aren't tried: {names} is outside the search space.")
+    database = parse_url(study, url)
+    study.begin({"trials": plan.trials, "space": described})
+    with one_line_errors(database, ImportError, RuntimeError):
+        storage, trials = open_database(study, database, described)
+    with one_line_errors(database), stop_on_signal() as stop:
+        progress = StudyProgress(console, plan.trials, len(finished_trials(trials)))
+        with progress.bar:
+            _Tuning(study, plan.trials, storage, trials, space, stop, progress).run()
         done = finished_trials(trials)
-        progress = StudyProgress(console, plan.trials, len(done))
-        with progress.bar, stop_on_signal() as stop:
-            tuning = _Tuning(study, plan.trials, storage, trials, space, stop, progress)
-            tuning.run()
-        done = finished_trials(trials)
-        study.require_one_dataset(run_name(trial) for trial in done)
+        study.require_one_dataset(map(run_name, done))
         write_results(study, trials, done, space)
-    best = study.folder.relative_to(study.project.root) / "best.toml"
-    train_best = f"train --config {best} --run-name {study.folder.name}-best"
-    next_step = " ".join([*study.project.command, train_best])
+    best = study.folder / "best.toml"
+    next_step = ["train", "--config", str(best), "--run-name", f"{study.folder.name}-best"]
+    next_step = shlex.join([*study.project.command, *next_step])
     return study.conclude(bool(best_trials(study, done)), describe(study, done, space), next_step)
-
-
-def original_number(trial: FrozenTrial) -> int:
-    """Number of the trial that this one continues, or its own."""
-    number = requeue.retried_trial_number(trial)
-    return trial.number if number is None else number
-
-
-def run_name(trial: FrozenTrial) -> str:
-    """The run of a trial: the same for all trials that continue it."""
-    return f"trial-{original_number(trial):04d}"
 
 
 def finished_trials(trials: optuna.Study) -> list[FrozenTrial]:
     """Trials that have a result and those that failed for good, one per run."""
     by_run: dict[str, FrozenTrial] = {}
     for trial in trials.get_trials(deepcopy=False):
-        has_result = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        if (has_result or FAILURE in trial.user_attrs) and SURPLUS not in trial.user_attrs:
+        has_failed = trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
+        if has_failed or trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             by_run.setdefault(run_name(trial), trial)
     return [by_run[name] for name in sorted(by_run)]
-
-
-def _enqueue_present_settings(study: Study, trials: optuna.Study, space: Space) -> None:
-    """Let the first trial have the settings of the config, if the space contains them."""
-    present = flatten(study.config)
-    outside = [name for name in space if not space[name].contains(present[name])]
-    if outside:
-        print(f"The present settings aren't tried: {', '.join(outside)} is outside of the space.")
-    elif not trials.get_trials(deepcopy=False):
-        trials.enqueue_trial({name: space[name].encode(present[name]) for name in space})
 
 
 @dataclass(frozen=True)
@@ -129,119 +122,161 @@ class _Tuning:
     stop: StopRequest
     progress: StudyProgress
     lock: Lock = field(default_factory=Lock)  # held by the thread that takes a trial
+    held: set[int] = field(default_factory=set[int])  # numbers of the trials that are trained here
 
     def run(self) -> None:
         """Train until the study has all its trials."""
+        is_over = Event()
+        Thread(target=self._beat, args=(is_over,), daemon=True).start()
         with ThreadPoolExecutor(self.study.jobs) as pool:
             futures = [pool.submit(self._work) for _ in range(self.study.jobs)]
             try:
                 for future in as_completed(futures):
                     future.result()
             except BaseException:
-                self.stop.signals.append("an error")  # the other runs save their state
+                self.stop.reason = self.stop.reason or "an error"  # the other runs save
                 raise
+            finally:
+                is_over.set()
+
+    def _beat(self, is_over: Event) -> None:
+        """Record the heartbeats of all trials that are trained here."""
+        while not is_over.wait(HEARTBEAT_SECONDS):
+            for number in list(self.held):
+                with suppress(SQLAlchemyError, StorageInternalError):
+                    self.storage.record_heartbeat(self._trial_id(number))
+
+    def _trial_id(self, number: int) -> int:
+        study_id = self.storage.get_study_id_from_name(self.trials.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
 
     def _work(self) -> None:
         """Train one trial after the other."""
         while len(finished_trials(self.trials)) < self.total:
             self.stop.check()
             with self.lock:
-                trial = self._take()
-            if trial is None:
+                taken = self._take()
+            if taken is None:
                 time.sleep(1)  # other threads or commands train the last ones
-            else:
-                self._train(trial)
+                continue
+            trial, values = taken
+            try:
+                self._train(trial, values)
+            except UpdateFinishedTrialError:
+                pass  # it seemed to be stale, and another one continues its run
+            finally:
+                self.held.discard(trial.number)
 
-    def _take(self) -> Trial | None:
-        """A trial that was interrupted, or a new one; None if there are enough."""
-        self._queue_interrupted()
-        trials = self.trials.get_trials(deepcopy=False)
-        is_waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        if not is_waiting and len(_originals(trials)) >= self.total:
+    def _take(self) -> tuple[Trial, Settings] | None:
+        """A trial that was interrupted or a new one, with its settings; None if all are taken."""
+        wanted = self._queue_interrupted()
+        waiting = [
+            original_number(trial)
+            for trial in self.trials.get_trials(deepcopy=False)
+            if trial.state == TrialState.WAITING
+        ]
+        if len(wanted) == self.total and wanted.isdisjoint(waiting):
             return None
-        # A sampler per trial: what it suggests follows from the seed and the history.
-        seed = self.study.seed + len(trials)
-        self.trials.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
         trial = self.trials.ask()
+        self.held.add(trial.number)
         self._start_heartbeat(trial.number)
 
+        # Another command may have taken the last one at the same moment.
         trials = self.trials.get_trials(deepcopy=False)
         original = original_number(trials[trial.number])
-        if sum(number < original for number in _originals(trials)) < self.total:
-            return trial
-        trial.set_user_attr(SURPLUS, True)
-        self.trials.tell(trial, state=TrialState.FAIL)
-        return None
+        if original not in self._wanted(trials):
+            self.trials.tell(trial, state=TrialState.FAIL)
+            self.held.discard(trial.number)
+            return None
 
-    def _queue_interrupted(self) -> None:
-        """Queue again the trials that a command began and didn't finish."""
+        # A sampler per trial, so that commands that are started together differ, and that what is
+        # suggested follows from the seed and the history.
+        seed = (self.study.seed + trial.number) % 2**32
+        sampler: BaseSampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        present = flatten(self.study.config)
+        if original == 0 and all(self.space[name].contains(present[name]) for name in self.space):
+            fixed = {name: self.space[name].encode(present[name]) for name in self.space}
+            sampler = PartialFixedSampler(fixed, sampler)  # the current settings come first
+        self.trials.sampler = sampler
+        values = {name: entry.suggest(trial, name) for name, entry in self.space.items()}
+        trial.set_user_attr(SETTINGS, values)
+        return trial, values
+
+    def _wanted(self, trials: list[FrozenTrial]) -> set[int]:
+        """Numbers of the first trials, as many as there should be, not counting requeued ones."""
+        originals = [trial.number for trial in trials if original_number(trial) == trial.number]
+        return set(originals[: self.total])
+
+    def _queue_interrupted(self) -> set[int]:
+        """Requeue the trials that a command began and didn't finish. Returns those wanted."""
         fail_stale_trials(self.trials)
         trials = self.trials.get_trials(deepcopy=False)
-        queued = {number for trial in trials for number in requeue.retry_history(trial)}
+        wanted = self._wanted(trials)
+        requeued = {number for trial in trials for number in requeue.retry_history(trial)}
         for trial in trials:
-            is_final = FAILURE in trial.user_attrs or SURPLUS in trial.user_attrs
-            if trial.state == TrialState.FAIL and not is_final and trial.number not in queued:
+            is_lost = trial.number not in requeued and original_number(trial) in wanted
+            if trial.state == TrialState.FAIL and FAILURE not in trial.user_attrs and is_lost:
                 requeue(self.trials, trial)
 
             # A trial that was killed before its first heartbeat would never become stale.
             has_heartbeat = trial.user_attrs.get(HAS_HEARTBEAT) == trial.number
             age = datetime.now() - (trial.datetime_start or datetime.now())
-            is_lost = age.total_seconds() > GRACE_SECONDS and not has_heartbeat
-            if trial.state == TrialState.RUNNING and is_lost:
+            is_orphan = age.total_seconds() > GRACE_SECONDS and not has_heartbeat
+            if trial.state == TrialState.RUNNING and is_orphan:
                 self._start_heartbeat(trial.number)
+        return wanted
 
     def _start_heartbeat(self, number: int) -> None:
-        trial_id = self._record_heartbeat(number)
-        self.storage.set_trial_user_attr(trial_id, HAS_HEARTBEAT, number)
-
-    def _record_heartbeat(self, number: int) -> int:
-        study_id = self.storage.get_study_id_from_name(self.trials.study_name)
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        trial_id = self._trial_id(number)
         self.storage.record_heartbeat(trial_id)
-        return trial_id
+        with suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(trial_id, HAS_HEARTBEAT, number)
 
-    def _train(self, trial: Trial) -> None:
+    def _train(self, trial: Trial, values: Settings) -> None:
         """Train the run of a trial, and record its result."""
-        frozen = self.trials.get_trials(deepcopy=False)[trial.number]
-        values = {name: entry.suggest(trial, name) for name, entry in self.space.items()}
-        trial.set_user_attr(SETTINGS, values)
-        name = run_name(frozen)
+        name = run_name(self.trials.get_trials(deepcopy=False)[trial.number])
         config = self.study.write_config(name, merge(self.study.settings, nest(values)))
-        read_new_metrics = NewMetrics(self.study.run(name))
-        last_step = max(frozen.intermediate_values, default=-1)
-        next_heartbeat = 0.0
-        is_pruned = False
+        is_pruned = self._pruning(trial, name)
+        try:
+            failure = self.study.train(name, config, self.stop, give_up=is_pruned)
+            if not failure:
+                self._tell(trial, self.study.read_value(name))
+            elif is_pruned():
+                self._tell(trial, state=TrialState.PRUNED)
+            else:
+                raise CommandError(failure)
+        except Stopped:
+            self._tell(trial, state=TrialState.FAIL)  # without a reason, it is requeued
+            raise
+        except CommandError as error:
+            trial.set_user_attr(FAILURE, str(error))
+            self._tell(trial, state=TrialState.FAIL)
+        self._report(name)
 
-        def watch() -> bool:
-            nonlocal last_step, next_heartbeat, is_pruned
-            if time.monotonic() >= next_heartbeat:
-                next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
-                self._record_heartbeat(trial.number)
-            for step, metrics in read_new_metrics():
-                if self.study.metric in metrics and step > last_step:
-                    last_step = step
+    def _pruning(self, trial: Trial, name: str) -> Callable[[], bool]:
+        """A function that reports new metrics, and says whether the trial is to be pruned."""
+        path = self.study.folder / name / "metrics.jsonl"
+        next_read, size, is_pruned = 0.0, 0, False
+
+        def is_to_be_pruned() -> bool:
+            nonlocal next_read, size, is_pruned
+            if is_pruned or time.monotonic() < next_read or not path.exists():
+                return is_pruned
+            next_read, before, size = time.monotonic() + READ_SECONDS, size, path.stat().st_size
+            if size == before:
+                return False
+            reported = self.storage.get_trial(self._trial_id(trial.number)).intermediate_values
+            for step, metrics in self.study.run(name).metrics:
+                if self.study.metric in metrics and step not in reported and not self.stop.reason:
                     trial.report(metrics[self.study.metric], step)
                     is_pruned = is_pruned or trial.should_prune()
             return is_pruned
 
-        try:
-            failure = self.study.train(name, config, self.stop, give_up=watch)
-        except Stopped:
-            self._tell(trial, state=TrialState.FAIL)  # without a reason, it is queued again
-            raise
-        value = self.study.best_value(name)
-        if value is not None:
-            self._tell(trial, value)
-        elif is_pruned:
-            self._tell(trial, state=TrialState.PRUNED)
-        else:
-            trial.set_user_attr(FAILURE, failure or "its outcome has no value")
-            self._tell(trial, state=TrialState.FAIL)
-        self._report(name)
+        return is_to_be_pruned
 
-    def _tell(self, trial: Trial, value: float | None = None, **state: TrialState) -> None:
+    def _tell(self, trial: Trial, value: float | None = None, state: Any = None) -> None:
         """Record the result, unless the trial became stale and another one continues it."""
-        self.trials.tell(trial, value, skip_if_finished=True, **state)
+        self.trials.tell(trial, value, state=state, skip_if_finished=True)
 
     def _report(self, name: str) -> None:
         """Say what came of a trial."""
@@ -249,16 +284,8 @@ class _Tuning:
         best = best_trials(self.study, done)
         for trial in done:
             if run_name(trial) == name:
-                reason = trial.user_attrs.get(FAILURE)
-                result = reason or (trial.value is not None and f"{trial.value:.4g}")
-                line = ": ".join(filter(None, (name, STATES[trial.state], result or "")))
-                self.progress.run_ended(line, f"best {best[0].value:.4g}" if best else "")
-
-
-def _originals(trials: list[FrozenTrial]) -> list[int]:
-    """Numbers of the trials that count: those that continue others aside."""
-    return [
-        trial.number
-        for trial in trials
-        if original_number(trial) == trial.number and SURPLUS not in trial.user_attrs
-    ]
+                value = "" if trial.value is None else f"{trial.value:.4g}"
+                result = trial.user_attrs.get(FAILURE) or value
+                line = ": ".join(filter(None, (name, STATES[trial.state], result)))
+                text = f"best {best[0].value:.4g}" if best else ""
+                self.progress.run_ended(line, len(done), text)

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..reports.page import image, paragraph, table
 from ..runs.run import flatten
+from .database import run_name
 from .space import Space
 from .study import Study, merge, nest, write_text
 
@@ -53,12 +54,12 @@ def describe(study: Study, trials: Sequence[FrozenTrial], space: Space) -> str:
     text = f"{len(trials)} trials ({', '.join(counts)})"
     best = best_trials(study, trials)
     if not best:
-        return f"{text}; none was trained to its end"
-    text += f"; best {study.metric} {_value(best[0]):.4g} in trial {best[0].number}"
+        return f"{text}; none was trained to completion"
+    text += f"; best {study.metric} {_value(best[0]):.4g} in {run_name(best[0])}"
     present = flatten(study.config)
     values = {name: present[name] for name in space}
     baseline = [_value(trial) for trial in best if trial.user_attrs[SETTINGS] == values]
-    return f"{text}, {baseline[0]:.4g} with the present settings" if baseline else text
+    return f"{text}, {baseline[0]:.4g} with the current settings" if baseline else text
 
 
 def write_results(
@@ -68,7 +69,7 @@ def write_results(
     best = best_trials(study, trials)
     if best:
         settings = merge(study.settings, nest(best[0].user_attrs[SETTINGS]))
-        comment = f"# Trial {best[0].number} of {study.folder.name}: {study.metric} "
+        comment = f"# {run_name(best[0])} of {study.folder.name}: {study.metric} "
         comment += f"{_value(best[0]):.5g}, the best of {len(trials)} on the validation split.\n\n"
         write_text(study.folder / "best.toml", comment + tomli_w.dumps(settings))
 
@@ -91,7 +92,7 @@ def write_results(
         parts.append(paragraph(f"{caution}tests whether a difference is real."))
     present = flatten(study.config)
     searched = [(name, str(present[name]), str(space[name])) for name in space]
-    parts += ["<h2>Search space</h2>", table(searched, ("setting", "present value", "searched"))]
+    parts += ["<h2>Search space</h2>", table(searched, ("setting", "current value", "searched"))]
 
     header = ("trial", "state", study.metric, *space)
     rows: list[list[str]] = []
@@ -101,7 +102,7 @@ def write_results(
         params = [_short(settings.get(name, "")) for name in space]
         reason = trial.user_attrs.get(FAILURE, "")
         state = STATES[trial.state] + (f": {reason}" if reason else "")
-        rows.append([str(trial.number), state, value, *params])
+        rows.append([run_name(trial), state, value, *params])
     study.write_results(describe(study, trials, space), parts, header, rows)
 
 
