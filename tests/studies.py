@@ -28,15 +28,26 @@ warmup_steps = 5
 evaluate_every = 10
 log_every = 5
 """
-GENERATED = {
-    "scale": f"{SMALL}\n[scale]\nfractions = [0.25, 1.0]\n",
-    "tune": f"{SMALL}\n[tune]\ntrials = 5\n[tune.space]\n"
+SMALL_TEXT = """
+[data]
+context = 64
+
+[training]
+batch_size = 4
+max_steps = 20
+warmup_steps = 2
+evaluate_every = 20
+log_every = 10
+"""
+STUDIES = {
+    "scale": "\n[scale]\nfractions = [0.25, 1.0]\n",
+    "tune": "\n[tune]\ntrials = 5\n[tune.space]\n"
     "training.learning_rate = { low = 1e-3, high = 1e-1, log = true }\n"
     "training.weight_decay = { low = 0.0, high = 0.1 }\n",
-    "ablate": f"{SMALL}\n[ablate]\nseeds = [0, 1]\n[ablate.changes]\n"
+    "ablate": "\n[ablate]\nseeds = [0, 1]\n[ablate.changes]\n"
     '"without decay" = { training.weight_decay = 0.0 }\n',
 }
-"""Configs of studies whose runs take a second or two, apart from their imports."""
+"""Tables of studies; with the settings above a run takes a second or two besides its imports."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,9 @@ class StudiedProject:
 def generated_project(template: Path, folder: Path, **answers: str) -> StudiedProject:
     """A project of the template with short studies, whose data is validated."""
     made = render(template, folder, **answers)
-    for name, text in GENERATED.items():
-        (made / f"configs/{name}.toml").write_text(text, encoding="utf-8")
+    settings = SMALL_TEXT if answers.get("starter") == "language_model" else SMALL
+    for name, table in STUDIES.items():
+        (made / f"configs/{name}.toml").write_text(settings + table, encoding="utf-8")
     (package,) = (made / "src").iterdir()
     environment = {"PYTHONPATH": str(made / "src")}
     project = StudiedProject(made, f"{PYTHON} -m {package.name}.cli", environment)

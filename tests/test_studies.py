@@ -76,7 +76,16 @@ def project(
 
 
 RUNS = {"scale": 4, "tune": 4, "ablate": 6}
-RUNS_OF_IMAGE = {"scale": 2, "tune": 5, "ablate": 4}
+RUNS_OF_A_STARTER = {"scale": 2, "tune": 5, "ablate": 4}
+
+
+@pytest.mark.parametrize("starter", ["tabular", "language_model", "blank"])
+def test_each_starter_can_be_studied(starter: str, template: Path, tmp_path: Path) -> None:
+    project = generated_project(template, tmp_path / "project", starter=starter)
+    for kind, runs in RUNS_OF_A_STARTER.items():
+        done = finish(project.study(kind, "--jobs", "2"))
+        assert done.returncode == 0 or "Likely causes" in done.stdout, done.stdout
+        assert_trained_once(project.folder / "runs" / kind, runs)
 
 
 @pytest.mark.parametrize("kind", ["scale", "tune", "ablate"])
@@ -87,7 +96,7 @@ def test_a_study_ends_with_its_results_and_a_second_time_trains_nothing(
     # Runs as short as these needn't improve with more data.
     assert done.returncode == 0 or (kind == "scale" and "Likely causes" in done.stdout), done.stdout
     folder = project.folder / "runs" / kind
-    expected = RUNS_OF_IMAGE if project.folder.name == "image" else RUNS
+    expected = RUNS_OF_A_STARTER if project.folder.name == "image" else RUNS
     assert_trained_once(folder, expected[kind])
     for name in ("study.json", "table.md", "report.html"):
         assert (folder / name).is_file(), name
