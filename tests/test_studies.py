@@ -108,7 +108,7 @@ def test_a_study_ends_with_its_results_and_a_second_time_trains_nothing(
     before = times(folder)
     again = finish(project.study(kind))
     assert again.returncode == done.returncode, again.stdout
-    assert f"{expected[kind]} of {expected[kind]} runs have ended already" in again.stdout
+    assert f"{expected[kind]} of {expected[kind]} runs have already finished" in again.stdout
     assert times(folder) == before
 
 

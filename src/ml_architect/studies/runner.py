@@ -130,7 +130,7 @@ def train(
         starts += 1
         if code == 0:
             return f"exited with 0, but wrote no {outcome}"
-        if killed_by > 0 or code == RESUMABLE:
+        if 0 < killed_by < 32 or code == RESUMABLE:
             if starts == MAX_STARTS:
                 reason = "out of memory?" if killed_by == signal.SIGKILL else f"exit code {code}"
                 return f"killed or stopped {starts} times ({reason})"
