@@ -54,7 +54,8 @@ def describe(study: Study, trials: Sequence[FrozenTrial], space: Space) -> str:
     text = f"{len(trials)} trials ({', '.join(counts)})"
     best = best_trials(study, trials)
     if not best:
-        return f"{text}; none was trained to completion"
+        hint = "fix the cause, see logs/, and start another study: --study NAME"
+        return f"{text}; none was trained to completion: {hint}"
     text += f"; best {study.metric} {_value(best[0]):.4g} in {run_name(best[0])}"
     present = flatten(study.config)
     values = {name: present[name] for name in space}
