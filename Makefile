@@ -1,5 +1,5 @@
-# Needs Python 3.11 or newer, git and make. Everything else goes into two folders beside this file:
-# .venv has the generator and the tests, .venv-project what generated projects need.
+# Needs Python 3.11 or newer, git and make. Everything else is installed in two folders here:
+# .venv for the tool and the tests, .venv-project for generated projects.
 
 PYTHON ?= python3
 CONSTRAINTS ?= tests/constraints.txt
@@ -9,7 +9,7 @@ tools := .venv/installed
 project := .venv-project/installed
 peers := .venv-bench/installed
 
-# A fresh machine has no name for commits, and the build of a package is to be pinned as well.
+# A new machine has no name for commits. PIP_CONSTRAINT also pins what packages are built with.
 export GIT_AUTHOR_NAME ?= ml-architect
 export GIT_AUTHOR_EMAIL ?= ml-architect@localhost
 export GIT_COMMITTER_NAME ?= ml-architect
@@ -34,12 +34,12 @@ demo: $(tools) $(project) ## generate a project, check its data, train and evalu
 	digits validate && digits train --config configs/small.toml && digits evaluate runs/small
 	@echo
 	@echo "The project:  $(CURDIR)/$(DEMO)"
-	@echo "The pictures: $(CURDIR)/$(DEMO)/runs/small/report.html"
+	@echo "The report:   $(CURDIR)/$(DEMO)/runs/small/report.html"
 
 test: lint ## everything: lint, types, the template, the projects that it makes
 	$(PYTEST)
 
-check: lint ## the same without what takes minutes
+check: lint ## the same without slow tests
 	$(PYTEST) -m "not slow"
 
 lint: $(tools) $(project)
@@ -49,31 +49,28 @@ lint: $(tools) $(project)
 	.venv/bin/pyright --project benchmarks --pythonpath .venv-project/bin/python
 	.venv/bin/pyright --project examples --pythonpath .venv-project/bin/python
 
-golden: $(tools) ## renew tests/golden and the README's table after a change; look at the diff
+golden: $(tools) $(project) ## rewrite tests/golden, choices/constraints and the README's table
 	.venv/bin/python tests/golden.py
 	.venv/bin/python tests/readme.py
+	.venv/bin/python tests/pins.py
 
-bench: $(tools) $(project) $(peers) ## what is claimed: of speed, memory, and how good the starters are
+bench: $(tools) $(project) $(peers) ## measure speed, memory and the quality of the starters
 	.venv/bin/python benchmarks/generation.py
 	.venv/bin/python benchmarks/studies.py
 	rm -rf build/bench
-	for answers in starter=image starter=blank starter=tabular starter=language_model \
+	for answers in starter=image starter=blank \
 	checkpoint_writer=background; do \
 	.venv/bin/copier copy --trust --defaults --quiet --vcs-ref HEAD --data $$answers \
 	. build/bench/$${answers#*=} || exit 1; done
 	.venv-bench/bin/python benchmarks/loop.py build/bench/image build/bench/blank
 	.venv-project/bin/python benchmarks/checkpoint.py build/bench/image build/bench/background
-	.venv-project/bin/python benchmarks/tabular.py build/bench/tabular
-	.venv-project/bin/python benchmarks/loader.py build/bench/language_model
-	.venv-project/bin/python benchmarks/packing.py build/bench/language_model
-	.venv-project/bin/python benchmarks/language.py build/bench/language_model
 
-audit: ## known vulnerabilities in what tests/constraints.txt pins; asks PyPI about each
+audit: ## known vulnerabilities in tests/constraints.txt; asks PyPI
 	test -d .venv-audit || $(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/pip install -qq 'pip-audit>=2.10,<3'
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement tests/constraints.txt
 
-clean: ## remove everything that make has made
+clean: ## remove everything that make has created
 	rm -rf .venv .venv-project .venv-bench .venv-audit build
 
 python:
@@ -91,7 +88,7 @@ $(project): extensions/catalogue.py tests/requirements.py tests/constraints.txt 
 	.venv-project/bin/pip install -qq --requirement .venv-project/requirements.txt
 	touch $@
 
-# What a project needs, without the trackers that the benchmark leaves out, and the peers.
+# The requirements of a project without most trackers, and the libraries to compare with.
 $(peers): benchmarks/constraints.txt $(project)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
 	grep -vE '^(mlflow|wandb|trackio)' .venv-project/requirements.txt > .venv-bench/requirements.txt

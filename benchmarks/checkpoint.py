@@ -1,24 +1,23 @@
-"""How long the loop stands still for a checkpoint: `make bench`, or run this in `.venv-project`.
+"""Measures how long a checkpoint stops the training loop: `make bench`.
 
 100 million float32 weights with AdamW's moments, 1.2 GB. Four ways, alternating in one process:
 
 - ours, synchronous: written, flushed, checksummed, renamed; the loop waits for all of it.
-- ours, in the background: the loop waits for a copy into buffers that are used again.
+- ours, background: the loop waits for a copy into buffers that are reused.
 - `torch.save` of both state dicts into one file: neither flushed nor checksummed.
-- `torch.distributed.checkpoint.async_save` of both state dicts, as its documentation has it for
-  one process (a gloo group, its default options, which copy in the calling thread).
+- `torch.distributed.checkpoint.async_save` of both state dicts, as in its documentation for one
+  process (a gloo group, default options, which copy in the calling thread).
 
-The loop stands still in the call, and afterwards wherever a step takes more than three times what
-steps take: where the writer holds Python's lock, say. What steps without a checkpoint lose that way
-is taken off. One thread computes, so that the other core is free for the writer, as it is where a
-GPU computes. The first checkpoint in the background, which makes its buffers, is shown apart.
+The loop stalls in the call, and later wherever a step takes more than three times the median, for
+example while the writer holds Python's global lock. What steps without a checkpoint lose in that
+way is subtracted. One thread computes, so that the other core is free for the writer, as it is
+with a GPU. The first background checkpoint, which allocates its buffers, is shown apart.
 
-Target: in the background, at most 0.15 of what `torch.save` costs.
+Target: in the background, at most 0.15 of the stall of `torch.save`.
 """
 
-from __future__ import annotations
-
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -26,6 +25,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,30 +33,37 @@ from typing import Any
 
 WIDTH = 2500  # 16 square matrices of it are 100 million weights
 LAYERS = 16
-WATCHED = 8.0  # seconds: a write of 1.2 GB in the background ends within them
+SECONDS = 8.0  # a write of 1.2 GB in the background ends within them
 
 
 def package_of(folder: Path) -> Any:
-    """The package of a rendered project, importable."""
+    """The package of a rendered project, imported."""
     (inner,) = (path.parent for path in (folder / "src").glob("*/cli.py"))
     sys.path.insert(0, str(folder / "src"))
     package = importlib.import_module(inner.name)
-    for name in ("config", "training.checkpoint", "training.optimizer", "training.retention"):
+    for name in ("config", "training.checkpoint", "training.optimizer"):
         importlib.import_module(f"{inner.name}.{name}")
     return package
 
 
 def writer_of(folder: Path, package: Any) -> Any:
-    """The writer of a rendered project, under a name of its own."""
+    """The `checkpoint_writer` of a rendered project, imported under its own name."""
     (path,) = (folder / "src").glob("*/training/writer.py")
-    name = f"{package.__name__}.training.writer_{folder.name}"
+    name = f"{package.__name__}.training.writer_{folder.name.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    return module.Writer()
+    return module.checkpoint_writer
+
+
+def join_writer() -> None:
+    """Wait for the thread of the background writer, if there is one."""
+    for thread in threading.enumerate():
+        if thread.name == "checkpoint-writer":
+            thread.join()
 
 
 def main() -> None:
@@ -67,6 +74,8 @@ def main() -> None:
     )
     parser.add_argument("background", type=Path, help="a project with checkpoint_writer=background")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the 16 square matrices")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="watched after each save")
     options = parser.parse_args()
 
     import torch
@@ -76,25 +85,27 @@ def main() -> None:
     torch.set_num_threads(1)
     package = package_of(options.synchronous.resolve())
     training = package.training
-    model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(LAYERS)))
+    width = options.width
+    model = torch.nn.Sequential(*(torch.nn.Linear(width, width, bias=False) for _ in range(LAYERS)))
     optimizer = training.optimizer.build_optimizer(model, package.config.TrainingConfig())
-    model(torch.randn(2, WIDTH)).square().mean().backward()
+    model(torch.randn(2, width)).square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
-    state = training.checkpoint.State(model, optimizer)
+    state = training.checkpoint.TrainState({"model": model}, optimizer)
     product = torch.randn(256, 256)
 
-    def still(seconds: float) -> float:
-        """Work for so long in small steps; gives the share of the time that they stood still."""
-        spent: list[float] = []
-        last = began = time.perf_counter()
-        while last - began < seconds:
+    def stalled(seconds: float) -> float:
+        """Work for so long in small steps. Returns the fraction of the time that they stalled."""
+        durations: list[float] = []
+        last = start = time.perf_counter()
+        while last - start < seconds:
             _ = product @ product
             now = time.perf_counter()
-            spent.append(now - last)
+            durations.append(now - last)
             last = now
-        usual = statistics.median(spent)
-        return sum(each - usual for each in spent if each > 3 * usual) / (last - began)
+        median = statistics.median(durations)
+        slow = (duration for duration in durations if duration > 3 * median)
+        return sum(duration - median for duration in slow) / (last - start)
 
     scratch = Path(tempfile.mkdtemp(prefix="bench-checkpoint-"))
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
@@ -102,20 +113,23 @@ def main() -> None:
     distributed.init_process_group(
         "gloo", rank=0, world_size=1, init_method=f"file://{scratch / 'rendezvous'}"
     )
-    strategy = training.retention.Strategy(package.config.CheckpointConfig())
+    stack = contextlib.ExitStack()
     writers = {
         "ours, synchronous": writer_of(options.synchronous.resolve(), package),
         "ours, background": writer_of(options.background.resolve(), package),
     }
 
     def ours(name: str) -> Callable[[], Callable[[], object]]:
-        store = training.checkpoint.CheckpointStore(scratch / name.replace(", ", "-"), strategy)
-        store.sweep()
+        manager = training.checkpoint.CheckpointManager(
+            scratch / name.replace(", ", "-"), package.config.CheckpointConfig()
+        )
+        manager.remove_temporary_files()
+        write = stack.enter_context(writers[name]())
 
         def save() -> Callable[[], object]:
             state.step += 1
-            store.save(state, writers[name])
-            return writers[name].wait
+            manager.save(state, write)
+            return join_writer
 
         return save
 
@@ -140,34 +154,36 @@ def main() -> None:
         "async_save": asynchronous,
     }
     calls: dict[str, list[float]] = {name: [] for name in ways}
-    lost: dict[str, list[float]] = {name: [] for name in ways}
+    stalls: dict[str, list[float]] = {name: [] for name in ways}
     try:
-        for turn in range(options.rounds + 1):
-            for name, save in ways.items():
-                os.sync()  # what earlier ways left to be written isn't this one's
-                usual = still(WATCHED)
-                began = time.perf_counter()
-                leave = save()
-                call = time.perf_counter() - began
-                share = still(WATCHED)
-                leave()
-                calls[name].append(call)
-                lost[name].append(call + max(0.0, share - usual) * WATCHED)
-                if turn == 0 and name == "ours, background":
-                    print(f"the first in the background, which makes the buffers: {call:.2f} s")
+        with stack:
+            for number in range(options.rounds + 1):
+                for name, save in ways.items():
+                    os.sync()  # so that it doesn't wait for the data of another way
+                    usual = stalled(options.seconds)
+                    start = time.perf_counter()
+                    wait = save()
+                    call = time.perf_counter() - start
+                    fraction = stalled(options.seconds)
+                    wait()
+                    calls[name].append(call)
+                    stalls[name].append(call + max(0.0, fraction - usual) * options.seconds)
+                    if number == 0 and name == "ours, background":
+                        print(f"the first in the background, which allocates: {call:.2f} s")
     finally:
         distributed.destroy_process_group()
         shutil.rmtree(scratch, ignore_errors=True)
 
-    print("seconds that the loop stands still for 1.2 GB; medians of the later checkpoints")
+    gigabytes = 12 * LAYERS * width**2 / 1e9
+    print(f"seconds that the loop stalls for {gigabytes:.2f} GB; medians of the later checkpoints")
     print(f"{'':<20}{'in the call':>12}{'in all':>10}{'ratio':>8}")
     for name in ways:
         ratio = statistics.median(
             mine / theirs
-            for mine, theirs in zip(lost[name][1:], lost["torch.save"][1:], strict=True)
+            for mine, theirs in zip(stalls[name][1:], stalls["torch.save"][1:], strict=True)
         )
-        call, whole = (statistics.median(each[name][1:]) for each in (calls, lost))
-        print(f"{name:<20}{call:>12.3f}{whole:>10.3f}{ratio:>8.3f}")
+        call, stall = (statistics.median(values[name][1:]) for values in (calls, stalls))
+        print(f"{name:<20}{call:>12.3f}{stall:>10.3f}{ratio:>8.3f}")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,24 @@
 """The same training in Lightning Fabric, Hugging Face Accelerate and Lightning's Trainer.
 
-Each is used as its documentation shows for such a loop, and logs every ten steps, as ours does:
+Each is used as in its documentation, and logs every ten steps, as ours does:
 
-- Fabric: `setup`, `setup_dataloaders`, `backward`, `clip_gradients`, and its CSV logger. No bar, no
-  checkpoints: those are its user's own to write.
+- Fabric: `setup`, `setup_dataloaders`, `backward`, `clip_gradients`, and its CSV logger. No
+  checkpoints: its user writes them.
 - Accelerate: `prepare`, `backward`, `clip_grad_norm_`, and `log` with a tracker that writes lines
-  of JSON, since it brings none for files. No bar, no checkpoints either.
-- Trainer: a `LightningModule`, its CSV logger and the learning-rate monitor; bar and checkpoints as
-  they are by default. Evaluation is off. Unlike ours, it doesn't log the gradient's norm.
+  of JSON, since it has none for files. No checkpoints either.
+- Trainer: a `LightningModule`, its CSV logger and the learning-rate monitor; progress bar and
+  checkpoints are the default. No evaluation. Unlike ours, it doesn't log the gradient norm.
 
-They get their batches from a `DataLoader` that gathers a whole batch at once, hence pays for no
-collation, in one pass that is as long as the run, hence pays for no beginning of an epoch; and the
-augmentation draws from one generator, hence pays for no key. Their clocks run from the first batch
-on, as ours does: starting up isn't counted.
+Their `DataLoader` gathers a whole batch at once, so nothing is collated, in one pass as long as the
+run, so no epoch has to be started. Their augmentation draws from one generator. The clock starts
+with the first batch.
 """
-
-from __future__ import annotations
 
 import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +27,22 @@ LOG_EVERY = 10
 
 @dataclass(frozen=True)
 class Work:
-    """What every loop trains: the network, the batches, the optimizer, the schedule."""
+    """What every loop trains: the model, the batches, the optimizer, the schedule."""
 
     package: Any  # of a rendered project
     config: Any
-    records: Any
+    train_set: Any
     clock: Callable[[], float]  # waits for the device
 
-    def network(self) -> Any:
-        """Fresh weights."""
+    def model(self) -> Any:
+        """With fresh weights."""
         import torch
 
-        torch.manual_seed(0)
-        return self.package.training.loop.build_network(self.config, self.records)
+        device = torch.device("cpu")
+        return self.package.training.loop.build_model(self.config, self.train_set, device)
 
     def optimizer(self, model: Any) -> Any:
-        """AdamW, as the project has it."""
+        """AdamW, as in the project."""
         return self.package.training.optimizer.build_optimizer(model, self.config.training)
 
     def schedule(self, optimizer: Any) -> Any:
@@ -58,13 +55,13 @@ class Work:
             optimizer, lambda step: rate(step, settings) / settings.learning_rate
         )
 
-    def loss(self, model: Any, inputs: Any, labels: Any) -> Any:
+    def loss(self, model: Any, inputs: Any, targets: Any) -> Any:
         """The mean loss of a batch."""
-        return self.package.models.network.losses(model(inputs), labels).mean()
+        return self.package.models.network.per_example_loss(model(inputs), targets).mean()
 
     @property
     def steps(self) -> int:
-        """How many there are."""
+        """Optimizer steps of a run."""
         return self.config.training.max_steps
 
     @property
@@ -73,33 +70,32 @@ class Work:
         return "bf16-mixed" if self.config.training.precision == "bfloat16" else "32-true"
 
     def rows(self) -> Iterator[Any]:
-        """Which records each step sees: shuffled, epoch after epoch."""
+        """The examples of each step: shuffled, epoch after epoch."""
         import numpy as np
 
-        random = np.random.default_rng(0)
-        size, done = self.config.training.batch_size, 0
+        rng = np.random.default_rng(0)
+        size, step = self.config.training.batch_size, 0
         while True:
-            order = random.permutation(len(self.records))
+            order = rng.permutation(len(self.train_set))
             for first in range(0, len(order) - size + 1, size):
-                if done == self.steps:
+                if step == self.steps:
                     return
-                done += 1
+                step += 1
                 yield order[first : first + size]
 
     @cached_property
     def gather(self) -> Callable[[Any], tuple[Any, Any]]:
-        """The function from rows to a batch, augmented."""
+        """The function from rows to an augmented batch, from arrays in memory."""
         import numpy as np
         import torch
 
-        transforms = self.package.features.transforms
-        augment = partial(transforms.augment, config=self.config.features)
-        inputs, labels = np.array(self.records.inputs), torch.from_numpy(self.records.labels)
-        random = np.random.default_rng(0)
+        transforms, features = self.package.features.transforms, self.config.features
+        inputs, targets = np.array(self.train_set.inputs), np.array(self.train_set.targets)
+        rng = torch.Generator().manual_seed(0)
 
         def gather(rows: Any) -> tuple[Any, Any]:
-            x = augment(transforms.prepare(inputs[rows]), random)
-            return torch.from_numpy(x), labels[rows]
+            x = transforms.preprocess(torch.from_numpy(inputs[rows]))
+            return transforms.augment(x, rng, features), torch.from_numpy(targets[rows])
 
         return gather
 
@@ -110,14 +106,14 @@ class Work:
 
         work = self
 
-        class Records(Dataset[Any]):
+        class Examples(Dataset[Any]):
             """A map-style dataset that gives a whole batch at once."""
 
             def __getitems__(self, rows: Any) -> Any:
                 return work.gather(rows)
 
             def __len__(self) -> int:
-                return len(work.records)
+                return len(work.train_set)
 
         class Batches(BatchSampler):
             """All batches of the run."""
@@ -132,33 +128,33 @@ class Work:
                 return work.steps
 
         return DataLoader(
-            Records(),
+            Examples(),
             batch_sampler=Batches(),
-            collate_fn=_as_it_is,
+            collate_fn=_unchanged,
             pin_memory=torch.cuda.is_available(),
         )
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
 def fabric(work: Work, folder: Path) -> float:
-    """Seconds a step with Lightning Fabric."""
+    """Seconds per step with Lightning Fabric."""
     lightning = importlib.import_module("lightning.fabric")
     loggers = importlib.import_module("lightning.fabric.loggers")
     fabric = lightning.Fabric(
         devices=1, precision=work.precision, loggers=loggers.CSVLogger(folder)
     )
     fabric.launch()
-    model = work.network()
+    model = work.model()
     model, optimizer = fabric.setup(model, work.optimizer(model))
     schedule = work.schedule(optimizer)
     clip = work.config.training.gradient_clip
     loader = fabric.setup_dataloaders(work.loader())
-    began = work.clock()
-    for step, (inputs, labels) in enumerate(loader, 1):
-        loss = work.loss(model, inputs, labels)
+    start = work.clock()
+    for step, (inputs, targets) in enumerate(loader, 1):
+        loss = work.loss(model, inputs, targets)
         optimizer.zero_grad()
         fabric.backward(loss)
         norm = fabric.clip_gradients(model, optimizer, max_norm=clip)
@@ -168,11 +164,11 @@ def fabric(work: Work, folder: Path) -> float:
             (rate,) = {*schedule.get_last_lr()}
             fabric.log_dict(_metrics(loss, norm, rate), step)
     fabric.logger.finalize("success")
-    return (work.clock() - began) / work.steps
+    return (work.clock() - start) / work.steps
 
 
 def accelerate(work: Work, folder: Path) -> float:
-    """Seconds a step with Hugging Face Accelerate."""
+    """Seconds per step with Hugging Face Accelerate."""
     library = importlib.import_module("accelerate")
     tracking = importlib.import_module("accelerate.tracking")
     folder.mkdir(parents=True)
@@ -205,15 +201,15 @@ def accelerate(work: Work, folder: Path) -> float:
     mixed = "bf16" if work.precision.startswith("bf16") else "no"
     accelerator = library.Accelerator(mixed_precision=mixed, log_with=Lines())
     accelerator.init_trackers("bench")
-    network = work.network()
-    optimizer = work.optimizer(network)
+    model = work.model()
+    optimizer = work.optimizer(model)
     model, optimizer, loader, schedule = accelerator.prepare(
-        network, optimizer, work.loader(), work.schedule(optimizer)
+        model, optimizer, work.loader(), work.schedule(optimizer)
     )
     clip = work.config.training.gradient_clip
-    began = work.clock()
-    for step, (inputs, labels) in enumerate(loader, 1):
-        loss = work.loss(model, inputs, labels)
+    start = work.clock()
+    for step, (inputs, targets) in enumerate(loader, 1):
+        loss = work.loss(model, inputs, targets)
         optimizer.zero_grad()
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(model.parameters(), clip)
@@ -223,26 +219,26 @@ def accelerate(work: Work, folder: Path) -> float:
             (rate,) = {*schedule.get_last_lr()}
             accelerator.log(_metrics(loss, norm, rate), step=step)
     accelerator.end_training()
-    return (work.clock() - began) / work.steps
+    return (work.clock() - start) / work.steps
 
 
 def trainer(work: Work, folder: Path) -> float:
-    """Seconds a step with Lightning's Trainer."""
+    """Seconds per step with Lightning's Trainer."""
     lightning = importlib.import_module("lightning.pytorch")
     loggers = importlib.import_module("lightning.pytorch.loggers")
     callbacks = importlib.import_module("lightning.pytorch.callbacks")
     times: dict[str, float] = {}
 
     class Module(lightning.LightningModule):
-        """The network, its loss and its optimizer."""
+        """The model, its loss and its optimizer."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = work.network()
+            self.model = work.model()
 
         def training_step(self, batch: Any, index: int) -> Any:
             """The loss of one batch."""
-            loss = work.loss(self.network, *batch)
+            loss = work.loss(self.model, *batch)
             self.log("train/loss", loss)
             return loss
 
@@ -257,11 +253,11 @@ def trainer(work: Work, folder: Path) -> float:
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             """The first batch comes next."""
-            times["began"] = work.clock()
+            times["start"] = work.clock()
 
         def on_train_end(self, trainer: Any, module: Any) -> None:
             """The last checkpoint is written."""
-            times["ended"] = work.clock()
+            times["end"] = work.clock()
 
     lightning.Trainer(
         devices=1,
@@ -274,7 +270,7 @@ def trainer(work: Work, folder: Path) -> float:
         logger=loggers.CSVLogger(folder),
         callbacks=[callbacks.LearningRateMonitor(), Clock()],
     ).fit(Module(), work.loader())
-    return (times["ended"] - times["began"]) / work.steps
+    return (times["end"] - times["start"]) / work.steps
 
 
 def _metrics(loss: Any, norm: Any, rate: float) -> dict[str, float]:

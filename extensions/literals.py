@@ -1,7 +1,7 @@
-"""Filters that write an answer, whatever it contains, as a correct literal; and `source`.
+"""Filters that write any answer as a valid literal, and the function `source`.
 
-An answer is a person's text: quotes, backslashes, emoji, and markup come as they like. Each filter
-returns source that the language's own parser reads back as the same text.
+Answers are free text, with any quotes, backslashes, emoji and markup. Each filter returns source
+that a parser of the language reads back as the same text.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\ufff
 
 
 def _quoted(text: str) -> str:
-    """A double-quoted string with the escapes that TOML, YAML and JSON have in common."""
+    """A double-quoted string, with escapes that TOML, YAML and JSON share."""
     return _UNPRINTABLE.sub(
-        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+        lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False)
     )
 
 
@@ -37,7 +37,7 @@ def yaml(value: str) -> str:
 
 
 def python(value: Any) -> str:
-    """A Python literal, with the quotes that `ruff format` would choose."""
+    """A Python literal, with the quotes that `ruff format` prefers."""
     if not isinstance(value, str):
         return repr(value)
     text = repr(value)
@@ -47,38 +47,39 @@ def python(value: Any) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text that Markdown shows as it is (https://spec.commonmark.org/0.31.2/#backslash-escapes)."""
+    """Text that Markdown shows unchanged (https://spec.commonmark.org/0.31.2/#backslash-escapes)."""
     escaped = re.sub(r"([\\`*_{}\[\]<>|~&#])", r"\\\1", text)
     return re.sub(r"^(\d*)([+\-=]|(?<=\d)[.)])", r"\1\\\2", escaped)
 
 
 def days_later(day: str, days: int) -> str:
-    """The date so many days after an ISO date. Raises ValueError for what is no date."""
+    """The ISO date that many days after another. Raises ValueError if that isn't a date."""
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
 @pass_environment
 def source(environment: Environment, path: str) -> str:
-    """A file of the template, verbatim: Python is not parsed as Jinja.
+    """A file of the template, verbatim: Python isn't parsed as Jinja.
 
     Args:
-        environment: given by Jinja.
+        environment: passed by Jinja.
         path: relative to the template's root.
 
     Raises:
-        jinja2.TemplateNotFound: there is no such file.
+        jinja2.TemplateNotFound: the file doesn't exist.
     """
     assert environment.loader is not None
     return environment.loader.get_source(environment, path)[0]
 
 
 class LiteralsExtension(Extension):
-    """Registers the filters, and `source`."""
+    """Registers the filters and `source`."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         filters: dict[str, Any] = environment.filters
-        filters.update(toml=toml, yaml=yaml, python=python, markdown=markdown)
-        filters["days_later"] = days_later
-        named: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
-        named["source"] = source
+        filters.update(
+            toml=toml, yaml=yaml, python=python, markdown=markdown, days_later=days_later
+        )
+        variables: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
+        variables["source"] = source

@@ -1,13 +1,12 @@
-"""Carries a living project over what an update alone would lose; Copier runs it, twice an update.
+"""Keeps answers and the owner's changes that an update alone would lose. Copier runs it.
 
     python migrations before|after TEMPLATE
 
-It runs in the project: before the new version is rendered, and after it has been merged. Copier's
-merge knows files by their paths. It drops what the owner wrote into a file that the template
-deletes or moves, doesn't know a question by an earlier name, and leaves out what is the owner's,
-also where a later version brings such a file for the first time. What to do is found in the state
-of the project, never in the number of a version, so that it can be repeated: a second run finds
-nothing to do. Whatever it does it says, a line each, on standard output.
+It runs in the project before the new version is rendered, and again after the merge. Copier's merge
+identifies files by their paths. It loses the owner's changes to a file that the template deletes or
+moves, doesn't know earlier names of a question, and never adds a file of the owner's, not even one
+that a later version introduces. What to do depends on the state of the project, not on version
+numbers, so it can be repeated: a second run changes nothing. It prints one line per action.
 
 See https://copier.readthedocs.io/en/stable/configuring/#migrations.
 """
@@ -31,16 +30,16 @@ from history import HISTORY, LeftOutFile, MovedFile, RemovedOption, RenamedQuest
 
 ANSWERS = ".copier-answers.yml"
 OWNERS = re.compile(r"_copier_operation == 'update' %}/(\S+?)\{% endif %}")
-"""How `copier.yml` leaves out of an update what is the owner's."""
+"""How `copier.yml` excludes the owner's files from updates."""
 
 GIT = ("git", "-c", f"core.hooksPath={os.devnull}")
-"""A hook of the owner's that fails would stop us half-way; Copier leaves them out as well."""
+"""Without the owner's hooks, one of which may fail; Copier doesn't run them, either."""
 
 FIRST = "0.6.0"
-"""The first version whose projects are updated; generate/template.py of the tool has it too."""
+"""The first version whose projects can be updated. Also in generate/template.py of the tool."""
 
-MOST_CONFLICTS = 127
-"""`git merge-file` ends with their number; beyond it, with an error."""
+MAX_CONFLICTS = 127
+"""`git merge-file` exits with the number of conflicts; higher codes are errors."""
 
 Answers = dict[str, Any]
 
@@ -58,24 +57,24 @@ def main(stage: str, template: str) -> None:
 
 
 def require_updatable(template: Path) -> None:
-    """Exit where the project is older than the first version that updates are made from."""
+    """Exit if the project is older than the first version that can be updated."""
     from packaging.version import Version
 
     version = version_at(template, os.environ.get("VERSION_FROM", ""))
     if version is not None and Version(version) < Version(f"{FIRST}.dev0"):
         print(
             f"this project was made with {version}, and updates begin with {FIRST}. Make a new "
-            "project and move data/source.py, features/transforms.py, models/network.py and "
-            "configs/ into it",
+            "project and move configs/ and your code into it: settings.py, data/source.py, "
+            "features/transforms.py, models/network.py, eval/metrics.py",
             file=sys.stderr,
         )
         sys.exit(2)
 
 
 def version_at(template: Path, commit: str) -> str | None:
-    """The version that the template had at a commit, or None where its history lacks the commit.
+    """The template's version at a commit, or None if its history lacks the commit.
 
-    That is so for a project that was made from a folder whose changes weren't committed.
+    That is the case for a project that was made from a folder with uncommitted changes.
     """
     done = run("-C", str(template), "show", f"{commit}:pyproject.toml")
     if done.returncode != 0:
@@ -87,23 +86,27 @@ def version_at(template: Path, commit: str) -> str | None:
 
 
 def migrate_answers() -> None:
-    """Let recorded answers speak of today's questions and options."""
-    renames = [each for each in HISTORY if isinstance(each, RenamedQuestion)]
-    changes = [*renames, *(each for each in HISTORY if isinstance(each, RemovedOption))]
-    if not changes:
+    """Rewrite recorded answers for the present questions and options."""
+    renames = [entry for entry in HISTORY if isinstance(entry, RenamedQuestion)]
+    removals = [entry for entry in HISTORY if isinstance(entry, RemovedOption)]
+    if not renames and not removals:
         return
     answers = load(Path(ANSWERS).read_text(encoding="utf-8"))
     before = dict(answers)
-    for each in changes:
-        if isinstance(each, RenamedQuestion) and each.old in answers:
-            value = answers.pop(each.old)
-            answers.setdefault(each.new, value)
-            print(f"{each.old} is called {each.new} since {each.since}; your answer stays: {value}")
-        elif isinstance(each, RemovedOption) and answers.get(each.question) == each.option:
-            answers[each.question] = each.instead
+    for rename in renames:
+        if rename.old in answers:
+            value = answers.pop(rename.old)
+            answers.setdefault(rename.new, value)
             print(
-                f"{each.question} = {each.option} is gone since {each.since}, and "
-                f"{each.instead} takes its place: {each.why}"
+                f"{rename.old} was renamed to {rename.new} in {rename.since}; your answer stays: "
+                f"{value}"
+            )
+    for removal in removals:
+        if answers.get(removal.question) == removal.option:
+            answers[removal.question] = removal.instead
+            print(
+                f"{removal.question} = {removal.option} was removed in {removal.since} and is "
+                f"replaced by {removal.instead}: {removal.why}"
             )
     if answers != before:
         import yaml
@@ -113,7 +116,7 @@ def migrate_answers() -> None:
 
 
 def load(text: str) -> Answers:
-    """Recorded answers."""
+    """Parse recorded answers."""
     import yaml
 
     return yaml.safe_load(text)
@@ -123,174 +126,177 @@ def load(text: str) -> Answers:
 
 
 def after(template: Path) -> None:
-    """Keep what the owner wrote where it would be lost, and bring files that are new and theirs."""
-    then = load(show("HEAD", ANSWERS).decode())
+    """Restore the owner's changes that were lost, and create new files of the owner's."""
+    before = load(show("HEAD", ANSWERS).decode())
     now = load(Path(ANSWERS).read_text(encoding="utf-8"))
-    if then == now:
+    if before == now:
         return
     moves = {
-        each.old.format_map(now): each.new.format_map(now)
-        for each in HISTORY
-        if isinstance(each, MovedFile)
+        entry.old.format_map(now): entry.new.format_map(now)
+        for entry in HISTORY
+        if isinstance(entry, MovedFile)
     }
-    gone = differing("D")
-    no_text = [path for path in differing("M") if not is_text(show("HEAD", path))]
+    deleted = differing("D")
+    not_text = [path for path in differing("M") if not is_text(show("HEAD", path))]
     arrived = [path for path in moves.values() if Path(path).is_file() and not is_committed(path)]
     left_out = [
         path
-        for each in HISTORY
-        if isinstance(each, LeftOutFile) and now.get(each.question) == each.answer
-        if is_committed(path := each.path.format_map(now)) and Path(path).is_file()
+        for entry in HISTORY
+        if isinstance(entry, LeftOutFile) and now.get(entry.question) == entry.answer
+        if is_committed(path := entry.path.format_map(now)) and Path(path).is_file()
     ]
-    brings = brings_owners_files(template, then, now)
-    compared = brings or no_text or now.get("yours")
-    if not (gone or arrived or left_out or compared):
+    has_new_files = may_add_owners_files(template, before, now)
+    needs_new = has_new_files or not_text or now.get("yours")
+    if not (deleted or arrived or left_out or needs_new):
         return
-    with rendered(then) as old:
+    with rendered(before) as old:
         for path in left_out:
-            if (old / path).is_file():  # the template's, and not one of the owner's own
+            if (old / path).is_file():  # from the template, not from the owner
                 Path(path).unlink()
-                gone.append(path)
+                deleted.append(path)
         for path in arrived:
-            refuse_arrival(path, old, moves, now)
-        for path in gone:
+            remove_unwanted(path, old, moves, now)
+        for path in deleted:
             keep(path, old, moves, now)
-        if compared:
+        if needs_new:
             with rendered(now) as new:
-                merge_bytes(no_text, old, new)
-                if brings:
+                merge_bytes(not_text, old, new)
+                if has_new_files:
                     create_owners_files(template, old, new, moves, now)
-                say_what_yours_misses(now.get("yours", ()), old, new)
+                report_skipped_changes(now.get("yours", ()), old, new)
 
 
 def keep(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> None:
-    """Keep what the owner wrote into a file that the template has no more, or has elsewhere."""
+    """Keep the owner's changes to a file that the template has deleted or moved."""
     if is_taken_over(path, now):
         git("checkout", "--quiet", "HEAD", "--", path)
         return
     mine, base = show("HEAD", path), read(old / path)
-    switched = base is not None and is_program(path) != bool((old / path).stat().st_mode & 0o100)
-    if mine == base and not switched:
-        return  # nothing of the owner's is in it
+    was_executable = base is not None and bool((old / path).stat().st_mode & 0o100)
+    mode_changed = base is not None and is_executable(path) != was_executable
+    if mine == base and not mode_changed:
+        return  # the owner hasn't changed it
     new = path
-    while new in moves:  # it may have moved more than once
+    while new in moves:  # it may have been moved repeatedly
         new = moves[new]
     if new == path or not Path(new).is_file():
         git("checkout", "--quiet", "HEAD", "--", path)
-        print(f"kept {path}: the template has it no more, and you had changed it")
+        print(f"kept {path}: the template has removed it, but you had changed it")
     elif is_committed(new):
         git("checkout", "--quiet", "HEAD", "--", path)
-        print(f"kept {path}: it is called {new} now, where you have a file of your own")
+        print(f"kept {path}: the template moved it to {new}, where you have your own file")
     else:
-        if switched:
+        if mode_changed:
             mode = Path(new).stat().st_mode
-            Path(new).chmod(mode | 0o111 if is_program(path) else mode & ~0o111)
-        said = f"{path} is called {new} now; what you wrote into it went along"
-        if not merge(new, mine, base or b"", Path(new).read_bytes(), said):
+            Path(new).chmod(mode | 0o111 if is_executable(path) else mode & ~0o111)
+        message = f"{path} was moved to {new}, with your changes"
+        if not merge(new, mine, base or b"", Path(new).read_bytes(), message):
             git("checkout", "--quiet", "HEAD", "--", path)
-            print(f"kept {path}: it is called {new} now, and what isn't text can't be merged")
+            print(f"kept {path}: the template moved it to {new}, but binary files can't be merged")
 
 
 def merge_bytes(paths: list[str], old: Path, new: Path) -> None:
-    """Merge once more, in bytes, what isn't UTF-8: Copier merges text, and drops other bytes."""
+    """Merge files again that aren't UTF-8: Copier merges text, and drops other bytes."""
     for path in paths:
         theirs = read(new / path)
         if theirs is None:
             continue  # not a file of the template's
-        said = f"{path} isn't UTF-8, and was merged byte by byte"
-        if not merge(path, show("HEAD", path), read(old / path) or b"", theirs, said):
+        message = f"{path} isn't UTF-8, and was merged byte by byte"
+        if not merge(path, show("HEAD", path), read(old / path) or b"", theirs, message):
             git("checkout", "--quiet", "HEAD", "--", path)
-            print(f"kept {path} as you have it: what isn't text can't be merged")
+            print(f"kept your version of {path}: binary files can't be merged")
 
 
-def merge(path: str, mine: bytes, base: bytes, theirs: bytes, said: str) -> bool:
-    """Merge three files into one, and enter a conflict into the index, so that git lists it.
+def merge(path: str, mine: bytes, base: bytes, theirs: bytes, message: str) -> bool:
+    """Merge three files into one, and record a conflict in the index, so that git lists it.
 
     Returns:
-        Whether git could: it merges nothing with a zero byte in it.
+        Whether git could merge them: it can't if there is a zero byte.
     """
     if git("ls-files", "--unmerged", "--", path):
-        return True  # we have been here, or Copier, which merges bytes where a patch doesn't fit
+        return True  # already merged, by us or by Copier, which merges if a patch doesn't apply
     target = Path(path)
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
         sides = [Path(folder) / name for name in ("mine", "base", "theirs")]
         for side, content in zip(sides, (mine, base, theirs), strict=True):
             side.write_bytes(content)
-        labels = ("before updating", "last update", "after updating")  # as Copier has them
-        named = [word for label in labels for word in ("-L", label)]
-        done = run("merge-file", "-p", *named, "--", *map(str, sides))
-        if done.returncode > MOST_CONFLICTS:
+        labels = ("before updating", "last update", "after updating")  # the same as Copier's
+        options = [word for label in labels for word in ("-L", label)]
+        done = run("merge-file", "-p", *options, "--", *map(str, sides))
+        if done.returncode > MAX_CONFLICTS:
             return False
         if done.stdout == target.read_bytes():
             return True
         target.write_bytes(done.stdout)
-        print(said)
+        print(message)
         if done.returncode == 0:
             return True
         print(f"{path}: you and the template changed the same lines; look for <<<<<<<")
         ours, common, other = (
             line("hash-object", "-w", "--no-filters", "--", str(side)) for side in sides
         )
-    place = line("rev-parse", "--show-prefix") + path  # the index counts from its root
+    index_path = line("rev-parse", "--show-prefix") + path  # relative to the repository's root
     mode = "100755" if target.stat().st_mode & 0o100 else "100644"
-    stages = [f"{mode} {blob} {n}\t{place}" for blob, n in ((common, 1), (ours, 2), (other, 3))]
-    git("update-index", "--index-info", given="\n".join([f"0 {'0' * 40}\t{place}", *stages]))
+    stages = [
+        f"{mode} {blob} {n}\t{index_path}" for blob, n in ((common, 1), (ours, 2), (other, 3))
+    ]
+    git("update-index", "--index-info", stdin="\n".join([f"0 {'0' * 40}\t{index_path}", *stages]))
     return True
 
 
-def refuse_arrival(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> None:
-    """Take away a moved file whose owner has deleted it, or taken it over, under its old name."""
+def remove_unwanted(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> None:
+    """Remove a moved file that the owner had deleted, or taken over, under its old name."""
     if origin := unwanted(path, old, moves, now):
         Path(path).unlink()
-        why = "is yours and stays" if is_committed(origin) else "stays away, as you deleted it"
-        print(f"{origin} {why}; the template calls it {path} now")
+        reason = "is yours and stays" if is_committed(origin) else "was deleted by you"
+        print(f"{origin} {reason}; the template moved it to {path}, which wasn't added")
 
 
 def unwanted(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> str | None:
-    """The earlier name under which the owner has deleted a file or taken it over, if they have."""
-    came_from = {new: old for old, new in moves.items()}
-    while path in came_from:
-        path = came_from[path]
+    """The earlier path under which the owner has deleted a file or taken it over, or None."""
+    origins = {new: old for old, new in moves.items()}
+    while path in origins:
+        path = origins[path]
         if (old / path).is_file():
             return path if is_taken_over(path, now) or not is_committed(path) else None
     return None
 
 
-def say_what_yours_misses(yours: list[str], old: Path, new: Path) -> None:
-    """Name what the template changed in the files that an owner keeps from its updates."""
-    known = {
+def report_skipped_changes(yours: list[str], old: Path, new: Path) -> None:
+    """Report the template's changes to files that the owner has taken over."""
+    paths = {
         path.relative_to(folder).as_posix()
         for folder in (old, new)
         for path in folder.rglob("*")
         if path.is_file()
     }
-    for each in yours:
-        covered = sorted(path for path in known if is_taken_over(path, {"yours": [each]}))
-        if not covered:
-            print(f"yours: the template has no {each}; mend the name, or drop it from the list")
-        for path in covered:
-            before, since = read(old / path) or b"", read(new / path) or b""
-            if before != since:
+    for entry in yours:
+        matching = sorted(path for path in paths if is_taken_over(path, {"yours": [entry]}))
+        if not matching:
+            print(f"yours: the template has no {entry}; fix the path, or remove it from the list")
+        for path in matching:
+            before, after = read(old / path) or b"", read(new / path) or b""
+            if before != after:
                 blobs = " ".join(
-                    run("hash-object", "-w", "--stdin", given=side).stdout.decode()[:12]
-                    for side in (before, since)
+                    run("hash-object", "-w", "--stdin", stdin=side).stdout.decode()[:12]
+                    for side in (before, after)
                 )
                 print(f"yours, not updated: {path}; what the template changed: git diff {blobs}")
 
 
 def is_taken_over(path: str, answers: Answers) -> bool:
-    """Whether the owner has named the file as one more of theirs."""
-    return any(path == each or path.startswith(f"{each}/") for each in answers.get("yours", ()))
+    """Whether the answer `yours` contains the file or a folder above it."""
+    return any(path == own or path.startswith(f"{own}/") for own in answers.get("yours", ()))
 
 
-def brings_owners_files(template: Path, then: Answers, now: Answers) -> bool:
-    """Whether a new version, or other answers, can bring a file of the owner's that wasn't there.
+def may_add_owners_files(template: Path, before: Answers, now: Answers) -> bool:
+    """Whether a new version, or new answers, may add a file of the owner's.
 
-    Two projects have to be rendered to see which; this asks the template's history first.
+    To know it, two projects have to be rendered; this checks the template's history first.
     """
-    if {**plain(then), "yours": ()} != {**plain(now), "yours": ()}:  # that brings nothing
+    if {**plain(before), "yours": ()} != {**plain(now), "yours": ()}:  # `yours` adds no file
         return True
-    versions = [os.environ.get(f"VERSION_{each}", "") for each in ("FROM", "TO")]
+    versions = [os.environ.get(f"VERSION_{name}", "") for name in ("FROM", "TO")]
     done = run(
         "-C",
         str(template),
@@ -302,14 +308,14 @@ def brings_owners_files(template: Path, then: Answers, now: Answers) -> bool:
         *versions,
     )
     added = [path for path in done.stdout.decode().split("\0") if path]
-    inside = [path.removeprefix("template/").removesuffix(".jinja") for path in added]
-    return done.returncode != 0 or any(is_owners(path, template) for path in inside)
+    rendered_paths = [path.removeprefix("template/").removesuffix(".jinja") for path in added]
+    return done.returncode != 0 or any(is_owners(path, template) for path in rendered_paths)
 
 
 def create_owners_files(
     template: Path, old: Path, new: Path, moves: Mapping[str, str], now: Answers
 ) -> None:
-    """Write the owner's files that the old version hadn't; one that was there was deleted since."""
+    """Write owner's files that the old version didn't have; the owner has deleted all others."""
     for source in sorted(path for path in new.rglob("*") if path.is_file()):
         path = source.relative_to(new)
         if not is_owners(path.as_posix(), template) or (old / path).exists() or path.exists():
@@ -317,25 +323,27 @@ def create_owners_files(
         if unwanted(path.as_posix(), old, moves, now):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, path)  # with its mode
+        shutil.copy(source, path)  # and its mode
         print(f"created {path.as_posix()}: yours from now on")
 
 
 def is_owners(path: str, template: Path) -> bool:
-    """Whether a file is created once and then the owner's, as `copier.yml` has it."""
+    """Whether `copier.yml` excludes a file from updates, as one of the owner's."""
     patterns = OWNERS.findall((template / "copier.yml").read_text(encoding="utf-8"))
-    assert patterns, "copier.yml leaves out the owner's files in another way than OWNERS reads"
-    return any(fnmatch.fnmatch(path, each) or path.startswith(f"{each}/") for each in patterns)
+    assert patterns, "OWNERS doesn't match how copier.yml excludes the owner's files"
+    return any(
+        fnmatch.fnmatch(path, pattern) or path.startswith(f"{pattern}/") for pattern in patterns
+    )
 
 
 def plain(answers: Mapping[str, Any]) -> Answers:
-    """Answers without what Copier records of the template."""
+    """Answers without Copier's own entries about the template."""
     return {name: value for name, value in answers.items() if not name.startswith("_")}
 
 
 @contextmanager
 def rendered(answers: Answers) -> Generator[Path]:
-    """The project as the template made it for these answers, in a folder that goes away."""
+    """The project of these answers, without the owner's changes, in a temporary folder."""
     import copier
 
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
@@ -347,7 +355,7 @@ def rendered(answers: Answers) -> Generator[Path]:
             vcs_ref=answers["_commit"],
             defaults=True,
             quiet=True,
-            unsafe=True,  # Copier was trusted with this address, or it wouldn't run migrations
+            unsafe=True,  # the user trusts this address, otherwise Copier wouldn't run migrations
             settings=copier.Settings(),
         )
         yield project
@@ -356,37 +364,37 @@ def rendered(answers: Answers) -> Generator[Path]:
 # --- git ----------------------------------------------------------------------------------------
 
 
-def run(*arguments: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    """A git command, in the project."""
-    return subprocess.run([*GIT, *arguments], input=given, capture_output=True, check=False)
+def run(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a git command in the project."""
+    return subprocess.run([*GIT, *arguments], input=stdin, capture_output=True, check=False)
 
 
-def git(*arguments: str, given: str | None = None) -> str:
-    """What a git command prints. Exits where it fails, so that Copier stops and says so."""
-    done = run(*arguments, given=None if given is None else given.encode())
+def git(*arguments: str, stdin: str | None = None) -> str:
+    """Run a git command and return its output. Exits if it fails, so that Copier stops."""
+    done = run(*arguments, stdin=None if stdin is None else stdin.encode())
     if done.returncode != 0:
         sys.exit(f"git {' '.join(arguments)}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout.decode()
 
 
 def line(*arguments: str) -> str:
-    """The one line that a git command prints; a name may end in a space."""
+    """Run a git command that prints one line; a name may end in a space."""
     return git(*arguments).removesuffix("\n")
 
 
 def listed(*arguments: str) -> list[str]:
-    """The paths that a git command prints."""
+    """Run a git command that prints paths."""
     return [path for path in git(*arguments, "-z").split("\0") if path]
 
 
 def differing(kind: str) -> list[str]:
     """The committed paths that the update has deleted (D) or modified (M)."""
-    only = (f"--diff-filter={kind}", "--no-renames", "--ignore-submodules", "--relative")
-    return listed("diff", *only, "--name-only", "HEAD")
+    options = (f"--diff-filter={kind}", "--no-renames", "--ignore-submodules", "--relative")
+    return listed("diff", *options, "--name-only", "HEAD")
 
 
 def show(commit: str, path: str) -> bytes:
-    """A file as it was committed. Exits where it wasn't."""
+    """The content of a committed file. Exits if there is none."""
     done = run("show", f"{commit}:./{path}")
     if done.returncode != 0:
         sys.exit(f"git show {commit}:{path}: {done.stderr.decode(errors='replace').strip()}")
@@ -394,17 +402,17 @@ def show(commit: str, path: str) -> bytes:
 
 
 def is_committed(path: str) -> bool:
-    """Whether the owner's last commit has a file."""
+    """Whether the owner's last commit contains a file."""
     return run("cat-file", "-e", f"HEAD:./{path}").returncode == 0
 
 
-def is_program(path: str) -> bool:
-    """Whether the owner's last commit has a file as a program."""
+def is_executable(path: str) -> bool:
+    """Whether a file is executable in the owner's last commit."""
     return git("ls-tree", "HEAD", "--", path).startswith("100755")
 
 
 def is_text(content: bytes) -> bool:
-    """Whether Copier's merge, which decodes, and git's patches leave every byte as it is."""
+    """Whether Copier's merge, which decodes, and git's patches preserve every byte."""
     try:
         return "\0" not in content.decode()
     except UnicodeDecodeError:
@@ -412,7 +420,7 @@ def is_text(content: bytes) -> bool:
 
 
 def read(file: Path) -> bytes | None:
-    """What is in a file, if it is there."""
+    """The content of a file, or None."""
     return file.read_bytes() if file.is_file() else None
 
 

@@ -1,7 +1,7 @@
-"""What later versions of the template call otherwise: one line for each breaking change, for good.
+"""Breaking changes between versions of the template, one entry each, kept forever.
 
-Nothing that was once published may be renamed, moved or dropped without a line here: `__main__.py`
-carries it into the projects that were made before. `tests/test_migrations.py` has one of each kind.
+A published question, option or file that is renamed, moved or removed needs an entry here, which
+`__main__.py` applies to existing projects. `tests/test_migrations.py` tests each kind.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenamedQuestion:
-    """The answer that a project recorded goes on under the new name."""
+    """The recorded answer moves to the new name."""
 
-    since: str  # the version that brought it
+    since: str  # the version that made the change
     old: str
     new: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovedOption:
-    """A project that chose it gets another, unless the update names one itself."""
+    """Projects with this option get another one, unless the update answers the question."""
 
     since: str
     question: str  # by its newest name
@@ -31,10 +31,9 @@ class RemovedOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedFile:
-    """What the owner wrote into the file goes with it, by a three-way merge.
+    """The owner's changes move to the new path, by a three-way merge.
 
-    Paths are relative to the project's root; `{package_name}` and any other answer may stand in
-    them.
+    Paths are relative to the project's root and may contain answers, such as `{package_name}`.
     """
 
     since: str
@@ -44,9 +43,9 @@ class MovedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOutFile:
-    """A file that a project of this answer no longer has; what its owner changed stays.
+    """A file that projects with this answer no longer have, unless the owner changed it.
 
-    Copier leaves lying what a later version excludes, and can't tell it from what is the owner's.
+    Copier itself never deletes a file that a later version excludes.
     """
 
     since: str

@@ -1,16 +1,14 @@
-"""What is done to the training core of a rendered project, inside the project's environment.
+"""Scenarios that a training run of a rendered project has to survive, run in its environment.
 
-`tests/test_abuse.py` starts this with a scenario's name; it says as JSON what it saw. It imports
-torch and the package once, and forks a child for each run, so that hundreds of runs can be killed
-in minutes. The kill is a real SIGKILL of a real process that calls what `train` calls.
+`test_abuse.py` starts this file with the name of a scenario, and gets what was observed as JSON.
+Torch and the package are imported once, and each run is a fork, so that hundreds of runs can be
+killed within minutes. Each kill is a real SIGKILL of a process that does what `train` does.
 
-No thread may be started here before the forks: a child would inherit its locks without it.
+No thread may be started here before a fork: the child would inherit its locks, but not the thread.
 """
 
 # pyright: basic, reportMissingImports=false
-# The package is there only where it is rendered.
-
-from __future__ import annotations
+# The package exists only where it is rendered.
 
 import argparse
 import contextlib
@@ -21,6 +19,7 @@ import itertools
 import json
 import mmap
 import os
+import pickle
 import random
 import re
 import shutil
@@ -37,31 +36,31 @@ from typing import Any
 
 import torch
 from digits.config import from_dict, merge, to_dict
+from digits.data.cache import load_split
+from digits.data.loader import batch_keys, load_batches
 from digits.errors import CheckpointError
-from digits.training import loop
-from digits.training.checkpoint import CheckpointStore
+from digits.models.network import per_example_loss
+from digits.training import checks, loop, run
+from digits.training.checkpoint import CheckpointManager, TrainState
 from digits.training.optimizer import build_optimizer
-from digits.training.retention import Strategy
 from digits.training.run import RUNS, Run
-from digits.training.writer import Writer
-from rich.console import Console
+from digits.training.writer import checkpoint_writer
 
 FINAL = ("model.safetensors", "optimizer.safetensors", "state.json")
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """Starts runs of one config, each in a child that shares what is imported here."""
+    """Starts runs of one config, each in a fork of this process."""
 
     config: Any
 
     @property
     def steps(self) -> int:
-        """The last step of a run."""
         return self.config.training.max_steps
 
     def fork(self, act: Callable[[], object]) -> int:
-        """Have a child do something, in silence; its process id."""
+        """Let a child do something without output. Returns its process id."""
         child = os.fork()
         if child:
             return child
@@ -77,67 +76,62 @@ class Trainer:
             os._exit(code)
 
     def train(self, name: str) -> None:
-        """Begin a run or continue it, as `train --or-resume` does."""
-        training = loop.load_split(self.config, "train")
-        validation = loop.load_split(self.config, "validation")
-        loop.require_trainable(self.config, training)
-        data = training.folder.name
-        if (RUNS / name).exists():
-            run = Run.open(RUNS / name)
-            run.require_same(self.config, data)
+        """Start or resume a run, as `train --or-resume` does."""
+        train_set = load_split(self.config, "train")
+        validation_set = load_split(self.config, "validation")
+        checks.require_trainable(self.config, train_set, validation_set)
+        resumed = (RUNS / name).exists()
+        if resumed:
+            opened = Run.open(RUNS / name)
+            opened.require_same(self.config, train_set.digest)
         else:
-            run = Run.create(name, self.config, data)
-        with run.locked():
-            loop.train(self.config, run, training, validation, Console(file=sys.stdout))
+            opened = Run.create(name, self.config, train_set)
+        with opened.locked():
+            if resumed:
+                opened.record_resume(self.config, train_set)
+            loop.train(self.config, opened, train_set, validation_set)
 
     def resume(self, name: str) -> int:
-        """Continue a run to its end in a child. The steps that were behind it when it began."""
+        """Train a run to its end in a child. Returns the step from which it was resumed."""
         note = Path(f"{name}.first")
-        original = loop.step
+        learning_rate = loop.learning_rate  # is called with the number of each step
 
-        def noting(state: Any, *rest: Any) -> Any:
+        def recording(step: int, *others: Any) -> float:
             if not note.exists():
-                note.write_text(str(state.step), encoding="utf-8")
-            return original(state, *rest)
+                note.write_text(str(step), encoding="utf-8")
+            return learning_rate(step, *others)
 
         def act() -> None:
-            loop.step = noting
+            loop.learning_rate = recording
             self.train(name)
 
-        assert wait(self.fork(act)) == 0, f"{name} didn't go on to its end"
-        first = int(note.read_text(encoding="utf-8")) if note.exists() else self.steps
+        assert wait(self.fork(act)) == 0, f"{name} couldn't be resumed"
+        first_step = int(note.read_text(encoding="utf-8")) if note.exists() else self.steps
         note.unlink(missing_ok=True)
-        return first
+        return first_step
 
     def digest(self, name: str) -> dict[str, str]:
-        """All that has to be equal at the end: the weights, the moments, every metric."""
-        run = Run(RUNS / name)
-        last = self.store(name).path(self.steps)
-        files = [*(last / file for file in FINAL), run.metrics]
+        """Of everything that has to be equal at the end: weights, optimizer, metrics."""
+        last = self.checkpoints(name).path(self.steps)
+        files = [*(last / file for file in FINAL), RUNS / name / "metrics.jsonl"]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def store(self, name: str) -> CheckpointStore:
-        """The checkpoints of a run, to be read."""
-        return CheckpointStore(Run(RUNS / name).checkpoints, Strategy(self.config.checkpoint))
+    def checkpoints(self, name: str) -> CheckpointManager:
+        return CheckpointManager(RUNS / name / "checkpoints", self.config.checkpoint)
 
 
 def wait(child: int) -> int:
-    """A child's exit code; minus the signal that ended it."""
+    """Returns the exit code; minus the signal that ended the child."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def ended(child: int) -> bool:
-    """Whether a child is over, without taking its exit code away."""
+    """Whether a child has ended; its exit code can still be read."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
-def kill() -> None:
-    """End this very process as a power cut would."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def names(folder: Path) -> list[str]:
-    """What a folder holds now; nothing if it isn't there yet."""
+def file_names(folder: Path) -> list[str]:
+    """Empty if there is no such folder yet."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]
@@ -146,21 +140,21 @@ def names(folder: Path) -> list[str]:
 
 
 def unfinished(folder: Path) -> set[str]:
-    """The checkpoints that are being written. What is being removed has another name."""
-    return {name for name in names(folder) if re.fullmatch(r"\.tmp-\d+", name)}
+    """The checkpoints that are being written, without those that are being removed."""
+    return {name for name in file_names(folder) if re.fullmatch(r"\.tmp-\d+", name)}
 
 
-def acknowledged(folder: Path) -> int:
-    """The newest step that has a checkpoint by its final name; 0 if there is none."""
-    found = (re.fullmatch(r"step_(\d{8,})", name) for name in names(folder))
-    return max((int(match[1]) for match in found if match), default=0)
+def newest_name(folder: Path) -> int:
+    """The newest step that has a checkpoint under its final name, or 0."""
+    matches = (re.fullmatch(r"step_(\d{8,})", name) for name in file_names(folder))
+    return max((int(match[1]) for match in matches if match), default=0)
 
 
 def watch(trainer: Trainer, name: str) -> tuple[float, list[float]]:
-    """Train a whole run; how long it took once its folder was there, and each of its writes."""
-    folder, writes, since, writing = Run(RUNS / name).checkpoints, [], 0.0, set[str]()
+    """Train a whole run. Returns the seconds since its folder appeared, and those of each write."""
+    folder, writes, since, writing = RUNS / name / "checkpoints", [], 0.0, set[str]()
     child = trainer.fork(lambda: trainer.train(name))
-    began = appearance(child, RUNS / name)
+    start = wait_for_folder(child, RUNS / name)
     while not ended(child):
         now = unfinished(folder)
         if writing and now != writing:
@@ -169,28 +163,22 @@ def watch(trainer: Trainer, name: str) -> tuple[float, list[float]]:
             since = time.perf_counter()
         writing = now
     assert wait(child) == 0
-    return time.perf_counter() - began, writes
+    return time.perf_counter() - start, writes
 
 
-def appearance(child: int, folder: Path) -> float:
-    """Wait until a child has made a folder; the time."""
+def wait_for_folder(child: int, folder: Path) -> float:
+    """Returns the time at which a child has created the folder."""
     while not folder.exists() and not ended(child):
         time.sleep(0.0005)
     return time.perf_counter()
 
 
-def wait_for_moment(child: int, until: float) -> None:
-    """Wait until a time, or the end of a child."""
-    while time.perf_counter() < until and not ended(child):
-        time.sleep(0.0005)
-
-
-def stop_in_write(
-    child: int, folder: Path, number: int, write: float, chance: random.Random
+def stop_during_write(
+    child: int, folder: Path, number: int, write: float, rng: random.Random
 ) -> None:
-    """Stop a child somewhere within a write of a checkpoint, the number-th or one after it.
+    """Stop a child at a random moment of its number-th write of a checkpoint, or of a later one.
 
-    A SIGKILL then finds it there: nothing of it runs between the two signals.
+    A SIGKILL then finds it there, as nothing of it runs between the two signals.
     """
     seen: set[str] = set()
     while not ended(child):
@@ -198,87 +186,87 @@ def stop_in_write(
         seen |= now
         if not now or len(seen) < number:
             continue
-        until = time.perf_counter() + chance.uniform(0, write)
+        until = time.perf_counter() + rng.uniform(0, write)
         while time.perf_counter() < until:
             pass
         os.kill(child, signal.SIGSTOP)
         os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         if unfinished(folder):
             return
-        os.kill(child, signal.SIGCONT)  # too late for this one
+        os.kill(child, signal.SIGCONT)  # too late for this write
 
 
 def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
-    """Kill so many runs, half of them while a checkpoint is written, and finish each."""
-    chance = random.Random(seed)
+    """Kill so many runs, half of them while a checkpoint is written, and resume each."""
+    rng = random.Random(seed)
     duration, writes = watch(trainer, "unbroken")
     expected, write = trainer.digest("unbroken"), statistics.median(writes)
-    killed = during = pruning = early = 0
-    wrong: list[str] = []
+    killed = during_write = during_removal = without_checkpoint = 0
+    problems: list[str] = []
     for number in itertools.count():
-        if killed >= count and during >= count / 2:
+        if killed >= count and during_write >= count / 2:
             break
         name = f"killed-{number}"
-        folder = Run(RUNS / name).checkpoints
+        folder = RUNS / name / "checkpoints"
         child = trainer.fork(lambda name=name: trainer.train(name))
-        if killed - during < count / 2:
-            unborn = chance.random() < 0.1  # now and then before there is a run
-            began = time.perf_counter() if unborn else appearance(child, RUNS / name)
-            wait_for_moment(child, began + chance.uniform(0, duration))
+        if killed - during_write < count / 2:
+            before_creation = rng.random() < 0.1
+            start = time.perf_counter() if before_creation else wait_for_folder(child, RUNS / name)
+            until = start + rng.uniform(0, duration)
+            while time.perf_counter() < until and not ended(child):
+                time.sleep(0.0005)
         else:
-            stop_in_write(child, folder, chance.randint(1, len(writes)), write, chance)
-        before = acknowledged(folder)
+            stop_during_write(child, folder, rng.randint(1, len(writes)), write, rng)
+        committed = newest_name(folder)
         os.kill(child, signal.SIGKILL)
         if wait(child) != -signal.SIGKILL:
-            continue  # it had come to its end
-        left = names(folder)
+            continue  # it had ended before
+        left = file_names(folder)
         killed += 1
-        during += bool(unfinished(folder))
-        pruning += any(each.startswith(".tmp-removed-") for each in left)
-        store = trainer.store(name)
+        during_write += bool(unfinished(folder))
+        during_removal += any(file.startswith(".tmp-removed-") for file in left)
+        checkpoints = trainer.checkpoints(name)
         try:
-            newest = store.newest() or 0
+            latest = checkpoints.latest() or 0
         except CheckpointError as error:
-            wrong.append(f"{name}: {error}")
+            problems.append(f"{name}: {error}")
             continue
-        early += newest == 0
-        if newest < before or store.damaged:
-            wrong.append(f"{name}: {before} was acknowledged, {newest} is intact, of {left}")
-        if (first := trainer.resume(name)) != newest:
-            wrong.append(f"{name}: went on from {first} where {newest} was intact")
+        without_checkpoint += latest == 0
+        if latest < committed or checkpoints.corrupt:
+            problems.append(f"{name}: {committed} was committed, {latest} is intact, of {left}")
+        if (first_step := trainer.resume(name)) != latest:
+            problems.append(f"{name}: resumed from {first_step}, though {latest} was intact")
         if trainer.digest(name) != expected:
-            wrong.append(f"{name}: killed after {newest}, it ended otherwise")
-        if any(each.startswith(".tmp-") for each in names(folder)):
-            wrong.append(f"{name}: left {names(folder)}")
+            problems.append(f"{name}: killed after {latest}, it ended with another result")
+        if any(file.startswith(".tmp-") for file in file_names(folder)):
+            problems.append(f"{name}: left {file_names(folder)}")
         shutil.rmtree(RUNS / name)
     return {
         "kills": killed,
-        "during": during,
-        "pruning": pruning,
-        "early": early,
-        "wrong": wrong,
+        "during write": during_write,
+        "during removal": during_removal,
+        "without checkpoint": without_checkpoint,
+        "problems": problems,
     }
 
 
 def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
-    """Kill `torch.save` over one file, as people write it, while it writes; what can't be read."""
-    chance, flag, path = random.Random(seed), mmap.mmap(-1, 1), Path("last.pt")
-    training = loop.load_split(trainer.config, "train")
+    """Kill `torch.save` while it overwrites one file; how many files can't be read then."""
+    rng, flag, path = random.Random(seed), mmap.mmap(-1, 1), Path("last.pt")
+    state = small_state(trainer)
 
     def overwrite() -> None:
-        model = loop.build_network(trainer.config, training)
-        optimizer = build_optimizer(model, trainer.config.training)
-        batches = itertools.cycle(training.in_order(trainer.config.training.batch_size))
-        for number, batch in enumerate(batches):
-            loop.losses(model(batch.inputs), batch.labels).mean().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            if number % 3 == 2:
-                flag[0] = 1
-                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)
-                flag[0] = 2
+        tensors = {
+            "model": state.modules["model"].state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+        }
+        while True:
+            flag[0] = 1
+            torch.save(tensors, path)
+            flag[0] = 2
+            time.sleep(0.002)
 
-    def until(value: int) -> None:
+    def wait_for(value: int) -> None:
         while flag[0] != value:
             assert not ended(child)
 
@@ -287,15 +275,15 @@ def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
     while killed < count:
         flag[0] = 0
         child = trainer.fork(overwrite)
-        until(2)  # the file is there, and whole
-        until(1)
-        began = time.perf_counter()
+        wait_for(2)  # there is a complete file
+        wait_for(1)
+        start = time.perf_counter()
         if len(durations) < 5:
-            until(2)
-            durations.append(time.perf_counter() - began)
+            wait_for(2)
+            durations.append(time.perf_counter() - start)
         else:
-            moment = began + chance.uniform(0, statistics.median(durations))
-            while time.perf_counter() < moment:
+            until = start + rng.uniform(0, statistics.median(durations))
+            while time.perf_counter() < until:
                 pass
         os.kill(child, signal.SIGKILL)
         wait(child)
@@ -304,239 +292,313 @@ def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
         killed += 1
         try:
             torch.load(path, weights_only=True)
-        except Exception:  # EOFError, RuntimeError, UnpicklingError: whatever it is
+        except Exception:  # EOFError, RuntimeError, UnpicklingError …
             unreadable += 1
     return {"kills": killed, "unreadable": unreadable}
 
 
-def batches(trainer: Trainer, name: str) -> dict[str, Any]:
-    """Digests of every batch of three epochs, and of the end of a run, by the number of workers."""
-    training = loop.load_split(trainer.config, "train")
-    order = loop.batch_order(trainer.config, training)
+def batches(trainer: Trainer) -> dict[str, Any]:
+    """Digests of the batches of three epochs, and of a whole run, by number of workers."""
+    train_set, training = load_split(trainer.config, "train"), trainer.config.training
+    per_epoch = len(train_set) // training.batch_size
 
     def draw(workers: int) -> None:
-        with Path(f"{name}-{workers}").open("w", encoding="utf-8") as file:
-            for inputs, labels in loop.load(training, order.steps(0, 3 * order.batches), workers):
-                content = inputs.numpy().tobytes() + labels.numpy().tobytes()
+        keys = batch_keys(
+            len(train_set), training.batch_size, trainer.config.seed, 0, 3 * per_epoch
+        )
+        with Path(f"drawn-{workers}").open("w", encoding="utf-8") as file:
+            for inputs, targets in load_batches(train_set, keys, workers):
+                content = inputs.numpy().tobytes() + targets.numpy().tobytes()
                 print(hashlib.sha256(content).hexdigest(), file=file)
 
-    said: dict[str, Any] = {"epoch": order.batches, "drawn": {}, "ended": {}}
+    result: dict[str, Any] = {"per epoch": per_epoch, "drawn": {}, "trained": {}}
     for workers in (0, 1, 4):
         assert wait(trainer.fork(lambda workers=workers: draw(workers))) == 0
-        drawn = Path(f"{name}-{workers}").read_text(encoding="utf-8").split()
-        other = Trainer(changed(trainer.config, {"data": {"workers": workers}}))
-        assert wait(other.fork(lambda other=other, run=f"run-{workers}": other.train(run))) == 0
-        said["drawn"][workers], said["ended"][workers] = drawn, other.digest(f"run-{workers}")
-    return said
+        drawn = Path(f"drawn-{workers}").read_text(encoding="utf-8").split()
+        values = merge(to_dict(trainer.config), {"training": {"workers": workers}})
+        other, name = Trainer(from_dict(values)), f"run-{workers}"
+        assert wait(other.fork(lambda other=other, name=name: other.train(name))) == 0
+        result["drawn"][workers], result["trained"][workers] = drawn, other.digest(name)
+    return result
 
 
 def moments(trainer: Trainer) -> dict[str, Any]:
-    """Runs that kill themselves at chosen steps, and where and how they went on."""
-    training = loop.load_split(trainer.config, "train")
-    epoch = loop.batch_order(trainer.config, training).batches
+    """Runs that are killed at certain steps, and from where they are resumed."""
+    train_set = load_split(trainer.config, "train")
+    per_epoch = len(train_set) // trainer.config.training.batch_size
     assert wait(trainer.fork(lambda: trainer.train("unbroken"))) == 0
     expected = trainer.digest("unbroken")
-    said: dict[str, Any] = {}
-    places = {
+    assert trainer.steps > 2 * per_epoch, "the last step is none of the others"
+    last_steps = {
         "in the first step": 0,
-        "in an epoch": epoch + epoch // 2,
-        "at an epoch's end": 2 * epoch,
+        "in an epoch": per_epoch + per_epoch // 2,
+        "at the end of an epoch": 2 * per_epoch,
         "at the last step": trainer.steps,
     }
-    assert trainer.steps > 2 * epoch, "the last step is none of the others"
-    for number, (title, last) in enumerate(places.items()):
+    result: dict[str, Any] = {}
+    for number, (moment, last_step) in enumerate(last_steps.items()):
         name = f"moment-{number}"
-        assert wait(trainer.fork(lambda n=name, s=last: die_after(trainer, n, s))) == -9
-        before = saved(name)
-        newest, first = trainer.store(name).newest() or 0, trainer.resume(name)
-        said[title] = {
-            "wanted": last,
-            "newest": newest,
-            "first": first,
+        child = trainer.fork(lambda name=name, step=last_step: die_after(trainer, name, step))
+        assert wait(child) == -signal.SIGKILL
+        before = checkpointed(name)
+        latest, first_step = trainer.checkpoints(name).latest() or 0, trainer.resume(name)
+        result[moment] = {
+            "killed after": last_step,
+            "latest": latest,
+            "resumed from": first_step,
             "equal": trainer.digest(name) == expected,
-            "untouched": saved(name) == before,
+            "untouched": checkpointed(name) == before,
         }
-    return said
+    return result
 
 
-def saved(name: str) -> dict[str, str]:
-    """What a run has on the disk; that it has ended is noted after the last checkpoint."""
-    return {path: each for path, each in contents(RUNS / name).items() if path != "outcome.json"}
+def checkpointed(name: str) -> dict[str, str]:
+    """Digests of the files of a run, without those that each start changes."""
+    return {
+        path.relative_to(RUNS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (RUNS / name).rglob("*")
+        if path.is_file() and path.name not in ("outcome.json", "run.json")
+    }
 
 
-def die_after(trainer: Trainer, name: str, last: int) -> None:
-    """Train, and die with the checkpoint of a step on the disk, or within the first step."""
-    step, save = loop.step, CheckpointStore.save
+def die_after(trainer: Trainer, name: str, last_step: int) -> None:
+    """Train until a step's checkpoint is on the disk; with 0, only until the first step."""
+    train_step, save = loop.train_step, CheckpointManager.save
 
-    def stepping(state: Any, *rest: Any) -> Any:
-        found = step(state, *rest)
-        if last == 0:
-            kill()
-        return found
+    def stepping(*arguments: Any) -> Any:
+        result = train_step(*arguments)
+        if last_step == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
-    def saving(self: CheckpointStore, state: Any, writer: Any) -> None:
-        save(self, state, writer)
-        if state.step == last:
-            writer.wait()
-            kill()
+    def saving(self: CheckpointManager, state: TrainState, write: Any) -> None:
+        save(self, state, write)
+        if state.step == last_step:
+            join_writer()
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    loop.step, CheckpointStore.save = stepping, saving
+    loop.train_step, CheckpointManager.save = stepping, saving
     trainer.train(name)
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder by its path, as a digest."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
+def join_writer() -> None:
+    """Wait for the thread of the background writer, if there is one."""
+    for thread in threading.enumerate():
+        if thread.name == "checkpoint-writer":
+            thread.join()
+
+
+class Trap:
+    """Unpickled, it would create a folder."""
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return (os.mkdir, ("sprung",))
+
+
+def damage(trainer: Trainer) -> dict[str, list[object]]:
+    """Damage the newest of two checkpoints in many ways; what is read, and what is saved then."""
+
+    def rewrite(folder: Path, file: str, content: bytes, *, checksum: bool = True) -> None:
+        """Replace a file; its checksum too, as somebody would who wants it to be read."""
+        (folder / file).write_bytes(content)
+        if checksum:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            manifest[file] = hashlib.sha256(content).hexdigest()
+            (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    def flip_a_bit(folder: Path) -> None:
+        content = bytearray((folder / "model.safetensors").read_bytes())
+        content[-1] ^= 1
+        rewrite(folder, "model.safetensors", bytes(content), checksum=False)
+
+    def without_entry(folder: Path) -> None:
+        flip_a_bit(folder)
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        del manifest["model.safetensors"]
+        (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    def half(folder: Path) -> None:
+        content = (folder / "optimizer.safetensors").read_bytes()
+        rewrite(folder, "optimizer.safetensors", content[: len(content) // 2])
+
+    def another_step(folder: Path) -> None:
+        numbers = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        rewrite(folder, "state.json", json.dumps(numbers | {"step": 1}).encode())
+
+    ways: dict[str, Callable[[Path], object]] = {
+        "a flipped bit": flip_a_bit,
+        "half a file": lambda folder: rewrite(folder, "state.json", b"{", checksum=False),
+        "half a file with its checksum": half,
+        "a file is missing": lambda folder: (folder / "optimizer.safetensors").unlink(),
+        "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+        "an empty manifest": lambda folder: (folder / "manifest.json").write_text("{}"),
+        "a manifest that is a list": lambda folder: (folder / "manifest.json").write_text("[1]"),
+        "a manifest without the file that is corrupt": without_entry,
+        "the state of another step": another_step,
+        "a state without keys": lambda folder: rewrite(folder, "state.json", b"{}"),
+        "a pickle": lambda folder: rewrite(folder, "model.safetensors", pickle.dumps(Trap())),
+        "a folder in the place of a file": lambda folder: (
+            (folder / "state.json").unlink(),
+            (folder / "state.json").mkdir(),
+        ),
     }
+    result: dict[str, list[object]] = {}
+    for way, spoil in ways.items():
+        state = small_state(trainer)
+        folder = Path("damaged", way.replace(" ", "-"))
+
+        def save(step: int, folder: Path = folder, state: TrainState = state) -> None:
+            state.step = step
+            with checkpoint_writer() as write:
+                reader(folder).save(state, write)
+
+        def reader(folder: Path) -> CheckpointManager:
+            return CheckpointManager(folder, trainer.config.checkpoint)
+
+        reader(folder).remove_temporary_files()
+        for step in (1, 2):
+            save(step)
+        spoil(folder / "step_00000002")
+        manager = reader(folder)
+        result[way] = [manager.latest(), sorted(manager.corrupt)]
+        save(2)
+        result[way].append(reader(folder).latest())
+    result["a pickle"].append(Path("sprung").exists())
+    return result
 
 
 def background(trainer: Trainer) -> dict[str, bool]:
-    """What the background writer promises to the loop, each with a write that is held up."""
+    """The promises of the background writer, each with a write that takes long."""
     weight = torch.arange(12.0).view(3, 4)
     tensors = {"model": {"weight": weight}, "optimizer": {"0.exp_avg": weight.t().contiguous()}}
-    writer, let_go, committed = Writer(), threading.Event(), list[dict[str, Any]]()
-    under_way = [0]  # writes, as it changed
+    expected = weight.clone()
+    proceed, committed = threading.Event(), list[dict[str, Any]]()
+    running = [0]  # number of writes at once, after each change
 
     def commit(content: Any) -> None:
-        under_way.append(under_way[-1] + 1)
-        let_go.wait()
+        running.append(running[-1] + 1)
+        proceed.wait()
         committed.append(copy.deepcopy(content))
-        under_way.append(under_way[-1] - 1)
-
-    expected = weight.clone()
-    writer.write(tensors, commit)
-    returned_before = not committed
-    for tensor in (weight, tensors["optimizer"]["0.exp_avg"]):
-        tensor.fill_(-1)
-    threading.Timer(0.2, let_go.set).start()
-    writer.write(tensors, commit)  # has to wait for the first one
-    waited = len(committed) >= 1
-    let_go.clear()
-    threading.Timer(0.2, let_go.set).start()
-    writer.wait()
-    (first, second) = committed
-    said = {
-        "the loop went on while it was written": returned_before,
-        "what was written is of that moment": torch.equal(first["model"]["weight"], expected)
-        and torch.equal(first["optimizer"]["0.exp_avg"], expected.t()),
-        "the next one is of its own": bool((second["model"]["weight"] == -1).all()),
-        "a second write waited for the first": waited and max(under_way) == 1,
-        "leaving waited for the last": under_way[-1] == 0 and len(committed) == 2,
-    }
+        running.append(running[-1] - 1)
 
     def fail(content: Any) -> None:
-        let_go.wait()
-        raise CheckpointError("no room")
+        raise CheckpointError("disk full")
 
-    let_go.clear()
-    writer.write(tensors, fail)
-    writer.check()  # nothing is known yet
-    let_go.set()
-    writing = [each for each in threading.enumerate() if each.name == "checkpoint-writer"]
-    for thread in writing:
-        thread.join()
+    result: dict[str, bool] = {}
+    with checkpoint_writer() as write:
+        write(tensors, commit)
+        result["training continues while it writes"] = not committed
+        for tensor in (weight, tensors["optimizer"]["0.exp_avg"]):
+            tensor.fill_(-1)
+        threading.Timer(0.2, proceed.set).start()
+        write(tensors, commit)
+        result["a second write waits for the first"] = len(committed) >= 1
+        proceed.clear()
+        threading.Timer(0.2, proceed.set).start()
+    result["the end waits for the last write"] = running[-1] == 0 and len(committed) == 2
+    result["one write at a time"] = max(running) == 1
+    first, second = committed
+    result["a write has the values of its moment"] = (
+        torch.equal(first["model"]["weight"], expected)
+        and torch.equal(first["optimizer"]["0.exp_avg"], expected.t())
+        and bool((second["model"]["weight"] == -1).all())
+    )
+
+    result["a failure is raised by the next write"] = False
+    with checkpoint_writer() as write:
+        write(tensors, fail)
+        try:
+            write(tensors, commit)
+        except CheckpointError:
+            result["a failure is raised by the next write"] = len(committed) == 2
+    result["a failure is raised at the end"] = False
     try:
-        writer.check()
-        said["an error is raised by the next check"] = False
-    except CheckpointError as error:
-        said["an error is raised by the next check"] = str(error) == "no room"
-    writer.check()
-    writer.wait()  # it was said once
-    writer.write(tensors, fail)
-    try:
-        writer.wait()
-        said["an error is raised by waiting"] = False
+        with checkpoint_writer() as write:
+            write(tensors, fail)
     except CheckpointError:
-        said["an error is raised by waiting"] = True
-    return said
+        result["a failure is raised at the end"] = True
+    try:
+        with checkpoint_writer() as write:
+            write(tensors, fail)
+            raise CheckpointError("another error")
+    except CheckpointError as error:
+        kept = str(error) == "another error" and error.__notes__ == ["disk full"]
+        result["a failure doesn't hide another error"] = kept
+    return result
 
 
 def failing(trainer: Trainer) -> dict[str, Any]:
-    """A run whose checkpoints can't be written any more, all at once: how far it goes, and why."""
-    steps: list[int] = []
-    step = loop.step
+    """A run whose checkpoints can't be written any more: how far it trains, and its error."""
+    learning_rate, steps = loop.learning_rate, list[int]()
 
-    def stepping(state: Any, *rest: Any) -> Any:
-        steps.append(state.step)
-        if state.step == 5:
-            folder = Run(RUNS / "failing").checkpoints
+    def stepping(step: int, *others: Any) -> float:
+        steps.append(step)
+        if step == 5:
+            folder = RUNS / "failing" / "checkpoints"
             folder.rename(folder.with_name("gone"))
-            folder.write_text("a file where the folder was", encoding="utf-8")
-        for thread in threading.enumerate():
-            if thread.name == "checkpoint-writer":
-                thread.join()
-        return step(state, *rest)
+            folder.write_text("a file in the place of the folder", encoding="utf-8")
+        join_writer()
+        return learning_rate(step, *others)
 
-    loop.step = stepping
+    loop.learning_rate = stepping
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             trainer.train("failing")
     except CheckpointError as error:
-        cause = error.__cause__
-        return {"steps": steps[-1] + 1, "said": str(error), "cause": type(cause).__name__}
-    return {"steps": steps[-1] + 1, "said": "", "cause": ""}
+        cause = type(error.__cause__).__name__
+        return {"steps": steps[-1] + 1, "message": str(error), "cause": cause}
+    return {"steps": steps[-1] + 1, "message": "", "cause": ""}
 
 
 def orphans(trainer: Trainer) -> dict[str, Any]:
-    """A run with workers is killed, and they can't notice yet: who may use the run, who is left."""
+    """Kill a run with workers that are stopped: whether the run can be locked, and who remains."""
     child = trainer.fork(lambda: trainer.train("workers"))
-    metrics = Run(RUNS / "workers").metrics
+    metrics = RUNS / "workers" / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and not ended(child):
         time.sleep(0.001)
-    workers = children(child)
+    workers = [pid for pid, parent, _ in processes() if parent == child]
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
     os.kill(child, signal.SIGKILL)
-    assert wait(child) == -signal.SIGKILL, "it was too fast to be killed"
-    try:
-        with Run(RUNS / "workers").locked():
-            free = True
-    except Exception as error:
-        free = str(error)
+    assert wait(child) == -signal.SIGKILL, "it ended before it was killed"
+    with Run(RUNS / "workers").locked():
+        pass
     for worker in workers:
         os.kill(worker, signal.SIGCONT)
-    began = time.perf_counter()
-    while any(alive(worker) for worker in workers):
+    start = time.perf_counter()
+    while any(pid in workers and state not in "ZX" for pid, _, state in processes()):
         time.sleep(0.01)
-    return {"workers": len(workers), "free": free, "seconds": time.perf_counter() - began}
-
-
-def children(parent: int) -> list[int]:
-    """The processes that a process has started."""
-    return [pid for pid, above, _ in processes() if above == parent]
-
-
-def alive(process: int) -> bool:
-    """Whether a process still runs; one that nobody has buried yet doesn't."""
-    return any(pid == process and state not in "ZX" for pid, _, state in processes())
+    return {"workers": len(workers), "seconds": time.perf_counter() - start}
 
 
 def processes() -> Iterator[tuple[int, int, str]]:
     """Id, parent and state of every process."""
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended since
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             yield int(folder.name), int(fields[1]), fields[0]
 
 
-def changed(config: Any, settings: dict[str, Any]) -> Any:
-    """A config with some other settings."""
-    return from_dict(merge(to_dict(config), settings))
+def small_state(trainer: Trainer) -> TrainState:
+    """A model and an optimizer after one step."""
+    train_set = load_split(trainer.config, "train")
+    model = loop.build_model(trainer.config, train_set, torch.device("cpu"))
+    optimizer = build_optimizer(model, trainer.config.training)
+    inputs, targets = next(train_set.batches(trainer.config.training.batch_size))
+    per_example_loss(model(inputs), targets).mean().backward()
+    optimizer.step()
+    return TrainState({"model": model}, optimizer)
 
 
 def warm_up(config: Any) -> None:
-    """Prepare the records, and import what torch imports late, once instead of in every child."""
-    assert wait(Trainer(config).fork(lambda: loop.load_split(config, "train"))) == 0
-    training = loop.load_split(config, "train")
-    model = loop.build_network(config, training)
-    optimizer = build_optimizer(model, config.training)
-    batch = next(iter(training.in_order(config.training.batch_size)))
-    loop.losses(model(batch.inputs), batch.labels).mean().backward()
-    optimizer.step()
-    assert len(os.listdir("/proc/self/task")) == 1, "a thread, and forks to come"  # noqa: PTH208
+    """Build the cache, and import what is imported late, once instead of in every child."""
+    run.distributions = tuple  # reading the metadata of all packages takes longer than a run
+    trainer = Trainer(config)
+    assert wait(trainer.fork(lambda: load_split(config, "train"))) == 0
+    small_state(trainer)
+    threads = [path.read_text(encoding="utf-8") for path in Path("/proc/self/task").glob("*/comm")]
+    others = [name for name in threads if name != "jemalloc_bg_thd\n"]  # harmless, of pyarrow
+    assert len(others) == 1, f"threads before a fork: {threads}"
 
 
 SCENARIOS: dict[str, Callable[..., Any]] = {
@@ -544,6 +606,7 @@ SCENARIOS: dict[str, Callable[..., Any]] = {
     "overwriting": overwriting,
     "batches": batches,
     "moments": moments,
+    "damage": damage,
     "background": background,
     "failing": failing,
     "orphans": orphans,
@@ -551,18 +614,18 @@ SCENARIOS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Run one scenario in the current folder, and put what it saw into a file."""
+    """Run one scenario in the current folder, and write the result into a file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--settings", type=json.loads, default={})
-    parser.add_argument("--given", type=json.loads, default={})
-    parser.add_argument("--said", type=Path, required=True)
+    parser.add_argument("--arguments", type=json.loads, default={})
+    parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
     config = from_dict(options.settings)
     warm_up(config)
-    said = SCENARIOS[options.scenario](Trainer(config), **options.given)
-    options.said.write_text(json.dumps(said), encoding="utf-8")
+    result = SCENARIOS[options.scenario](Trainer(config), **options.arguments)
+    options.result.write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Renders a template while Python's audit hook writes down what it does to the machine.
+"""Renders a template while Python's audit hook records sockets, processes and changed paths.
 
     python tests/audited.py TEMPLATE DESTINATION NAME=ANSWER…
 
-Prints one JSON object: each socket, each process with its arguments, each path that was changed.
-See https://docs.python.org/3/library/audit_events.html. Imports come first: they are Copier's, and
-happen whatever the template is. Linux: a file that is named beside an open folder is found there.
+Prints one JSON object. See https://docs.python.org/3/library/audit_events.html. Copier is imported
+before, since its imports don't depend on the template. Only for Linux, because of /proc.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 import copier
 
-import_module("copier_template_extensions")  # what _jinja_extensions names
+import_module("copier_template_extensions")  # the loader in _jinja_extensions
 
 PROCESSES = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pty.spawn"}
 CHANGES = {
@@ -37,23 +36,24 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def main(template: str, destination: str, *pairs: str) -> None:
-    """Render, then say what was seen."""
-    seen: dict[str, list[Any]] = {"sockets": [], "processes": [], "changed": []}
+    """Render, and print the events."""
+    events: dict[str, list[Any]] = {"sockets": [], "processes": [], "changed": []}
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event.startswith("socket."):
-            seen["sockets"].append(event)
+            events["sockets"].append(event)
         elif event in PROCESSES:
-            seen["processes"].append([str(each) for each in arguments[1]])
+            events["processes"].append([str(word) for word in arguments[1]])
         elif event in CHANGES:
-            folder = arguments[-1]  # of what is removed in a tree: an open folder, or -1
-            beside = f"/proc/self/fd/{folder}" if isinstance(folder, int) and folder >= 0 else "."
-            paths = [os.fsdecode(each) for each in arguments if isinstance(each, (str, bytes))]
-            seen["changed"] += [str(Path(beside).resolve() / each) for each in paths]
+            descriptor = arguments[-1]  # of the parent folder when a tree is removed, or -1
+            is_open = isinstance(descriptor, int) and descriptor >= 0
+            parent = Path(f"/proc/self/fd/{descriptor}" if is_open else ".").resolve()
+            paths = [os.fsdecode(path) for path in arguments if isinstance(path, (str, bytes))]
+            events["changed"] += [str(parent / path) for path in paths]
         elif event == "open" and isinstance(arguments[0], (str, bytes)):
             path, _, flags = arguments
             if flags & WRITING:
-                seen["changed"].append(str(Path(os.fsdecode(path)).absolute()))
+                events["changed"].append(str(Path(os.fsdecode(path)).absolute()))
 
     sys.addaudithook(hook)
     copier.run_copy(
@@ -65,7 +65,7 @@ def main(template: str, destination: str, *pairs: str) -> None:
         unsafe=True,
         settings=copier.Settings(),
     )
-    print(json.dumps(seen))
+    print(json.dumps(events))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The projects that a person can ask for, read from the catalogue."""
+"""The combinations of answers that are tested, read from the catalogue."""
 
 from __future__ import annotations
 
@@ -31,47 +31,43 @@ SHAPING = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_wr
 """The questions that decide what runs; the others change a line or a file."""
 
 
-def fits(answers: Mapping[str, str], catalogue: Any = CATALOGUE) -> bool:
+def is_valid(answers: Mapping[str, str], catalogue: Any = CATALOGUE) -> bool:
     """Whether no option conflicts with another; answers may be missing."""
     chosen = [q.option(answers[q.name]) for q in catalogue.questions if q.name in answers]
     return not any(
-        answers.get(other) in named
+        answers.get(question) in reasons
         for option in chosen
-        for other, named in option.conflicts.items()
+        for question, reasons in option.conflicts.items()
     )
 
 
-def every() -> list[Answers]:
-    """Every combination of the shaping questions, the defaults elsewhere."""
-    products = itertools.product(*(CHOICES[name] for name in SHAPING))
-    answers = [{**DEFAULTS, **dict(zip(SHAPING, each, strict=True))} for each in products]
-    return [each for each in answers if fits(each)]
-
-
 def covering(names: Sequence[str] = tuple(CHOICES), catalogue: Any = CATALOGUE) -> list[Answers]:
-    """Few combinations in which every two answers to these questions meet."""
-    offered = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
+    """As few combinations as possible that contain every pair of answers to these questions."""
+    values = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
 
-    def row_fits(row: Sequence[str]) -> bool:
-        return fits(dict(zip(names, row, strict=False)), catalogue)
+    def row_is_valid(row: Sequence[str]) -> bool:
+        return is_valid(dict(zip(names, row, strict=False)), catalogue)
 
-    columns = [list(offered[name]) for name in names]
-    rows: Any = AllPairs(columns, filter_func=row_fits)
+    columns = [list(values[name]) for name in names]
+    rows: Any = AllPairs(columns, filter_func=row_is_valid)
     return [{**DEFAULTS, **dict(zip(names, row, strict=True))} for row in rows]
 
 
 def each_once(catalogue: Any = CATALOGUE) -> list[Answers]:
-    """Fewer still: projects in which every answer occurs, in no company in particular."""
-    offered = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
-    turns = {name: itertools.cycle(values) for name, values in offered.items()}
-    most = max(len(values) for values in offered.values())
-    rows = [{**DEFAULTS, **{name: next(turn) for name, turn in turns.items()}} for _ in range(most)]
-    return [row for row in rows if fits(row, catalogue)]
+    """Even fewer combinations, which contain every answer."""
+    values = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
+    columns = {name: itertools.cycle(options) for name, options in values.items()}
+    count = max(len(options) for options in values.values())
+    rows = [
+        {**DEFAULTS, **{name: next(column) for name, column in columns.items()}}
+        for _ in range(count)
+    ]
+    return [row for row in rows if is_valid(row, catalogue)]
 
 
 @functools.cache
 def catalogue_of(release: Release) -> Any:
-    """The catalogue as a release had it; EARLIER has that of the working tree."""
+    """The catalogue of a release; EARLIER has that of the working tree."""
     if release.version == EARLIER:
         return CATALOGUE
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +82,5 @@ def title(answers: Answers) -> str:
     return "-".join(answers[name] for name in CHOICES)
 
 
-COMBINATIONS: Mapping[str, Answers] = {
-    title(each): each for each in (*covering(SHAPING), *covering())
-}
-"""What is looked at closely; that `every` combination is sound is a test of its own."""
+COMBINATIONS: Mapping[str, Answers] = {title(answers): answers for answers in covering()}
+"""Every pair of answers. tests/test_render.py checks that no file depends on more than two."""

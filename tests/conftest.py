@@ -1,4 +1,4 @@
-"""What the tests share: a copy of the template, and a Copier without anybody's own settings."""
+"""Shared fixtures: a copy of the template, and Copier without the user's settings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from rendering import copy_template
 from repository import with_releases
 
-collect_ignore = ["golden"]  # whole generated projects, with tests of their own
+collect_ignore = ["golden"]  # generated files, with tests of their own
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_personal_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the defaults and the trust of a person's own settings out, in subprocesses too."""
+def no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the defaults and trusted addresses of the user's settings, in subprocesses too."""
     settings = tmp_path_factory.mktemp("settings") / "settings.yml"
     settings.write_text("{}\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -30,14 +30,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as it lies in the working tree, outside git."""
+    """The template as it is in the working tree, outside git."""
     return copy_template(tmp_path_factory.mktemp("template"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what tests have measured and don't judge: their `record_property`."""
+    """Print at the end what tests have measured: their `record_property`."""
     reports = terminalreporter.getreports("passed")
-    if found := [each for report in reports for each in report.user_properties]:
+    if properties := [pair for report in reports for pair in report.user_properties]:
         terminalreporter.section("measured")
-        for name, value in found:
+        for name, value in properties:
             terminalreporter.write_line(f"{name}: {value}")

@@ -1,6 +1,7 @@
-"""Two whole generated projects, kept as trees: a change of the template shows what it changes.
+"""Generated files that are kept, so that a change of the template shows what it changes.
 
-`python tests/golden.py` (or `make golden`) writes them afresh.
+One whole project; and of a project with other answers the files that Jinja puts together. All other
+files are copies of a file in choices/, whose own diff shows the change. `make golden` writes them.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
         "author_email": "ada@host.example",
         "started": "2026-11-24",
     },
-    "most": {
+    "production": {
         "project_name": 'Ada\'s "Iris" 🌸',
         "package_name": "iris",
         "description": "Tells three kinds of iris apart.",
         "author_name": "Ada Lovelace",
         "stage": "production",
-        "starter": "blank",
+        "starter": "tabular",
         "config": "dataclass",
         "tracker": "mlflow",
         "checkpoint": "interval",
@@ -40,35 +41,51 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-LINES = 12  # of a diff that are shown
+PUT_TOGETHER = (
+    "README.md",
+    "AGENTS.md",
+    "pyproject.toml",
+    ".copier-answers.yml",
+    ".github/workflows/ci.yml",
+    "Dockerfile",
+)
+"""The files of the second project that are kept."""
+
+MAX_DIFF_LINES = 12
 
 
 def make(template: Path, name: str, destination: Path) -> Path:
-    """Render one of the projects, without the lines that tell where and when it was made."""
-    render(template, destination, **PROJECTS[name])
-    answers = destination / ".copier-answers.yml"
-    volatile = r"(?m)^_(commit|src_path): .*\n"
-    text = answers.read_text(encoding="utf-8")
-    answers.write_text(re.sub(volatile, "", text), encoding="utf-8", newline="")
-    return destination
+    """Render a project, without the lines that say where and from which commit it was made."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = render(template, Path(folder) / "made", **PROJECTS[name])
+        answers = project / ".copier-answers.yml"
+        text = re.sub(r"(?m)^_(commit|src_path): .*\n", "", answers.read_text(encoding="utf-8"))
+        answers.write_text(text, encoding="utf-8", newline="")
+        if name == "default":
+            return Path(shutil.copytree(project, destination))
+        for path in PUT_TOGETHER:
+            (destination / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(project / path, destination / path)
+        return destination
 
 
 def differences(kept: Path, made: Path) -> Iterator[str]:
-    """What the kept tree lacks, what it has too much, and where its files differ."""
+    """The files that are missing in the kept folder, that are obsolete there, or that differ."""
     old, new = _contents(kept), _contents(made)
     for name in sorted(new.keys() - old.keys()):
         yield f"missing: {name}"
     for name in sorted(old.keys() - new.keys()):
-        yield f"stale: {name}"
+        yield f"obsolete: {name}"
     for name in sorted(name for name in old.keys() & new.keys() if old[name] != new[name]):
         before, after = old[name].splitlines(), new[name].splitlines()
         diff = list(difflib.unified_diff(before, after, "kept", "made", lineterm="", n=1))
-        more = [f"… {len(diff) - LINES} lines more"] if len(diff) > LINES else []
-        yield "\n".join([f"changed: {name}", *diff[:LINES], *more])
+        more = len(diff) - MAX_DIFF_LINES
+        rest = [f"… {more} more lines"] if more > 0 else []
+        yield "\n".join([f"changed: {name}", *diff[:MAX_DIFF_LINES], *rest])
 
 
 def _contents(folder: Path) -> dict[str, str]:
-    """Every file of a tree by its path; bytes that aren't text are spelt out."""
+    """The files of a folder by their paths; bytes that aren't UTF-8 are escaped."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes().decode(errors="backslashreplace")
         for path in folder.rglob("*")
@@ -77,11 +94,11 @@ def _contents(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write both trees afresh."""
+    """Write all kept files."""
     with tempfile.TemporaryDirectory() as temporary:
         template = copy_template(Path(temporary))
+        shutil.rmtree(GOLDEN, ignore_errors=True)
         for name in PROJECTS:
-            shutil.rmtree(GOLDEN / name, ignore_errors=True)
             print(make(template, name, GOLDEN / name))
 
 

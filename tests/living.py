@@ -1,7 +1,7 @@
-"""A project in use: what its owner does to it, and what is the owner's in it.
+"""A project in use: what its owner changes, and which files are the owner's.
 
-The edits leave the project working, can be made to every release, and stand away from lines that
-releases have changed; what happens to lines that both sides change is a test of its own.
+The changes leave the project working, can be made at every release, and are away from lines that
+releases have changed; lines that both sides change have a test of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
-from combinations import CHOICES, DEFAULTS, SHAPING
+from combinations import CATALOGUE, CHOICES, DEFAULTS, SHAPING
 from repository import tree
 
 YOURS = (
@@ -17,70 +17,76 @@ YOURS = (
     "configs/*",
     "data/*",
     "scripts/throwaway/*",
+    "src/*/settings.py",
     "src/*/data/source.py",
     "src/*/features/transforms.py",
     "src/*/models/network.py",
+    "src/*/eval/metrics.py",
 )
-"""What an update never touches."""
+"""What an update never changes."""
 
 OWN = ("src/*/data/mine.py", "tests/test_mine.py")
-"""What the template knows nothing of."""
+"""Files that the template doesn't have."""
 
 IGNORED = {
     "runs/full/metrics.jsonl": b'{"step": 1}\n',
     "runs/full/checkpoints/step_00000100/model.safetensors": bytes(range(256)),
-    "data/cache/records.npy": b"\x93NUMPY",
+    "data/cache/inputs.npy": b"\x93NUMPY",
     ".venv/lib/site.py": b"import this\n",
     "mine/notes.txt": b"Ask Ada.\n",
 }
-"""What git doesn't see: checkpoints, runs, caches, and what the owner ignores."""
+"""What git ignores: checkpoints, runs, caches, and what the owner ignores."""
+
+FIXED = {question.name for question in CATALOGUE.questions if not question.can_change}
+"""Questions that an existing project can't answer again."""
+
+SIMILAR = {
+    *(("tracker", answer) for answer in CHOICES["tracker"] if answer != "mlflow"),
+    ("checkpoint", "rolling"),
+    ("license", "Apache-2.0"),
+    ("python_version", "3.13"),
+    ("python_version", "3.14"),
+}
+"""Answers that change the same lines and files as another answer to the same question."""
 
 
 def is_owners(name: str) -> bool:
-    """Whether a file's content is the owner's alone."""
+    """Whether a file belongs to the owner."""
     return any(fnmatch.fnmatch(name, pattern) for pattern in (*YOURS, *OWN))
 
 
-ALIKE = {("license", "Apache-2.0"), ("python_version", "3.13"), ("python_version", "3.14")}
-"""Answers that change the same places as another answer to the same question."""
-
-
 def switches() -> list[tuple[str, str, str]]:
-    """Every question that a living project can answer anew, from its default to other answers.
+    """Each question that a project can answer again: from the default to each other answer.
 
-    And back, where going back is another matter than going there: what was added has to go.
+    And from another stage back to the default, where files have to be added or removed again.
     """
-    there = [
+    forward = [
         (question, DEFAULTS[question], answer)
         for question, answers in CHOICES.items()
         for answer in answers
         if answer != DEFAULTS[question]
-        and question != "starter"
-        and (question, answer) not in ALIKE
+        and question not in FIXED
+        and (question, answer) not in SIMILAR
     ]
-    back = [
-        (question, new, old)
-        for question, old, new in there
-        if question in {"stage", "config"} or new in {"mlflow", "background"}
-    ]
-    return there + back
+    backward = [(q, new, old) for q, old, new in forward if q == "stage"]
+    return forward + backward
 
 
 def switched_together() -> list[tuple[dict[str, str], dict[str, str]]]:
-    """Few pairs of answers, old and new, in which every answer that decides what runs occurs."""
-    names = [name for name in SHAPING if name != "starter"]
-    others = {name: [each for each in CHOICES[name] if each != DEFAULTS[name]] for name in names}
-    most = max(map(len, others.values()))
+    """Few pairs of answers, old and new, that contain every answer that decides what runs."""
+    names = [name for name in SHAPING if name not in FIXED]
+    others = {name: [a for a in CHOICES[name] if a != DEFAULTS[name]] for name in names}
+    count = max(map(len, others.values()))
     defaults = {name: DEFAULTS[name] for name in names}
     changed = [
         {name: values[number % len(values)] for name, values in others.items()}
-        for number in range(most)
+        for number in range(count)
     ]
-    return [*((defaults, each) for each in changed), *((each, defaults) for each in changed[:2])]
+    return [*((defaults, answers) for answers in changed), (changed[0], defaults)]
 
 
 def edit(project: Path) -> None:
-    """Do to a project what its owner does in the first weeks."""
+    """Change a project as its owner does in the first weeks."""
     package = next((project / "src").iterdir())
     change_the_model(package)
     add_modules(project, package)
@@ -93,13 +99,14 @@ def edit(project: Path) -> None:
 
 
 def change_the_model(package: Path) -> None:
-    """Another activation, and a word in each file that is the owner's anyway."""
+    """Another activation, and a line at the end of each file of the owner's."""
     network = (package / "models/network.py").read_text(encoding="utf-8")
-    relu = "nn.ReLU()" in network  # a transformer has its gates
+    relu = "nn.ReLU()" in network  # a transformer has gates
     old, new = ("nn.ReLU()", "nn.GELU()") if relu else ("silu(gate)", "silu(1.0 * gate)")
     replace(package / "models/network.py", old, new)
-    for name in ("data/source.py", "features/transforms.py", "models/network.py"):
-        append(package / name, "\n# Mine: see the notebook of 3 March.\n")
+    for pattern in YOURS:
+        if pattern.startswith("src/*/"):
+            append(package / pattern.removeprefix("src/*/"), "\n# Mine: see the notebook.\n")
 
 
 def add_modules(project: Path, package: Path) -> None:
@@ -114,29 +121,27 @@ def add_modules(project: Path, package: Path) -> None:
 
 
 def edit_the_loop(package: Path) -> None:
-    """A line in the middle of the loop, and a function beside it."""
-    line = "            set_learning_rate(state.optimizer, rate)\n"
+    """A line inside the training loop, and a function."""
+    line = "            for group in state.optimizer.param_groups:\n"
     insert(package / "training/loop.py", line, "            rate *= 1.0  # mine\n")
     mine = 'def mine() -> int:\n    """Mine."""\n    return 1\n\n\n'
-    insert(package / "training/loop.py", "def build_network(", mine)
+    insert(package / "training/loop.py", "def build_model(", mine)
 
 
 def edit_the_rest(project: Path, package: Path) -> None:
-    """A constant, a version, a rule for agents, an ignored folder, a setting."""
+    """A constant, a version, an ignored folder, and notes."""
     insert(package / "cli.py", "def main(", "MINE = 1\n\n\n")
     replace(project / "pyproject.toml", 'version = "0.1.0"', 'version = "0.7.0"')
-    append(project / "AGENTS.md", "\n## Ours\n\nAsk Ada before you touch the loader.\n")
     append(project / ".gitignore", "/mine/\n")
     append(project / "configs/small.toml", "\n# Mine: good enough until May.\n")
     append(project / "README.md", "\nMine.\n")
 
 
 def delete_and_rename(project: Path) -> None:
-    """A starter's script under another name; a config and a test that nobody needed."""
-    throwaway = project / "scripts/throwaway"
-    (throwaway / "explore.py").rename(throwaway / "look.py")
+    """A script under another name, and a config deleted."""
+    scripts = project / "scripts/throwaway"
+    (scripts / "explore.py").rename(scripts / "look.py")
     (project / "configs/full.toml").unlink()
-    (project / "tests/test_configs.py").unlink()
 
 
 def append(file: Path, text: str) -> None:
@@ -145,43 +150,43 @@ def append(file: Path, text: str) -> None:
 
 
 def insert(file: Path, before: str, text: str) -> None:
-    """Add to a file before the first place where something stands."""
+    """Add to a file, before the first occurrence of a text."""
     replace(file, before, text + before)
 
 
 def replace(file: Path, old: str, new: str) -> None:
-    """Change the first place where something stands."""
-    found = file.read_text(encoding="utf-8")
-    assert old in found, f"{file} has no {old!r}"
-    file.write_text(found.replace(old, new, 1), encoding="utf-8")
+    """Replace the first occurrence of a text."""
+    text = file.read_text(encoding="utf-8")
+    assert old in text, f"{file} has no {old!r}"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def assert_updated(
-    found: dict[str, bytes],
+    after: dict[str, bytes],
     before: dict[str, bytes],
     fresh: dict[str, bytes],
-    untouched: dict[str, bytes],
+    unedited: dict[str, bytes],
 ) -> None:
-    """The owner's files are as before, the others as in a fresh copy, and nothing is half merged.
+    """Check that the owner's files are unchanged, and the others as in a fresh copy.
 
     Args:
-        found: the project after the update.
-        before: the same, before it.
-        fresh: what the new version makes, with the same edits; or untouched, as the project is.
-        untouched: what the old version made. An owner's file that it didn't have is brought once.
+        after: the project after the update.
+        before: the project before it.
+        fresh: a fresh copy of the new version, with the same changes of the owner's, if any.
+        unedited: a fresh copy of the old version. An owner's file that it lacks is added once.
     """
     expected = {
         name: content
         for name, content in fresh.items()
-        if not is_owners(name) or (name not in untouched and name not in before)
+        if not is_owners(name) or (name not in unedited and name not in before)
     }
     expected |= {name: content for name, content in before.items() if is_owners(name)}
-    assert sorted(found) == sorted(expected), sorted(found.keys() ^ expected.keys())
-    for name, content in found.items():
+    assert sorted(after) == sorted(expected), sorted(after.keys() ^ expected.keys())
+    for name, content in after.items():
         assert content.decode(errors="replace") == expected[name].decode(errors="replace"), name
         assert b"<<<<<<<" not in content, name
 
 
 def ignored(project: Path) -> dict[str, bytes]:
-    """What lies at the ignored paths."""
+    """The contents of the ignored files."""
     return {name: content for name, content in tree(project).items() if name in IGNORED}

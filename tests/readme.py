@@ -10,7 +10,7 @@ BEGIN, END = "<!-- choices: written by `make golden` -->\n", "<!-- end of choice
 
 
 def table(catalogue: Any) -> str:
-    """Every question with its options, what each buys and what it costs."""
+    """Every question with its options, and what each buys and costs."""
     lines = ["| question | option | buys | costs |", "|---|---|---|---|"]
     for question in catalogue.questions:
         for option in question.options:
@@ -21,7 +21,7 @@ def table(catalogue: Any) -> str:
 
 
 def with_table(text: str) -> str:
-    """The README's text with the table as the catalogue has it now."""
+    """The README's text with the current table."""
     before, _, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     assert end, f"README.md has no {BEGIN.strip()} … {END}"

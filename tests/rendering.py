@@ -1,6 +1,6 @@
-"""Renders the template as it lies in the working tree, and loads its extensions one by one.
+"""Renders the template as it is in the working tree, and loads its extensions one by one.
 
-A folder without `.git` is rendered directly, where Copier would clone a repository each time.
+A folder without `.git` is rendered directly; Copier would clone a repository each time.
 """
 
 from __future__ import annotations
@@ -20,34 +20,37 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @functools.cache
 def extension(name: str) -> Any:
-    """The module of an extension, without Copier's loader and under a name of the tests' own."""
+    """The module of an extension, without Copier's loader and under a name of its own."""
     return load(ROOT / "extensions" / f"{name}.py", f"tested_extension_{name}")
 
 
-def load(file: Path, alias: str) -> Any:
-    """A file as a module of that name."""
-    spec = importlib.util.spec_from_file_location(alias, file)
+def load(file: Path, name: str) -> Any:
+    """Import a file as a module with this name."""
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[alias] = module  # Pydantic looks annotations up there
+    sys.modules[name] = module  # Pydantic looks up annotations there
     spec.loader.exec_module(module)
     return module
 
 
 def copy_template(destination: Path) -> Path:
-    """Copy what git tracks or would track, as it is now; return the copy."""
+    """Copy what git tracks or would track, as it is now. Returns the copy."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
-    for name in filter(None, listed.decode().split("\0")):
-        if (ROOT / name).exists():  # git still lists a file that was deleted
+    paths = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, paths.decode().split("\0")):
+        if (ROOT / name).exists():  # git still lists a deleted file
             (destination / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, destination / name)
     return destination
 
 
-def render(template: Path, destination: Path, **answers: str) -> Path:
-    """Make a project of these answers, and the defaults for the others; return its folder."""
+# Tests of a plain copy use pytest-copie's fixtures. This is for what they can't do: to choose the
+# destination, to pass answers as `--data` does (copie passes them as defaults), to let the
+# exception through, and to render outside of pytest.
+def render(template: Path, destination: Path, **answers: Any) -> Path:
+    """Make a project with these answers, and the defaults for the others. Returns its folder."""
     copier.run_copy(
         str(template),
         destination,
@@ -55,6 +58,6 @@ def render(template: Path, destination: Path, **answers: str) -> Path:
         defaults=True,
         quiet=True,
         unsafe=True,
-        settings=copier.Settings(),  # not those of whoever runs the tests
+        settings=copier.Settings(),  # not the user's own
     )
     return destination

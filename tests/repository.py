@@ -1,4 +1,4 @@
-"""The template as a git repository of several versions, as `copier update` meets it."""
+"""The template as a git repository with several versions, as `copier update` reads it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import copier
 from rendering import ROOT, copy_template
 
 NEWEST = "9999.0.0"
-"""The version that the working tree gets: higher than any that was released."""
+"""The version of the working tree: higher than any release."""
 
 EARLIER = "0.6.0.dev0"
-"""The version of a stand-in for an earlier state of the working tree.
+"""The version of a variant of the working tree, which stands for an earlier state.
 
-It differs in a known way from whatever the working tree is at the moment, so that an update to
-NEWEST always has something to change. It is the lowest version that can be updated at all.
+It differs from the working tree in a known way, so that an update to NEWEST always changes
+something. It is the lowest version that can be updated.
 """
 
 MARK = "The template's: updates improve this file"
-"""What the first line of most of the template's files says; EARLIER has another line there."""
+"""In the first line of most of the template's files; in EARLIER the line is different."""
 
 ADDED = "tests/test_resume.py"
-"""A file of the template's that EARLIER lacks."""
+"""A file that EARLIER lacks."""
 
 CHANGELOG = f"""\
 ## {NEWEST} — 9999-01-01
 
-What the working tree brings.
+The summary of the working tree.
 
-What only the whole changelog says.
+The details of the working tree.
 
 For a project made with {EARLIER}: nothing to do.
 
@@ -58,18 +58,18 @@ class Release:
 
 
 def releases() -> list[Release]:
-    """What `releases.toml` lists, oldest first."""
-    listed = tomllib.loads((ROOT / "releases.toml").read_text(encoding="utf-8"))
-    return [Release(**each) for each in listed.get("release", [])]
+    """The releases in `releases.toml`, oldest first."""
+    table = tomllib.loads((ROOT / "releases.toml").read_text(encoding="utf-8"))
+    return [Release(**entry) for entry in table.get("release", [])]
 
 
 def updated_from() -> list[Release]:
-    """What updates are tested from: every release, or EARLIER while nothing is released."""
+    """The versions from which updates are tested: every release, or EARLIER before the first."""
     return releases() or [Release(EARLIER, commit="")]
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What a git command prints. Raises AssertionError with its complaint where it fails."""
+    """Run a git command and return its output. Raises AssertionError if it fails."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,
@@ -82,13 +82,13 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def has_commit(folder: Path, commit: str) -> bool:
-    """Whether the history that lies here reaches back to a commit."""
-    found = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=folder)
-    return found.returncode == 0
+    """Whether the history contains a commit."""
+    done = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=folder)
+    return done.returncode == 0
 
 
 def commit(folder: Path, message: str = "state", tag: str | None = None) -> None:
-    """Commit whatever lies in a folder, and tag it; the folder becomes a repository if need be."""
+    """Commit everything in a folder, and tag it. Makes it a repository if it isn't one."""
     if not (folder / ".git").exists():
         git(folder, "init", "--quiet")
     git(folder, "add", "--all")
@@ -115,10 +115,10 @@ def with_releases(folder: Path) -> Path:
 
 
 def tag_commit(folder: Path, version: str, commit: str) -> None:
-    """Tag a commit of this repository's history as a version, in a clone of it."""
+    """Tag a commit of this repository as a version, in a clone of it."""
     assert has_commit(folder, commit), (
-        f"the commit of release {version} isn't here; is the history cut off? "
-        "Fetch it: git fetch --unshallow"
+        f"the commit of release {version} isn't here; if this is a shallow clone: "
+        "git fetch --unshallow"
     )
     git(folder, "tag", "--force", f"v{version}", commit)
 
@@ -126,9 +126,9 @@ def tag_commit(folder: Path, version: str, commit: str) -> None:
 def go_back(folder: Path) -> None:
     """Turn the working tree into EARLIER: another first line in most files, and one file less."""
     files = [path for name in ("template", "choices") for path in (folder / name).rglob("*.*")]
-    found = {path: path.read_text(encoding="utf-8") for path in files if path.is_file()}
-    marked = {path: text for path, text in found.items() if MARK in text}
-    assert len(marked) > 20, f"few files of the template say {MARK!r}"
+    texts = {path: path.read_text(encoding="utf-8") for path in files if path.is_file()}
+    marked = {path: text for path, text in texts.items() if MARK in text}
+    assert len(marked) > 20, f"few files of the template contain {MARK!r}"
     for path, text in marked.items():
         path.write_text(text.replace(MARK, f"Of {EARLIER}: {MARK}"), encoding="utf-8")
     (added,) = (folder / "template").glob(f"{ADDED}*")
@@ -136,7 +136,7 @@ def go_back(folder: Path) -> None:
 
 
 def substitute(file: Path, pattern: str, text: str) -> None:
-    """Replace the first place of a file that fits a pattern."""
+    """Replace the first match of a pattern in a file."""
     old = file.read_text(encoding="utf-8")
     new, count = re.subn(pattern, lambda _: text, old, count=1, flags=re.MULTILINE)
     assert count, f"{file} has no {pattern}"
@@ -149,15 +149,15 @@ def copy(template: Path, project: Path, version: str, **answers: str) -> Path:
     Rendering takes a second, so each worker renders the same project only once. A tag of a template
     must therefore not be moved after its first use.
     """
-    made = render_once(str(template), version, project.name, tuple(sorted(answers.items())))
-    return shutil.copytree(made, project, symlinks=True)
+    source = render_once(str(template), version, project.name, tuple(sorted(answers.items())))
+    return shutil.copytree(source, project, symlinks=True)
 
 
 @functools.cache
 def render_once(
     template: str, version: str, name: str, answers: tuple[tuple[str, str], ...]
 ) -> Path:
-    """A project to be copied; the name of its folder is the default for the project's."""
+    """Make a project to be copied; the name of its folder is the default for its own."""
     project = Path(tempfile.mkdtemp(dir=projects().name)) / name
     copier.run_copy(
         template,
@@ -175,12 +175,12 @@ def render_once(
 
 @functools.cache
 def projects() -> tempfile.TemporaryDirectory[str]:
-    """Where rendered projects are kept until this process ends."""
+    """A folder for rendered projects, until this process ends."""
     return tempfile.TemporaryDirectory(prefix="ml-architect-tests-")
 
 
 def update(project: Path, version: str, **answers: str) -> None:
-    """Bring a project to a version of the template, with some questions answered anew."""
+    """Update a project to a version of the template, with new answers to some questions."""
     copier.run_update(
         project,
         data=answers,
@@ -194,7 +194,7 @@ def update(project: Path, version: str, **answers: str) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a project by its path, git's own aside."""
+    """The files of a project by their paths, without git's own."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,17 +1,19 @@
-"""Prints what any generated project needs, whatever the answers: `.venv-project` holds it all."""
+"""Prints the requirements of all generated projects, for `.venv-project`."""
 
 from __future__ import annotations
 
 from combinations import CATALOGUE
 
-TESTED = [  # what an owner may bring
-    "tokenizers>=0.21,<1",  # the language model's own seam
+TESTED = [  # what an owner may use beside them
+    "tokenizers>=0.21,<1",  # instead of the language model's tokenizer
+    "nbclient>=0.10,<1",  # test_notebook.py
+    "ipykernel>=6.29,<8",
 ]
 
 if __name__ == "__main__":
-    stated = [*CATALOGUE.requirements, *CATALOGUE.development]
+    packages = [*CATALOGUE.requirements, *CATALOGUE.development]
     for question in CATALOGUE.questions:
         for option in question.options:
-            stated.extend(option.requirements)
-    needed = {f"{each.name}{each.extras}{each.versions}" for each in stated}
-    print(*sorted({*needed, *TESTED}), sep="\n")
+            packages.extend(option.requirements)
+    lines = {f"{package.name}{package.extras}{package.versions}" for package in packages}
+    print(*sorted({*lines, *TESTED}), sep="\n")

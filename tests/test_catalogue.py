@@ -1,71 +1,46 @@
-"""The catalogue is the one place where choices are stated: it has to be whole and consistent."""
+"""The catalogue is the one list of all options, so it has to be complete and consistent."""
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-from types import SimpleNamespace
+import re
 from typing import Any
 
 import pytest
-from combinations import CATALOGUE, COMBINATIONS, SHAPING, Answers
-from pydantic import ValidationError
+from combinations import CATALOGUE, COMBINATIONS
+from jinja2 import Environment, StrictUndefined
 from rendering import ROOT, extension
 
-MODULE = extension("catalogue")
-OPTIONS = {f"{q.name}-{each.value}": each for q in CATALOGUE.questions for each in q.options}
-STATED_BY = {"project": CATALOGUE, **OPTIONS}
-REQUIREMENTS = {
-    **{f"{by}-{each.name}": each for by in STATED_BY for each in STATED_BY[by].requirements},
-    **{f"development-{each.name}": each for each in CATALOGUE.development},
+QUESTIONS = {question.name: question for question in CATALOGUE.questions}
+OPTIONS = {
+    f"{question.name}-{option.value}": option
+    for question in CATALOGUE.questions
+    for option in question.options
 }
-SETTINGS = {f"{by}-{each.path}": each for by in STATED_BY for each in STATED_BY[by].settings}
-IN_FILES = [name for name in SHAPING if name != "stage"]  # a stage leaves out, it has no file
+REQUIREMENTS = {
+    f"{name}-{package.name}": package
+    for name, packages in {
+        "project": CATALOGUE.requirements,
+        "development": CATALOGUE.development,
+        **{name: option.requirements for name, option in OPTIONS.items()},
+    }.items()
+    for package in packages
+}
+INCLUDED = re.compile(r"\{[{%] (?:source\(|include )(\"choices/.+?)\)? -?[}%]\}")
+"""An expression that names a file in choices/, such as `"choices/config/" ~ config ~ ".py"`."""
 
 
-def together(answers: Answers, what: str) -> list[Any]:
-    """The settings, or the checks, of one combination; a starter may restate a project's own."""
-    stated = [*getattr(CATALOGUE, what)]
-    for option in CATALOGUE.chosen(answers):
-        names = {(each.section, each.name) for each in getattr(option, what)}
-        own = (each for each in stated if each not in getattr(CATALOGUE, what))
-        assert not names & {(each.section, each.name) for each in own}, "options contradict"
-        stated = [each for each in stated if (each.section, each.name) not in names]
-        stated.extend(getattr(option, what))
-    return stated
+# --- questions and options ----------------------------------------------------------------------
 
 
-def included(path: Path) -> bool:
-    """Whether a template names the file itself, whatever the answers."""
-    name = f'"{path.relative_to(ROOT).as_posix()}"'
-    templates = (ROOT / "template").rglob("*.jinja")
-    return any(name in each.read_text(encoding="utf-8") for each in templates)
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_options_are_unique_and_the_default_is_one_of_them(question: Any) -> None:
+    titles = [option.title for option in question.options]
+    assert len(set(question.values)) == len(set(titles)) == len(question.options) > 1
+    assert question.default in question.values
 
 
-@pytest.mark.parametrize("question", IN_FILES)
-def test_every_option_has_its_file_and_every_file_its_option(question: str) -> None:
-    paths = [path for path in (ROOT / "choices" / question).iterdir() if not included(path)]
-    names = [path.name.split(".")[0] for path in paths if path.name != "__pycache__"]
-    assert sorted(names) == sorted(CATALOGUE.question(question).values)
-
-
-def test_every_folder_of_choices_belongs_to_a_question_or_is_a_part_of_its_options() -> None:
-    folders = {path.name for path in (ROOT / "choices").iterdir() if path.is_dir()}
-    parts = {(part, name) for option in OPTIONS.values() for part, name in option.parts.items()}
-    questions = {question.name for question in CATALOGUE.questions}
-    assert folders <= questions | {part for part, _ in parts}
-    for part, _ in parts:
-        variants = {path.stem for path in (ROOT / "choices" / part).glob("*.py")}
-        assert variants == {name for other, name in parts if other == part}
-
-
-def test_every_starter_has_the_same_files() -> None:
-    folders = [
-        ROOT / "choices" / "starter" / value for value in CATALOGUE.question("starter").values
-    ]
-    files = [{path.name for path in folder.glob("*.*")} for folder in folders]
-    assert files[0]
-    assert all(each == files[0] for each in files)
+def test_questions_are_unique() -> None:
+    assert len(QUESTIONS) == len(CATALOGUE.questions)
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
@@ -74,91 +49,92 @@ def test_a_label_fits_on_one_line_of_a_terminal(option: Any) -> None:
     assert len(option.label) <= 110
 
 
-@pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=REQUIREMENTS)
-def test_a_requirement_has_both_bounds(requirement: Any) -> None:
-    lower, upper = requirement.versions.split(",")
-    assert lower.startswith(">=")
-    assert upper.startswith("<")
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
+def test_texts_can_be_joined_to_a_sentence(option: Any) -> None:
+    for text in (option.buys, option.costs, option.prefer):
+        assert text.isprintable()
+        assert text == text.strip(" .;")
+        assert len(text) >= 2
 
 
-def test_two_options_that_need_a_package_ask_for_the_same_versions() -> None:
-    stated = {(each.name, each.versions, each.module) for each in REQUIREMENTS.values()}
-    assert len(stated) == len({each.name for each in REQUIREMENTS.values()})
+def test_titles_are_the_values_as_words_where_no_other_is_given() -> None:
+    assert QUESTIONS["checkpoint_writer"].title == "Checkpoint writer"
+    assert OPTIONS["checkpoint-best_and_last"].title == "Best and last"
+    assert OPTIONS["license-MIT"].title == "MIT"
+    assert OPTIONS["tracker-wandb"].title == "Weights & Biases"
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-def test_a_setting_has_a_default_of_its_type_within_its_bounds(setting: Any) -> None:
-    if setting.type.startswith("Literal["):
-        assert setting.default in ast.literal_eval(setting.type.removeprefix("Literal"))
-        return
-    types = {"bool": bool, "int": int, "float": (int, float), "str": str, "Path": str}
-    assert isinstance(setting.default, types[setting.type])
-    if setting.is_number:
-        value = setting.default
-        assert not isinstance(value, bool)
-        assert setting.at_least is None or setting.at_least <= value
-        assert setting.more_than is None or setting.more_than < value
-        assert setting.at_most is None or value <= setting.at_most
-        assert setting.less_than is None or value < setting.less_than
+def test_a_misspelled_field_is_an_error() -> None:
+    texts = {"buys": "b", "prefer": "p"}
+    with pytest.raises(TypeError, match="costz"):
+        extension("catalogue").Option("a", **texts, costz="c")
 
 
-def test_only_numbers_have_bounds() -> None:
-    with pytest.raises(ValidationError, match="only a number has bounds"):
-        MODULE.Setting(section="a", name="b", type="str", default="", why="No reason.", at_least=1)
+def test_a_missing_text_is_an_error() -> None:
+    with pytest.raises(TypeError, match="prefer"):
+        extension("catalogue").Option("a", buys="b", costs="c")
 
 
-@pytest.mark.parametrize("answers", COMBINATIONS.values(), ids=COMBINATIONS)
-def test_no_setting_is_stated_twice_and_each_has_a_section(answers: Answers) -> None:
-    settings = together(answers, "settings")
-    paths = [each.path for option in CATALOGUE.chosen(answers) for each in option.settings]
-    assert len(paths) == len(set(paths))  # an option may state one of every project's anew
-    assert {each.section for each in settings} <= {"", *(each.name for each in CATALOGUE.sections)}
-
-
-@pytest.mark.parametrize("answers", COMBINATIONS.values(), ids=COMBINATIONS)
-def test_checks_name_settings_that_exist_and_the_defaults_pass_them(answers: Answers) -> None:
-    defaults: dict[str, dict[str, Any]] = {}
-    for setting in together(answers, "settings"):
-        defaults.setdefault(setting.section, {})[setting.name] = setting.default
-    for check in together(answers, "checks"):
-        section = SimpleNamespace(**defaults[check.section])
-        assert hasattr(section, check.name), check.name
-        assert eval(check.holds, {"self": section}), check.holds
-
-
-def test_a_misspelt_field_is_an_error() -> None:
-    with pytest.raises(ValidationError, match="costz"):
-        MODULE.Option.model_validate(
-            {
-                "value": "a",
-                "title": "Aa",
-                "buys": "bb",
-                "costs": "cc",
-                "prefer": "dd",
-                "costz": "ee",
-            }
-        )
-
-
-def test_a_default_that_is_no_option_is_an_error() -> None:
-    stated = CATALOGUE.questions[0].model_dump()
-    with pytest.raises(ValidationError, match="none of its options"):
-        MODULE.Question.model_validate({**stated, "default": "nonsense"})
-
-
-def test_an_option_that_is_stated_twice_is_an_error() -> None:
-    stated = CATALOGUE.questions[0].model_dump()
-    with pytest.raises(ValidationError, match="stated twice"):
-        MODULE.Question.model_validate({**stated, "options": [*stated["options"]] * 2})
-
-
-def test_conflicts_name_options_that_exist() -> None:
+def test_conflicts_name_existing_options() -> None:
     for option in OPTIONS.values():
-        for other, named in option.conflicts.items():
-            assert set(named) <= set(CATALOGUE.question(other).values)
+        for name, reasons in option.conflicts.items():
+            assert set(reasons) <= set(QUESTIONS[name].values)
 
 
-def test_looking_for_an_unknown_option_names_those_that_there_are() -> None:
-    question = CATALOGUE.questions[0]
-    with pytest.raises(KeyError, match=", ".join(question.values)):
-        question.option("nonsense")
+def test_an_unknown_question_or_option_is_an_error() -> None:
+    with pytest.raises(KeyError, match="nonsense"):
+        CATALOGUE.question("nonsense")
+    with pytest.raises(KeyError, match="nonsense"):
+        CATALOGUE.questions[0].option("nonsense")
+
+
+def test_the_chosen_options_come_in_the_order_of_the_questions() -> None:
+    defaults = {question.name: question.default for question in reversed(CATALOGUE.questions)}
+    chosen = CATALOGUE.chosen(defaults)
+    assert [option.value for option in chosen] == [*reversed(defaults.values())]
+
+
+# --- requirements -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=REQUIREMENTS)
+def test_a_requirement_is_a_package_with_a_lower_and_an_upper_bound(requirement: Any) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9-]*", requirement.name)
+    assert re.fullmatch(r"(\[[a-z,-]+\])?", requirement.extras)
+    assert re.fullmatch(r">=[0-9.]+,<[0-9.]+", requirement.versions)
+    assert requirement.module.isidentifier()
+    assert requirement.why.isprintable()
+    assert requirement.why
+
+
+def test_options_that_require_the_same_package_agree_on_its_versions() -> None:
+    packages = REQUIREMENTS.values()
+    distinct = {(package.name, package.versions, package.module) for package in packages}
+    assert len(distinct) == len({package.name for package in packages})
+
+
+def test_modules_are_what_is_imported_and_what_is_installed() -> None:
+    assert {"torch", "sklearn", "scikit_learn", "pil", "pillow", "tomli_w"} <= CATALOGUE.modules
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_every_file_in_choices_is_included_for_some_answers_and_none_is_missing() -> None:
+    included: set[str] = set()
+    for template in (ROOT / "template").rglob("*.jinja"):
+        for expression in INCLUDED.findall(template.read_text(encoding="utf-8")):
+            path = Environment(undefined=StrictUndefined).compile_expression(expression)
+            included.update(str(path(**answers)) for answers in COMBINATIONS.values())
+    included = {path for path in included if "Proprietary" not in path}  # has no license file
+    # Tests of starters are run by test_projects.py; versions by the names in `project.constraints`.
+    other = re.compile(r"__pycache__|choices/constraints/|/test_")
+    paths = {p.relative_to(ROOT).as_posix() for p in (ROOT / "choices").rglob("*") if p.is_file()}
+    existing = {path for path in paths if not other.search(path)}
+    assert sorted(included - existing) == []
+    assert sorted(existing - included) == []
+
+
+def test_versions_are_pinned_for_every_set_of_requirements_and_no_other() -> None:
+    sets = {"project", "development"} | {name for name, o in OPTIONS.items() if o.requirements}
+    assert {path.stem for path in (ROOT / "choices/constraints").iterdir()} == sets

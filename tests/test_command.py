@@ -1,4 +1,4 @@
-"""`ml-architect`: what a person runs instead of plain Copier, with the same projects."""
+"""The commands new, update and explain of `ml-architect`, with the same results as Copier."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pexpect
 import pytest
 import yaml
 from combinations import CATALOGUE
-from repository import ADDED, EARLIER, NEWEST, commit, copy, git, tree, update
+from repository import ADDED, CHANGELOG, EARLIER, NEWEST, commit, copy, git, tree, update
 
 from ml_architect.cli import main
 from ml_architect.errors import CommandError
 from ml_architect.generate.origin import address_of
 from ml_architect.generate.template import changes
+from ml_architect.generate.worker import newest
 
 DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
 CLEAR, DOWN, ENTER, ESCAPE = "\x15", "\x1b[B", "\r", "\x1b"
@@ -29,7 +30,7 @@ AS_ADA = {
     "GIT_CONFIG_KEY_0": "user.name",
     "GIT_CONFIG_VALUE_0": "Ada Lovelace",
     "GIT_CONFIG_KEY_1": "user.email",
-    "GIT_CONFIG_VALUE_1": "ada@localhost",  # which git takes, and the template doesn't
+    "GIT_CONFIG_VALUE_1": "ada@localhost",  # git accepts it, the template doesn't
 }
 
 in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -49,7 +50,7 @@ def project(template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(template: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Runs the command in a folder of its own, with the test's template."""
+    """Runs the command in an empty folder, with the test's template."""
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str | Path) -> int:
@@ -59,7 +60,7 @@ def run(template: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def one_line(text: str) -> str:
-    """What was said, which has to be one line."""
+    """Check that an output is one line."""
     assert text.count("\n") == 1, text
     assert "Traceback" not in text
     return text
@@ -68,19 +69,41 @@ def one_line(text: str) -> str:
 # --- explain ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("question", CATALOGUE.questions, ids=lambda each: each.name)
-def test_explain_says_what_every_option_buys_and_costs(
+@pytest.mark.parametrize("question", CATALOGUE.questions, ids=lambda question: question.name)
+def test_explain_shows_what_every_option_buys_and_costs(
     question: Any, run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("explain", question.name) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for option in question.options:
-        assert option.buys in said
-        assert option.costs in said
-        assert all(f"{each.name} {each.versions}" in said for each in option.requirements)
+        for text in (option.buys, option.costs, option.prefer):
+            assert text in output
+        for requirement in option.requirements:
+            assert f"{requirement.name} {requirement.versions}" in output
 
 
-def test_explain_takes_an_option_and_offers_the_nearest_name(
+def test_explain_in_a_project_shows_its_choices_and_how_to_change_them(
+    run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = copy(template, tmp_path / "digits", NEWEST, tracker="mlflow")
+    os.chdir(project / "src")  # monkeypatch in `run` restores it
+    assert run("explain") == 0
+    output = " ".join(capsys.readouterr().out.split())
+    for question in CATALOGUE.questions:
+        answer = "mlflow" if question.name == "tracker" else question.default
+        chosen = question.option(answer)
+        for text in (f"({question.name})", chosen.buys, chosen.costs, chosen.prefer):
+            assert text in output
+        for option in question.options:
+            command = f"ml-architect update --data={question.name}={option.value} {FROM}{template}"
+            assert (command in output) == (question.can_change and option is not chosen)
+            if option is not chosen and question.can_change:
+                assert f"{option.title}: buys {option.buys}; costs {option.costs}" in output
+    assert run("explain", "tracker") == 0
+    assert "mlflow (chosen here)" in capsys.readouterr().out
+
+
+def test_explain_accepts_an_option_and_suggests_the_most_similar_name(
     run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("explain", "wandb") == 0
@@ -94,7 +117,7 @@ def test_explain_takes_an_option_and_offers_the_nearest_name(
 # --- new ----------------------------------------------------------------------------------------
 
 
-def test_new_writes_what_copier_writes_whoever_git_knows(
+def test_new_writes_the_same_files_as_copier_with_any_git_user(
     run: Any,
     template: Path,
     tmp_path: Path,
@@ -107,8 +130,7 @@ def test_new_writes_what_copier_writes_whoever_git_knows(
     expected = tree(copy(template, tmp_path / "copied" / "digits", NEWEST, tracker="mlflow"))
     assert tree(tmp_path / "made/digits") == expected
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["digits"]
-    said = capsys.readouterr().out
-    commands = [line for line in said.splitlines() if line.startswith("    ")]
+    commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
     assert len(commands) == 3
     assert commands[0].strip().startswith(f"cd {tmp_path / 'made/digits'} && git init")
 
@@ -125,7 +147,7 @@ def test_a_project_that_new_made_is_updated_by_plain_copier(
     assert recorded["_src_path"] == str(template)
 
 
-def test_answers_of_another_project_are_taken_from_its_file(run: Any, tmp_path: Path) -> None:
+def test_answers_are_read_from_another_projects_file(run: Any, tmp_path: Path) -> None:
     assert run("new", "one", "--defaults", "--data", "stage=production") == 0
     assert run("new", "two", "--answers", "one/.copier-answers.yml", "--data", "tracker=wandb") == 0
     recorded = yaml.safe_load((tmp_path / "two/.copier-answers.yml").read_text("utf-8"))
@@ -133,7 +155,7 @@ def test_answers_of_another_project_are_taken_from_its_file(run: Any, tmp_path: 
     assert recorded["package_name"] == "one"
 
 
-def test_a_folder_with_nothing_but_git_in_it_is_room_enough(run: Any, tmp_path: Path) -> None:
+def test_a_folder_that_contains_only_git_counts_as_empty(run: Any, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     git(tmp_path / "made", "init", "--quiet")
     assert run("new", "made", "--defaults") == 0
@@ -142,12 +164,12 @@ def test_a_folder_with_nothing_but_git_in_it_is_room_enough(run: Any, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["new", "full", "--defaults"], "full isn't empty: here"),
         (["new", "full/here", "--defaults"], "here is a file"),
         (["new", "full/here/made", "--defaults"], "full/here, which is a file"),
-        (["new", "made", "--defaults", "--data", "stage=last"], "'last' is no option"),
+        (["new", "made", "--defaults", "--data", "stage=last"], "'last' isn't an option"),
         (["new", "made", "--defaults", "--data", "stge=last"], "did you mean stage?"),
         (["new", "made", "--defaults", "--data", "zzz=last"], "expected one of project_name,"),
         (["new", "made", "--defaults", "--data", "stage"], "expected NAME=ANSWER"),
@@ -161,20 +183,23 @@ def test_a_folder_with_nothing_but_git_in_it_is_room_enough(run: Any, tmp_path: 
     ],
     ids=str,
 )
-def test_what_new_cannot_use_is_said_and_nothing_is_written(
-    arguments: list[str], said: str, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_wrong_input_of_new_is_reported_and_nothing_is_written(
+    arguments: list[str],
+    message: str,
+    run: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/here").write_text("- mine\n", encoding="utf-8")
     assert run(*arguments) == 2
-    error = capsys.readouterr().err
-    assert said in one_line(error)
+    assert message in one_line(capsys.readouterr().err)
     assert tree(tmp_path) == {"full/here": b"- mine\n"}
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
 @pytest.mark.parametrize("address", ["missing", "https://localhost:1/template.git"])
-def test_a_template_that_is_not_there_is_named(
+def test_a_template_that_does_not_exist_is_reported(
     address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = tmp_path / "deep/made"
@@ -183,7 +208,7 @@ def test_a_template_that_is_not_there_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_git_the_way_out_is_said(
+def test_without_git_the_message_says_to_install_it(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -193,19 +218,25 @@ def test_without_git_the_way_out_is_said(
 
 
 def person(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
-    """The command, waiting for a person."""
+    """Start the command in a terminal."""
     spawn: Any = pexpect.spawn  # typed in part only
     return spawn(
         sys.executable,
         [
             "-c",
-            "import sys; from ml_architect.cli import main; sys.exit(main())",
+            RUN,
             *arguments,
             "--template",
             str(template),
         ],
         cwd=str(folder),
-        env={**os.environ, **AS_ADA, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        env={
+            **os.environ,
+            **AS_ADA,
+            "TERM": "xterm",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "COLUMNS": str(columns),  # pytest-xdist sets another
+        },
         dimensions=(120, columns),
         encoding="utf-8",
         timeout=60,
@@ -213,36 +244,36 @@ def person(template: Path, folder: Path, *arguments: str, columns: int = 160) ->
 
 
 def answer(terminal: Any, shown: str, typed: str, end: str = ENTER) -> None:
-    """Wait until something is shown and the prompt is drawn, then type."""
+    """Wait until a text is shown and the prompt is drawn, then type."""
     terminal.expect_exact(shown)
-    terminal.expect_exact(DRAWN)  # what is typed before would be lost
+    terminal.expect_exact(DRAWN)  # earlier input would be lost
     terminal.send(typed + end)
 
 
 @in_a_terminal
-def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
-    template: Path, tmp_path: Path
-) -> None:
+def test_a_user_goes_back_sees_costs_and_files_and_confirms(template: Path, tmp_path: Path) -> None:
     terminal = person(template, tmp_path, "new", "made")
     answer(terminal, "What is the project called?", CLEAR + "Iris")
     answer(terminal, "And its Python package?", "", ESCAPE)
     answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
-    answer(terminal, "iris_flowers", "")  # the default follows from the answer that was changed
+    answer(terminal, "iris_flowers", "")  # the default depends on the changed answer
     answer(terminal, "in one line?", "")
-    answer(terminal, "Ada Lovelace", "")  # whom git knows
+    answer(terminal, "Ada Lovelace", "")  # from git's config
     answer(terminal, "e-mail address?", "ada@host.example")
     for question in ("stage", "starter", "config"):
         answer(terminal, CATALOGUE.question(question).help, "")
     answer(terminal, CATALOGUE.question("tracker").help, DOWN)
     answer(terminal, CATALOGUE.question("checkpoint").help, "", ESCAPE)
-    answer(terminal, CATALOGUE.question("tracker").help, DOWN)  # from what was chosen before
+    answer(
+        terminal, CATALOGUE.question("tracker").help, DOWN
+    )  # from the option that was chosen before
     for question in ("checkpoint", "checkpoint_writer"):
         answer(terminal, CATALOGUE.question(question).help, "")
     answer(terminal, "the oldest Python", "")
     answer(terminal, CATALOGUE.question("license").help, "")
     third = CATALOGUE.question("tracker").options[2]
     terminal.expect_exact(third.costs)
-    terminal.expect_exact("tracking.py")
+    terminal.expect_exact("network.py")
     assert not (tmp_path / "made").exists()
     answer(terminal, "Write this?", "")
     terminal.expect_exact("train --config configs/small.toml")
@@ -258,28 +289,28 @@ def test_a_person_goes_back_sees_prices_and_tree_and_confirms(
 
 
 @in_a_terminal
-def test_a_narrow_terminal_shows_the_whole_price_of_an_option(
+def test_a_narrow_terminal_shows_the_whole_description_of_an_option(
     template: Path, tmp_path: Path
 ) -> None:
     terminal = person(template, tmp_path, "new", "made", "--data=package_name=iris", columns=80)
     for shown in ("project called?", "in one line?", "Who writes", "e-mail"):
         answer(terminal, shown, "")
     stage = CATALOGUE.question("stage")
-    terminal.expect_exact(stage.help)
+    terminal.expect_exact(stage.help[:60])  # the rest is on the next line
     terminal.expect_exact(DRAWN)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
     chosen = stage.option(stage.default)
-    said = " ".join(shown.split())
-    for words in (f"{chosen.title} ", f"buys {chosen.buys}; costs {chosen.costs}"):
-        assert words in said
+    output = " ".join(shown.split())
+    for text in (f"{chosen.title} ", f"buys {chosen.buys}; costs {chosen.costs}"):
+        assert text in output
     terminal.close(force=True)
 
 
 @pytest.mark.slow
 @in_a_terminal
-@pytest.mark.parametrize(("leave", "code"), [(DOWN * 2 + ENTER, 1), ("\x03", 130)])
-def test_a_person_who_leaves_leaves_nothing(
-    leave: str, code: int, template: Path, tmp_path: Path
+@pytest.mark.parametrize(("cancel", "code"), [(DOWN * 2 + ENTER, 1), ("\x03", 130)])
+def test_a_user_who_cancels_leaves_no_files(
+    cancel: str, code: int, template: Path, tmp_path: Path
 ) -> None:
     terminal = person(template, tmp_path, "new", "made")
     for shown in ("project called?", "Python package?", "in one line?", "Who writes", "e-mail"):
@@ -288,7 +319,7 @@ def test_a_person_who_leaves_leaves_nothing(
         if question.name == "license":
             answer(terminal, "the oldest Python", "")
         answer(terminal, question.help, "")
-    answer(terminal, "Write this?", leave, "")
+    answer(terminal, "Write this?", cancel, "")
     terminal.expect_exact("nothing was written")
     terminal.expect(pexpect.EOF)
     terminal.close()
@@ -299,26 +330,33 @@ def test_a_person_who_leaves_leaves_nothing(
 # --- update -------------------------------------------------------------------------------------
 
 
-def test_a_preview_shows_what_and_why_and_changes_nothing(
+def test_a_preview_shows_changes_and_reasons_and_changes_nothing(
     run: Any, project: Path, template: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = tree(project)
     assert run("update", project, "--preview") == 0
     assert tree(project) == before
-    said = capsys.readouterr().out
-    last = said.rstrip().rpartition("\n\n")[2]
-    assert last == f"Nothing was changed. To do it: ml-architect update {project} {FROM}{template}"
-    assert f"From {EARLIER} to {NEWEST}." in said
-    assert re.search(rf"^{NEWEST} — ", said, re.MULTILINE)
-    assert "What the working tree brings." in said
-    assert f"For a project made with {EARLIER}" in said
-    assert "What only the whole changelog says." not in said
-    assert re.search(r"changed +src/digits/training/loop\.py", said)
-    assert re.search(rf"new +{ADDED}", said)
+    output = capsys.readouterr().out
+    last = output.rstrip().rpartition("\n\n")[2]
+    command = f"ml-architect update {project} {FROM}{template}"
+    assert last == f"Nothing was changed. To apply it: {command}"
+    assert f"From {EARLIER} to {NEWEST}." in output
+    assert re.search(rf"^{NEWEST} — ", output, re.MULTILINE)
+    first, second = paragraphs(CHANGELOG)[1:3]
+    assert first in output
+    assert second not in output, "only with --why"
+    assert f"For a project made with {EARLIER}" in output
+    assert re.search(r"changed +src/digits/training/loop\.py", output)
+    assert re.search(rf"new +{ADDED}", output)
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text, without line breaks around them."""
+    return [paragraph.strip() for paragraph in text.strip().split("\n\n")]
 
 
 @pytest.mark.slow
-def test_update_does_what_its_preview_shows_and_what_copier_does(
+def test_update_applies_the_previewed_changes_which_are_those_of_copier(
     run: Any, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "README.md").write_text("Mine.\n", encoding="utf-8")
@@ -334,7 +372,7 @@ def test_update_does_what_its_preview_shows_and_what_copier_does(
 
 
 @pytest.mark.slow
-def test_conflicts_are_listed_and_the_exit_code_says_so(
+def test_conflicts_are_listed_and_set_the_exit_code(
     run: Any, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     loop = project / "src/digits/training/loop.py"
@@ -344,11 +382,11 @@ def test_conflicts_are_listed_and_the_exit_code_says_so(
     assert run("update", project, "--preview") == 1
     assert git(project, "status", "--porcelain") == ""
     assert run("update", project, "--yes") == 1
-    said = capsys.readouterr().out
-    assert "conflict  src/digits/training/loop.py" in said
-    assert "\n1 file conflicts: you and the template" in said
-    assert "<<<<<<< in src/digits/training/loop.py" in said
-    assert "    git add src/digits/training/loop.py\n    pip install" in said
+    output = capsys.readouterr().out
+    assert "conflict  src/digits/training/loop.py" in output
+    assert "\n1 file conflicts: you and the template" in output
+    assert "<<<<<<< in src/digits/training/loop.py" in output
+    assert "    git add src/digits/training/loop.py\n    pip install" in output
     git(project, "reset", "--quiet", "--hard")
     git(project, "clean", "--quiet", "-d", "--force")
     assert loop.read_text("utf-8") == mine
@@ -359,7 +397,7 @@ def spoil_by_editing(project: Path) -> None:
     (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
 
 
-def spoil_by_a_merge_that_is_open(project: Path) -> None:
+def spoil_by_an_unresolved_merge(project: Path) -> None:
     for branch in ("theirs", "mine"):
         git(project, "switch", "--quiet", "-c", branch, "HEAD~0" if branch == "theirs" else "@{-1}")
         (project / "AGENTS.md").write_text(f"{branch}\n", encoding="utf-8")
@@ -377,7 +415,7 @@ def spoil_by_a_relative_address(project: Path) -> None:
     replace_address(project, "../template")
 
 
-def spoil_by_an_address_that_is_gone(project: Path) -> None:
+def spoil_by_an_address_that_does_not_exist(project: Path) -> None:
     replace_address(project, "/gone/template")
 
 
@@ -386,7 +424,7 @@ def replace_address(project: Path, address: str) -> None:
     write_answers(project, re.sub(r"_src_path: .*", f"_src_path: {address}", text))
 
 
-def spoil_by_forgetting_git(project: Path) -> None:
+def spoil_by_removing_git(project: Path) -> None:
     (project / ".git").rename(project.parent / "lost")
 
 
@@ -411,7 +449,7 @@ def write_answers(project: Path, text: str) -> None:
     commit(project)
 
 
-def spoil_by_answers_that_are_no_yaml(project: Path) -> None:
+def spoil_by_answers_that_are_not_yaml(project: Path) -> None:
     write_answers(project, "_commit: [\n")
 
 
@@ -423,67 +461,70 @@ def spoil_by_answers_of_another_template(project: Path) -> None:
     write_answers(project, "_src_path: gh:somebody/else\n_commit: v1.0.0\n")
 
 
-def spoil_by_answers_of_a_version_that_never_was(project: Path) -> None:
+def spoil_by_answers_of_an_unknown_version(project: Path) -> None:
     text = (project / ".copier-answers.yml").read_text("utf-8")
     write_answers(project, re.sub(r"_commit: .*", "_commit: v88.0.0", text))
 
 
-def spoil_by_an_answer_that_is_no_option(project: Path) -> None:
+def spoil_by_an_invalid_answer(project: Path) -> None:
     text = (project / ".copier-answers.yml").read_text("utf-8")
     write_answers(project, text.replace("author_email: ''", "author_email: nonsense"))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
-        (spoil_by_editing, "changes that aren't committed (1 file)"),
-        (spoil_by_a_merge_that_is_open, "First resolve them: look for <<<<<<< in AGENTS.md, then"),
+        (spoil_by_editing, "has uncommitted changes (1 file)"),
+        (spoil_by_an_unresolved_merge, "First resolve them: look for <<<<<<< in AGENTS.md, then"),
         (spoil_by_ignoring_the_answers, "First: git add --force .copier-answers.yml"),
         (spoil_by_a_relative_address, "from ../template, which is relative"),
-        (spoil_by_an_address_that_is_gone, "from /gone/template, which isn't there any more"),
-        (spoil_by_forgetting_git, "isn't under git"),
-        (spoil_by_hiding_a_change_from_git, "git was told not to look at AGENTS.md"),
-        (spoil_by_a_rejected_patch, "AGENTS.md.rej is a left-over of a patch"),
+        (
+            spoil_by_an_address_that_does_not_exist,
+            "from /gone/template, which doesn't exist any more",
+        ),
+        (spoil_by_removing_git, "isn't under git"),
+        (spoil_by_hiding_a_change_from_git, "git ignores changes to AGENTS.md"),
+        (spoil_by_a_rejected_patch, "AGENTS.md.rej is a rejected patch"),
         (spoil_by_removing_the_answers, "has no .copier-answers.yml"),
-        (spoil_by_answers_that_are_no_yaml, "can't be read"),
+        (spoil_by_answers_that_are_not_yaml, "can't be read"),
         (spoil_by_answers_without_a_version, "has no _commit"),
         (spoil_by_answers_of_another_template, "was made from gh:somebody/else"),
-        (spoil_by_answers_of_a_version_that_never_was, "v88.0.0"),
-        (spoil_by_an_answer_that_is_no_option, "author_email 'nonsense' isn't an e-mail address"),
+        (spoil_by_answers_of_an_unknown_version, "v88.0.0"),
+        (spoil_by_an_invalid_answer, "author_email 'nonsense' isn't an e-mail address"),
     ],
 )
-def test_a_project_that_cannot_be_updated_is_left_as_it_is(
-    spoil: Any, said: str, run: Any, project: Path, capsys: pytest.CaptureFixture[str]
+def test_a_project_that_cannot_be_updated_is_not_changed(
+    spoil: Any, message: str, run: Any, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(project)
     before = tree(project)
     assert run("update", project, "--yes") == 2
-    assert said in one_line(capsys.readouterr().err)
+    assert message in one_line(capsys.readouterr().err)
     assert tree(project) == before
 
 
 @pytest.mark.slow
-def test_a_template_that_has_moved_is_found_again_as_the_message_says(
+def test_the_message_about_a_moved_template_says_how_to_find_it_again(
     template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = tmp_path / "there"
-    git(tmp_path, "clone", "--quiet", str(template), str(there))
-    project = copy(there, tmp_path / "digits", EARLIER)
-    here = there.rename(tmp_path / "here")
-    for insisted in (there, here):
-        given = ["update", str(project), "--yes", "--template", str(insisted)]
-        assert main(given) == 2
-        said = one_line(capsys.readouterr().err)
-    found = re.search(r"write `(_src_path: .*)` into (.*) and commit that", said)
-    assert found
-    text = Path(found[2]).read_text("utf-8")
-    write_answers(project, re.sub(r"_src_path: .*", found[1], text))
-    assert main(["update", str(project), "--yes", "--template", str(here)]) == 0
+    old = tmp_path / "old"
+    git(tmp_path, "clone", "--quiet", str(template), str(old))
+    project = copy(old, tmp_path / "digits", EARLIER)
+    new = old.rename(tmp_path / "new")
+    message = ""
+    for address in (old, new):
+        assert main(["update", str(project), "--yes", "--template", str(address)]) == 2
+        message = one_line(capsys.readouterr().err)
+    match = re.search(r"write `(_src_path: .*)` into (.*) and commit that", message)
+    assert match
+    text = Path(match[2]).read_text("utf-8")
+    write_answers(project, re.sub(r"_src_path: .*", match[1], text))
+    assert main(["update", str(project), "--yes", "--template", str(new)]) == 0
     assert (project / ADDED).exists()
 
 
 @pytest.mark.slow
-def test_a_folder_whose_name_ends_in_a_space_is_no_riddle(
+def test_a_folder_whose_name_ends_in_a_space_is_reported(
     run: Any, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = copy(template, tmp_path / "work " / "digits", EARLIER)
@@ -494,67 +535,69 @@ def test_a_folder_whose_name_ends_in_a_space_is_no_riddle(
     assert "whose name ends in a space. First rename it" in one_line(capsys.readouterr().err)
 
 
-def test_a_repository_of_another_user_leads_to_gits_own_way_out(
+def test_a_repository_of_another_user_is_reported_with_gits_remedy(
     run: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     assert run("update", project, "--yes") == 2
-    said = one_line(capsys.readouterr().err)
-    assert f"git config --global --add safe.directory {project}" in said
-    assert "git init" not in said
+    message = one_line(capsys.readouterr().err)
+    assert f"git config --global --add safe.directory {project}" in message
+    assert "git init" not in message
 
 
 @pytest.mark.slow
-def test_what_was_shown_is_what_is_done_and_other_commits_are_refused(
+def test_only_the_shown_changes_are_applied_and_new_commits_are_refused(
     template: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    growing = tmp_path / "growing"
-    git(tmp_path, "clone", "--quiet", str(template), str(growing))
-    replace_address(project, str(growing))
+    newer = tmp_path / "newer"
+    git(tmp_path, "clone", "--quiet", str(template), str(newer))
+    replace_address(project, str(newer))
 
-    def agree(and_then: Any) -> None:
-        def confirmed(question: str) -> bool:
-            and_then()
+    def confirm_after(action: Any) -> None:
+        def confirm(question: str) -> bool:
+            action()
             return True
 
-        monkeypatch.setattr("ml_architect.generate.update.confirmed", confirmed)
+        monkeypatch.setattr("ml_architect.generate.update.confirm", confirm)
 
     before = tree(project)
-    agree(lambda: git(project, "commit", "--quiet", "--allow-empty", "--message", "Meanwhile"))
-    assert main(["update", str(project), "--template", str(growing)]) == 2
+    confirm_after(
+        lambda: git(project, "commit", "--quiet", "--allow-empty", "--message", "Meanwhile")
+    )
+    assert main(["update", str(project), "--template", str(newer)]) == 2
     assert tree(project) == before
-    agree(lambda: commit(growing, "Meanwhile", "v10000.0.0"))
-    assert main(["update", str(project), "--template", str(growing)]) == 0
+    confirm_after(lambda: commit(newer, "Meanwhile", "v10000.0.0"))
+    assert main(["update", str(project), "--template", str(newer)]) == 0
     recorded = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     assert recorded["_commit"] == f"v{NEWEST}"
 
 
-def test_a_subfolder_leads_to_its_project_and_forgotten_conflicts_are_named(
+def test_a_subfolder_leads_to_its_project_and_committed_conflicts_are_reported(
     run: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    marks = "<<<<<<< before updating\nMine.\n=======\n>>>>>>> after updating\n"
-    (project / "README.md").write_text(marks, encoding="utf-8")
+    markers = "<<<<<<< before updating\nMine.\n=======\n>>>>>>> after updating\n"
+    (project / "README.md").write_text(markers, encoding="utf-8")
     commit(project)
     monkeypatch.chdir(project / "src/digits")
     assert run("update", "--preview", "--why") == 0
-    said = capsys.readouterr().out
-    assert "Committed with the marks of an earlier conflict in it: README.md" in said
-    assert f"Trying it in a copy of {project} " in said
-    assert "What only the whole changelog says." in said
+    output = capsys.readouterr().out
+    assert "Committed with the conflict markers of an earlier update: README.md" in output
+    assert f"Testing the update in a copy of {project} " in output
+    assert paragraphs(CHANGELOG)[2] in output
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to be caught")
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 @pytest.mark.parametrize("command", ["new", "update"])
-def test_sigterm_leaves_nothing_behind(
+def test_sigterm_leaves_no_files(
     command: str, template: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    place = tmp_path / "made" if command == "new" else project
-    insist = "--defaults" if command == "new" else "--yes"
+    path = tmp_path / "made" if command == "new" else project
+    option = "--defaults" if command == "new" else "--yes"
     before, listed = tree(project), sorted(tmp_path.iterdir())
-    code = [sys.executable, "-c", RUN, command, str(place), insist, "--template", str(template)]
+    code = [sys.executable, "-c", RUN, command, str(path), option, "--template", str(template)]
     running = subprocess.Popen(code, stderr=subprocess.PIPE, encoding="utf-8")
     pattern = ".ml-architect-*/made/*" if command == "new" else "temporary/ml-architect-*/*"
     while running.poll() is None and not any(tmp_path.glob(pattern)):
@@ -598,18 +641,62 @@ def test_ignored_files_stay_and_a_new_file_that_is_ignored_becomes_part_of_the_c
     assert weights.read_bytes() == b"precious"
 
 
-def test_a_folder_that_is_no_template_of_ours_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_template_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/a.txt").touch()
     made = str(tmp_path / "made")
     assert main(["new", made, "--defaults", "--template", str(tmp_path / "other")]) == 2
     assert "it is another template" in capsys.readouterr().err
-    assert [each.name for each in tmp_path.iterdir()] == ["other"]
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
-# --- where the template is ----------------------------------------------------------------------
+# --- what Copier prints -------------------------------------------------------------------------
+
+
+def test_no_warning_of_copiers_is_shown(
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    untagged = tmp_path / "untagged"
+    git(tmp_path, "clone", "--quiet", "--no-tags", str(template), str(untagged))
+    monkeypatch.setenv("COPIER_SETTINGS_PATH", str(tmp_path / "missing.yml"))
+    made, existing = tmp_path / "digits", tmp_path / "spam"
+    existing.mkdir()
+    (existing / "pyproject.toml").write_text('[project]\nname = "spam"\n', encoding="utf-8")
+    commit(existing)
+    for name in ("name", "email"):
+        git(existing, "config", f"user.{name}", "ada@host.example")
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    for arguments in (
+        ["new", str(made), "--defaults"],
+        ["update", str(made), "--yes", "--data", "tracker=mlflow"],
+        ["adopt", str(existing), "--defaults"],
+        ["explain", "tracker"],
+    ):
+        assert main([*arguments, "--template", str(untagged)]) == 0
+        assert capfd.readouterr().err == ""
+        if arguments[0] == "new":
+            commit(made)
+            capfd.readouterr()
+
+
+def test_other_lines_of_copiers_are_shown(
+    template: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def get_latest_tag(_: str) -> str:
+        print("\x1b[31mNo git tags found in template; using HEAD as ref\x1b[0m", file=sys.stderr)
+        print("something else", file=sys.stderr)
+        return "HEAD"
+
+    monkeypatch.setattr("ml_architect.generate.worker.get_latest_tag", get_latest_tag)
+    assert newest(str(template), None) == "HEAD"
+    assert capsys.readouterr().err == "something else\n"
+
+
+# --- the address of the template ----------------------------------------------------------------
 
 
 def test_an_installation_from_a_repository_leads_to_it() -> None:
@@ -624,8 +711,8 @@ def test_an_installation_from_a_folder_leads_to_it_or_to_its_remote(tmp_path: Pa
     folder.mkdir()
     (folder / "copier.yml").touch()
     commit(folder)
-    said = {"url": folder.as_uri(), "dir_info": {"editable": True}}
-    assert address_of(said) == str(folder)
+    recorded = {"url": folder.as_uri(), "dir_info": {"editable": True}}
+    assert address_of(recorded) == str(folder)
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "a folder", str(clone))
     assert address_of({"url": clone.as_uri(), "dir_info": {}}) == str(folder)
@@ -634,11 +721,11 @@ def test_an_installation_from_a_folder_leads_to_it_or_to_its_remote(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"url": "file:///nowhere", "dir_info": {}}, {"url": "https://a", "hash": ""}]
+    "recorded", [{}, {"url": "file:///nowhere", "dir_info": {}}, {"url": "https://a", "hash": ""}]
 )
-def test_an_installation_that_leads_nowhere_asks_for_the_address(said: dict[str, Any]) -> None:
+def test_an_installation_without_an_address_asks_for_it(recorded: dict[str, Any]) -> None:
     with pytest.raises(CommandError, match="--template ADDRESS"):
-        address_of(said)
+        address_of(recorded)
 
 
 def test_the_installed_command_runs() -> None:
@@ -647,19 +734,18 @@ def test_the_installed_command_runs() -> None:
     assert "explain" in done.stdout
 
 
-def test_the_installed_command_says_its_version() -> None:
+def test_the_installed_command_prints_its_version() -> None:
     command = Path(sys.executable).with_name("ml-architect")
     done = subprocess.run([command, "--version"], capture_output=True, encoding="utf-8", check=True)
     assert re.fullmatch(r"ml-architect \d+\.\d+\.\d+(\.dev\d+|rc\d+)?\n", done.stdout)
 
 
-def test_a_release_candidate_has_its_place_among_the_versions() -> None:
+def test_a_release_candidate_is_ordered_before_its_release() -> None:
     text = "# C\n\n## 0.4.0 — d\n\nfour\n\n## 0.4.0rc1 — d\n\nsoon\n\n## 0.3.0 — d\n\nthree\n"
-    assert [said for _, said in changes(text, "0.4.0rc1", "0.4.0")] == ["four"]
-    assert [said for _, said in changes(text, "0.3.0", "0.4.0rc1")] == ["soon"]
+    assert [section for _, section in changes(text, "0.4.0rc1", "0.4.0")] == ["four"]
+    assert [section for _, section in changes(text, "0.3.0", "0.4.0rc1")] == ["soon"]
 
 
 def test_the_changelog_is_read_from_one_version_to_another() -> None:
     text = "# C\n\n## 0.3.0 — d\n\nthree\n\n## 0.2.10 — d\n\nten\n\n## 0.2.9 — d\n\nnine\n"
-    found = [(heading, said) for heading, said in changes(text, "0.2.9", "0.3.0")]
-    assert found == [("0.3.0 — d", "three"), ("0.2.10 — d", "ten")]
+    assert changes(text, "0.2.9", "0.3.0") == [("0.3.0 — d", "three"), ("0.2.10 — d", "ten")]

@@ -1,4 +1,4 @@
-"""What a person receives changes only where somebody has looked at the change."""
+"""Generated files change only if somebody has reviewed the change."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from golden import GOLDEN, PROJECTS, differences, make
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_a_project_is_what_it_was(name: str, template: Path, tmp_path: Path) -> None:
-    found = list(differences(GOLDEN / name, make(template, name, tmp_path / "made")))
-    assert not found, "\n\n".join([*found, "If this is as it should be: make golden"])
+def test_generated_files_are_those_that_are_kept(name: str, template: Path, tmp_path: Path) -> None:
+    changes = list(differences(GOLDEN / name, make(template, name, tmp_path / "made")))
+    assert not changes, "\n\n".join([*changes, "If this is intended: make golden"])
 
 
 def test_only_known_projects_are_kept() -> None:
@@ -21,7 +21,7 @@ def test_only_known_projects_are_kept() -> None:
 
 @pytest.fixture
 def trees(tmp_path: Path) -> tuple[Path, Path]:
-    """Two equal trees: the one that is kept, and the one that was made."""
+    """Two equal folders: the one that is kept, and the one that was made."""
     kept, made = tmp_path / "kept", tmp_path / "made"
     (kept / "src").mkdir(parents=True)
     (kept / "README.md").write_text("Read me.\n", encoding="utf-8")
@@ -34,25 +34,25 @@ def test_equal_trees_do_not_differ(trees: tuple[Path, Path]) -> None:
     assert list(differences(*trees)) == []
 
 
-def test_a_file_that_is_made_anew_is_missing(trees: tuple[Path, Path]) -> None:
+def test_a_new_file_is_missing(trees: tuple[Path, Path]) -> None:
     (trees[0] / "src" / "loop.py").unlink()
     assert list(differences(*trees)) == ["missing: src/loop.py"]
 
 
-def test_a_file_that_is_not_made_any_more_is_stale(trees: tuple[Path, Path]) -> None:
+def test_a_file_that_is_no_longer_made_is_obsolete(trees: tuple[Path, Path]) -> None:
     (trees[1] / "README.md").unlink()
-    assert list(differences(*trees)) == ["stale: README.md"]
+    assert list(differences(*trees)) == ["obsolete: README.md"]
 
 
-def test_a_file_that_is_made_otherwise_is_changed_and_the_change_is_shown(
+def test_a_changed_file_is_listed_with_its_diff(
     trees: tuple[Path, Path],
 ) -> None:
     (trees[1] / "src" / "loop.py").write_text("step = 2\n", encoding="utf-8")
-    (found,) = differences(*trees)
-    assert found.startswith("changed: src/loop.py\n")
-    assert "-step = 1\n+step = 2" in found
+    (change,) = differences(*trees)
+    assert change.startswith("changed: src/loop.py\n")
+    assert "-step = 1\n+step = 2" in change
 
 
 def test_line_endings_are_part_of_a_file(trees: tuple[Path, Path]) -> None:
     (trees[1] / "README.md").write_bytes(b"Read me.\r\n")
-    assert [found.splitlines()[0] for found in differences(*trees)] == ["changed: README.md"]
+    assert [change.splitlines()[0] for change in differences(*trees)] == ["changed: README.md"]

@@ -1,4 +1,4 @@
-"""A person at a terminal: what is typed wrongly is said at once, and arrow keys choose options."""
+"""Copier's questions in a terminal: wrong answers are reported at once, arrow keys select."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import yaml
 from combinations import CATALOGUE
 
 DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
-CLEAR = "\x15"  # Ctrl-U: deletes the default, which stands in the line
+CLEAR = "\x15"  # Ctrl-U: deletes the default from the line
 UP, DOWN, ENTER = "\x1b[A", "\x1b[B", "\r"
 
-PICKED = {
+CHOSEN = {
     "stage": "production",
     "starter": "blank",
     "config": "dataclass",
@@ -28,7 +28,7 @@ in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no
 
 
 def copier_in_a_terminal(template: Path, destination: Path) -> Any:
-    """The command, waiting for a person."""
+    """Start the command in a terminal."""
     spawn: Any = pexpect.spawn  # typed in part only
     return spawn(
         sys.executable,
@@ -41,30 +41,30 @@ def copier_in_a_terminal(template: Path, destination: Path) -> Any:
 
 
 def answer(terminal: Any, shown: str, typed: str) -> None:
-    """Wait until something is shown and the prompt is drawn, then type."""
+    """Wait until a text is shown and the prompt is drawn, then type."""
     terminal.expect_exact(shown)
-    terminal.expect_exact(DRAWN)  # what is typed before would be lost
+    terminal.expect_exact(DRAWN)  # earlier input would be lost
     terminal.send(typed + ENTER)
 
 
 def keys(question: str, value: str) -> str:
-    """The arrow keys that lead from the default to an option."""
+    """The arrow keys from the default to an option."""
     values = CATALOGUE.question(question).values
     steps = values.index(value) - values.index(CATALOGUE.question(question).default)
     return (DOWN if steps > 0 else UP) * abs(steps)
 
 
 @in_a_terminal
-def test_a_person_is_led_through_the_questions(template: Path, tmp_path: Path) -> None:
+def test_all_questions_can_be_answered(template: Path, tmp_path: Path) -> None:
     terminal = copier_in_a_terminal(template, tmp_path / "made")
     answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
-    answer(terminal, "iris_flowers", CLEAR + "torch")  # the default follows from the name
+    answer(terminal, "iris_flowers", CLEAR + "torch")  # the default depends on the name
     answer(terminal, "'torch' would be shadowed", CLEAR + "iris")
     answer(terminal, "in one line?", "")
     answer(terminal, "Who writes it?", "Ada")
     answer(terminal, "e-mail address?", "ada")
     answer(terminal, "isn't an e-mail address", "@host.example")
-    for question, value in PICKED.items():
+    for question, value in CHOSEN.items():
         answer(terminal, CATALOGUE.question(question).help, keys(question, value))
     if len(CATALOGUE.question("checkpoint_writer").options) > 1:
         answer(terminal, CATALOGUE.question("checkpoint_writer").help, "")
@@ -79,7 +79,7 @@ def test_a_person_is_led_through_the_questions(template: Path, tmp_path: Path) -
         "project_name": "Iris Flowers",
         "package_name": "iris",
         "author_name": "Ada",
-        **PICKED,
+        **CHOSEN,
     }
     assert {name: recorded[name] for name in expected} == expected
     assert recorded["author_email"] == "ada@host.example"
@@ -88,13 +88,15 @@ def test_a_person_is_led_through_the_questions(template: Path, tmp_path: Path) -
     source = tmp_path / "made/src/iris"
     assert "TensorBoard" in (source / "training/tracker.py").read_text(encoding="utf-8")
     assert "@dataclass" in (source / "config.py").read_text(encoding="utf-8")
-    assert (tmp_path / "made/data/records.csv").exists()
+    assert list((tmp_path / "made/data").glob("*.csv"))
     assert (tmp_path / "made/.github").is_dir()
 
 
 @in_a_terminal
 @pytest.mark.parametrize("name", ["Torch", "a" * 60, "数字"])
-def test_a_legal_package_is_offered_for_any_name(name: str, template: Path, tmp_path: Path) -> None:
+def test_the_default_package_is_valid_for_any_name(
+    name: str, template: Path, tmp_path: Path
+) -> None:
     terminal = copier_in_a_terminal(template, tmp_path / "made")
     answer(terminal, "What is the project called?", CLEAR + name)
     answer(terminal, "And its Python package?", "")

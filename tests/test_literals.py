@@ -1,4 +1,4 @@
-"""An answer is a person's text: written as a literal and read back, it is the same text."""
+"""Answers are free text: written as a literal and read back, it is the same text."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ NASTY = [
 ]
 
 MARKUP = re.compile(r"[`*_\[\]<>|~]|&#?\w+;|^\s*([#+=-]|\d+[.)])|(^|\s)#+\s*$")
-"""What Markdown would act on. Not complete: bare addresses become links, as they should."""
+"""What Markdown interprets. Not complete: bare addresses become links, as they should."""
 
 
 @pytest.mark.parametrize("text", NASTY)
@@ -95,30 +95,30 @@ def test_a_literal_is_one_printable_line(text: str) -> None:
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]", literal)
 
 
-def test_ruff_formats_no_python_literal_otherwise(tmp_path: Path) -> None:
+def test_ruff_leaves_python_literals_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "literals.py"
     lines = [f"x{number} = {LITERALS.python(text)}\n" for number, text in enumerate(NASTY)]
     path.write_text("".join(lines), encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(path)]
-    found = subprocess.run(ruff, capture_output=True, encoding="utf-8", check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
+    done = subprocess.run(ruff, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("text", [each for each in NASTY if each.isprintable()])
+@pytest.mark.parametrize("text", [text for text in NASTY if text.isprintable()])
 def test_markdown_shows_the_same_text(text: str) -> None:
     shown = re.sub(rf"\\([{re.escape(string.punctuation)}])", r"\1", LITERALS.markdown(text))
     assert shown == text
 
 
-@pytest.mark.parametrize("text", [each for each in NASTY if each.isprintable()])
+@pytest.mark.parametrize("text", [text for text in NASTY if text.isprintable()])
 def test_markdown_finds_no_markup_in_a_text(text: str) -> None:
     punctuation = re.escape(string.punctuation)
     unescaped = re.sub(rf"\\[{punctuation}]", "¶", LITERALS.markdown(text))
-    found = MARKUP.search(unescaped)
-    assert found is None, found
+    markup = MARKUP.search(unescaped)
+    assert markup is None, markup
 
 
-def test_source_is_a_file_verbatim() -> None:
+def test_source_returns_a_file_verbatim() -> None:
     files = {"a.py": 'print(f"{{}} {% if %}")\n'}
     env = Environment(extensions=[LITERALS.LiteralsExtension], loader=DictLoader(files))
     assert env.from_string("{{ source('a.py') }}").render() == files["a.py"]

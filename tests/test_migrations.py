@@ -1,4 +1,4 @@
-"""What an update alone would lose arrives all the same: answers, moved files, the owner's files."""
+"""Migrations keep answers, moved files and the owner's files that an update alone would lose."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HISTORY: tuple[Migration, ...] = (
         question="tracker",
         option="trackio",
         instead="tensorboard",
-        why="it was given up",
+        why="it is no longer maintained",
     ),
     MovedFile(
         since="2.0.0",
@@ -55,19 +55,19 @@ ANSWERS = ".copier-answers.yml"
 
 
 def replace(folder: Path, pattern: str, text: str, *globs: str) -> None:
-    """Change every place that fits a pattern, in the files whose paths fit one of the globs."""
+    """Replace every match of a pattern in the files that match one of the globs."""
     changed = 0
     for name, content in tree(folder).items():
-        if any(fnmatch.fnmatch(name, each) for each in globs):
+        if any(fnmatch.fnmatch(name, glob) for glob in globs):
             new, count = re.subn(pattern, text, content.decode(), flags=re.MULTILINE)
             (folder / name).write_text(new, encoding="utf-8")
             changed += count
-    assert changed, f"nothing fits {pattern}"
+    assert changed, f"nothing matches {pattern}"
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working tree as 1.0.0, and as 2.0.0 a version that breaks with it in each way."""
+    """The working tree as 1.0.0, and a version 2.0.0 with each kind of breaking change."""
     template = copy_template(tmp_path_factory.mktemp("breaking") / "template")
     replace(template, r'^version = ".*"', 'version = "1.0.0"', "pyproject.toml")
     commit(template, "1.0.0", "v1.0.0")
@@ -81,9 +81,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replace(template, r"^_exclude:\n", "_exclude:" + LEFT_OUT, "copier.yml")
     replace(template, r"\A", "# A line that is new.\n", "*/training/hardware.py")
     catalogue = "extensions/catalogue.py"
-    fewer = 'FEWER = TRACKER.model_copy(update={"options": TRACKER.options[:-1]})\n\n'
+    fewer = 'FEWER = Question("tracker", "jsonl", TRACKER.help, *TRACKER.options[:-1])\n\n'
     replace(template, r"^(?=CATALOGUE = )", fewer, catalogue)
-    replace(template, "CONFIG, TRACKER,", "CONFIG, FEWER,", catalogue)
+    replace(template, "CONFIG, TRACKER, CHECKPOINT,", "CONFIG, FEWER, CHECKPOINT,", catalogue)
     replace(template, r"(?s)\nHISTORY: .*", BREAKING, "migrations/history.py")
     replace(template, r'^version = ".*"', 'version = "2.0.0"', "pyproject.toml")
     replace(template, r"\A# Changelog\n", "# Changelog\n\n## 2.0.0 — d\n\nNames.\n", "CHANGELOG.md")
@@ -91,10 +91,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template
 
 
-def make_project(template: Path, place: Path) -> Path:
-    """A project of the old version, whose owner chose what is gone since, and wrote something."""
+def make_project(template: Path, folder: Path) -> Path:
+    """A project of the old version with a removed option, and with changes of its owner's."""
     answers = {"tracker": "trackio", "author_email": "ada@host.example"}
-    project = copy(template, place, "1.0.0", **answers)
+    project = copy(template, folder, "1.0.0", **answers)
     (project / DEVICE).write_text(
         (project / DEVICE).read_text("utf-8") + "\nMINE = 1\n", encoding="utf-8"
     )
@@ -105,19 +105,19 @@ def make_project(template: Path, place: Path) -> Path:
 
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Path:
-    """Such a project, for one test."""
+    """A project of the old version."""
     return make_project(template, tmp_path / "digits")
 
 
 @pytest.fixture(scope="session")
 def updated(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Such a project after the update, and what was printed; several tests look at it."""
+    """A project after the update, and the output. Tests only read it."""
     project = make_project(template, tmp_path_factory.mktemp("updated") / "digits")
     return project, copier_update(project)
 
 
 def copier_update(project: Path, *arguments: str) -> str:
-    """What plain Copier prints of an update, as a person runs it."""
+    """Update by Copier's command line. Returns its output."""
     done = subprocess.run(
         [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments],
         cwd=project,
@@ -135,43 +135,43 @@ def recorded(project: Path) -> dict[str, Any]:
     return yaml.safe_load((project / ANSWERS).read_text(encoding="utf-8"))
 
 
-# --- one of each --------------------------------------------------------------------------------
+# --- each kind of change ------------------------------------------------------------------------
 
 
-def test_a_renamed_question_keeps_its_answer_and_a_removed_option_gets_its_successor(
+def test_a_renamed_question_keeps_its_answer_and_a_removed_option_is_replaced(
     updated: tuple[Path, str],
 ) -> None:
-    project, said = updated
+    project, output = updated
     answers = recorded(project)
     assert answers["contact"] == "ada@host.example"
     assert "author_email" not in answers
     assert answers["tracker"] == "tensorboard"
     assert "TensorBoard" in (project / "src/digits/training/tracker.py").read_text("utf-8")
     assert "ada@host.example" in (project / "pyproject.toml").read_text("utf-8")
-    assert "author_email is called contact since 2.0.0" in said
-    assert "tensorboard takes its place: it was given up" in said
+    assert "author_email was renamed to contact in 2.0.0" in output
+    assert "replaced by tensorboard: it is no longer maintained" in output
 
 
-def test_an_answer_that_comes_with_the_update_goes_before_a_successor(project: Path) -> None:
+def test_an_answer_given_with_the_update_overrides_the_replacement(project: Path) -> None:
     copier_update(project, "--data", "tracker=mlflow")
     assert recorded(project)["tracker"] == "mlflow"
 
 
-def test_a_moved_file_takes_along_what_its_owner_wrote_and_stays_a_program(
+def test_a_moved_file_keeps_its_owners_changes_and_stays_executable(
     updated: tuple[Path, str], template: Path, tmp_path: Path
 ) -> None:
-    project, said = updated
+    project, output = updated
     fresh = copy(template, tmp_path / "fresh" / "digits", "2.0.0")
     assert not (project / DEVICE).exists()
     assert (project / HARDWARE).read_text("utf-8") == (fresh / HARDWARE).read_text(
         "utf-8"
     ) + "\nMINE = 1\n"
     assert os.access(project / HARDWARE, os.X_OK)
-    assert f"{DEVICE} is called {HARDWARE} now" in said
+    assert f"{DEVICE} was moved to {HARDWARE}, with your changes" in output
     assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
 
 
-def test_a_moved_file_conflicts_only_where_both_sides_changed_the_same_lines(
+def test_a_moved_file_conflicts_only_if_both_sides_changed_the_same_lines(
     project: Path, capfd: pytest.CaptureFixture[str], template: Path
 ) -> None:
     mine = "# My own first line.\n" + (project / DEVICE).read_text("utf-8")
@@ -183,37 +183,37 @@ def test_a_moved_file_conflicts_only_where_both_sides_changed_the_same_lines(
     assert text.count("<<<<<<<") == 1
     assert text.endswith("\nMINE = 1\n")
     assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [HARDWARE]
-    said = capfd.readouterr().out
-    assert f"conflict  {HARDWARE}" in said
-    assert f"<<<<<<< in {HARDWARE}" in said
+    output = capfd.readouterr().out
+    assert f"conflict  {HARDWARE}" in output
+    assert f"<<<<<<< in {HARDWARE}" in output
 
 
-def test_a_moved_file_that_its_owner_has_not_changed_moves_silently(
+def test_a_moved_file_that_its_owner_has_not_changed_is_moved_without_a_message(
     template: Path, tmp_path: Path
 ) -> None:
     project = copy(template, tmp_path / "digits", "1.0.0")
-    said = copier_update(project)
-    assert DEVICE not in said
+    output = copier_update(project)
+    assert DEVICE not in output
     fresh = tree(copy(template, tmp_path / "fresh" / "digits", "2.0.0"))
     assert tree(project) == fresh
 
 
-def test_a_file_of_the_owners_where_another_moves_to_is_kept_beside_it(project: Path) -> None:
+def test_a_moved_file_is_kept_if_the_owner_has_a_file_at_the_new_path(project: Path) -> None:
     (project / HARDWARE).write_text("MINE = 2\n", encoding="utf-8")
     commit(project, "A file of my own")
-    said = copier_update(project)
+    output = copier_update(project)
     assert "MINE = 2" in (project / HARDWARE).read_text("utf-8")
     assert (project / DEVICE).read_text("utf-8").endswith("\nMINE = 1\n")
-    assert f"kept {DEVICE}" in said
+    assert f"kept {DEVICE}" in output
 
 
-def test_a_file_of_the_owners_that_is_new_is_created_once(
+def test_a_new_file_of_the_owners_is_created_once(
     updated: tuple[Path, str], tmp_path: Path
 ) -> None:
-    made, said = updated
-    project = shutil.copytree(made, tmp_path / "digits")
+    original, output = updated
+    project = shutil.copytree(original, tmp_path / "digits")
     assert (project / "configs/wide.toml").read_text("utf-8") == "# Yours: wider.\n"
-    assert "created configs/wide.toml: yours from now on" in said
+    assert "created configs/wide.toml: yours from now on" in output
     commit(project, "Updated")
     (project / "configs/wide.toml").unlink()
     (project / "configs/small.toml").unlink()
@@ -223,22 +223,22 @@ def test_a_file_of_the_owners_that_is_new_is_created_once(
     assert not (project / "configs/small.toml").exists()
 
 
-def test_the_command_says_once_what_is_carried_over(
+def test_the_command_reports_each_migration_once(
     project: Path, template: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["update", str(project), "--yes", "--template", str(template)]) == 0
-    said = capsys.readouterr().out
-    assert said.count("author_email is called contact") == 1
-    assert said.count("what you wrote into it went along") == 1
-    assert said.count("created configs/wide.toml") == 1
+    output = capsys.readouterr().out
+    assert output.count("author_email was renamed to contact") == 1
+    assert output.count("with your changes") == 1
+    assert output.count("created configs/wide.toml") == 1
     assert (project / HARDWARE).read_text("utf-8").endswith("\nMINE = 1\n")
 
 
-# --- repeated, and in other places --------------------------------------------------------------
+# --- repeated, and in a subfolder ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("same_lines", [False, True], ids=["merged", "in conflict"])
-def test_a_migration_that_runs_again_finds_nothing_to_do(
+def test_a_migration_that_runs_again_changes_nothing(
     same_lines: bool, updated: tuple[Path, str], template: Path, tmp_path: Path
 ) -> None:
     if same_lines:
@@ -264,7 +264,7 @@ def test_a_migration_that_runs_again_finds_nothing_to_do(
     assert tree(project) == before
 
 
-def test_a_project_inside_a_larger_repository_is_carried_over_too(
+def test_a_project_in_a_subfolder_of_a_repository_is_migrated(
     project: Path, template: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outer = project.parent / "outer"
@@ -274,23 +274,22 @@ def test_a_project_inside_a_larger_repository_is_carried_over_too(
     inner = project.rename(outer / "apps/digits")
     commit(outer, "All")
     assert main(["update", str(inner), "--yes", "--template", str(template)]) == 0
-    said = capsys.readouterr().out
-    assert re.search(rf"new +{HARDWARE}", said)
+    assert re.search(rf"new +{HARDWARE}", capsys.readouterr().out)
     assert (inner / HARDWARE).read_text("utf-8").endswith("\nMINE = 1\n")
     assert recorded(inner)["contact"] == "ada@host.example"
     assert not (outer / "src").exists()
 
 
-# --- bytes, modes, and what the owner said ------------------------------------------------------
+# --- bytes, modes, and files that the owner has taken over --------------------------------------
 
 APPENDED, CONFLICTING, BINARY, WINDOWS = (
-    f"src/digits/training/{name}.py" for name in ("checkpoint", "loop", "run", "overfit")
+    f"src/digits/training/{name}.py" for name in ("checkpoint", "loop", "run", "checks")
 )
 
 
 @pytest.fixture(scope="session")
 def later(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same template with a version 3.0.0, which changes the first line of some files alone."""
+    """The template with a version 3.0.0, which only changes the first line of some files."""
     later = tmp_path_factory.mktemp("later") / "template"
     git(template, "clone", "--quiet", str(template), str(later))
     git(later, "checkout", "--quiet", "v1.0.0")
@@ -303,52 +302,52 @@ def later(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Bytes:
-    """A project with bytes that aren't plain text, after the update to 3.0.0."""
+    """A project with files that aren't UTF-8 text, after the update to 3.0.0."""
 
     project: Path
     before: dict[str, bytes]
     after: dict[str, bytes]
-    said: str
+    output: str
 
 
 @pytest.fixture(scope="session")
 def mixed(later: Path, tmp_path_factory: pytest.TempPathFactory) -> Bytes:
-    """Files that aren't UTF-8, one of them a program; one with a zero byte; other line ends."""
+    """Files that aren't UTF-8, one of them executable; one with a zero byte; other line ends."""
     project = copy(later, tmp_path_factory.mktemp("bytes") / "digits", "1.0.0")
     files = tree(project)
     head, rest = first_line(files[BINARY]), files[BINARY].partition(b"\n")[2]
     for name, content in {
         APPENDED: files[APPENDED] + b"# Caf\xe9 \xff\n",
         CONFLICTING: files[CONFLICTING].replace(b"\n", b" Caf\xe9.\n", 1),
-        BINARY: head + b"\n# \0\n" + rest,  # git looks for one near the beginning
+        BINARY: head + b"\n# \0\n" + rest,  # git checks only the beginning
         WINDOWS: files[WINDOWS] + b"# Mine.\r\n# Mine, too.\r\n",
     }.items():
         (project / name).write_bytes(content)
     (project / APPENDED).chmod(0o755)
     commit(project, "Mine, in latin-1, with a zero byte, from Windows")
     before = tree(project)
-    said = copier_update(project)
-    return Bytes(project, before, tree(project), said)
+    output = copier_update(project)
+    return Bytes(project, before, tree(project), output)
 
 
 def first_line(content: bytes) -> bytes:
-    """What is before the first line end."""
+    """The first line, without its end."""
     return content.partition(b"\n")[0]
 
 
-def test_bytes_that_are_not_utf_8_stay_where_the_template_changes_other_lines(
+def test_bytes_that_are_not_utf_8_are_preserved_if_the_template_changes_other_lines(
     mixed: Bytes,
 ) -> None:
     expected = mixed.before[APPENDED].replace(b"\n", b" Since 3.0.0.\n", 1)
     assert mixed.after[APPENDED] == expected
     assert os.access(mixed.project / APPENDED, os.X_OK)
-    assert mixed.said.count(f"{APPENDED} isn't UTF-8") == 1
+    assert mixed.output.count(f"{APPENDED} isn't UTF-8") == 1
 
 
-def test_bytes_that_are_not_utf_8_conflict_as_text_does(mixed: Bytes) -> None:
-    mine, found = mixed.before[CONFLICTING], mixed.after[CONFLICTING]
-    assert b"<<<<<<< before updating\n" + first_line(mine) + b"\n" in found
-    assert found.count(b"<<<<<<<") == 1
+def test_bytes_that_are_not_utf_8_can_conflict(mixed: Bytes) -> None:
+    mine, merged = mixed.before[CONFLICTING], mixed.after[CONFLICTING]
+    assert b"<<<<<<< before updating\n" + first_line(mine) + b"\n" in merged
+    assert merged.count(b"<<<<<<<") == 1
     conflicts = git(mixed.project, "diff", "--name-only", "--diff-filter=U").split()
     assert conflicts == [CONFLICTING]
     mine_in_index = subprocess.run(
@@ -357,46 +356,46 @@ def test_bytes_that_are_not_utf_8_conflict_as_text_does(mixed: Bytes) -> None:
     assert mine_in_index.stdout == mine
 
 
-def test_a_file_with_zero_bytes_is_kept_as_its_owner_has_it(mixed: Bytes) -> None:
+def test_a_file_with_zero_bytes_is_not_changed(mixed: Bytes) -> None:
     assert mixed.after[BINARY] == mixed.before[BINARY]
-    assert f"kept {BINARY} as you have it" in mixed.said
+    assert f"kept your version of {BINARY}" in mixed.output
 
 
-def test_line_ends_of_the_owners_stay(mixed: Bytes) -> None:
+def test_line_ends_of_the_owners_are_preserved(mixed: Bytes) -> None:
     expected = mixed.before[WINDOWS].replace(b"\n", b" Since 3.0.0.\n", 1)
     assert mixed.after[WINDOWS] == expected
 
 
-def test_a_file_that_its_owner_took_over_keeps_its_old_name_alone(
+def test_a_file_that_its_owner_took_over_is_not_moved(
     template: Path, project: Path, tmp_path: Path
 ) -> None:
     copier_update(project, "--vcs-ref", "v1.0.0", "--data", f"yours=[{DEVICE}]")
     commit(project, "It is mine")
     mine = (project / DEVICE).read_bytes()
-    said = copier_update(project)
+    output = copier_update(project)
     assert (project / DEVICE).read_bytes() == mine
     assert not (project / HARDWARE).exists()
-    assert f"{DEVICE} is yours and stays; the template calls it {HARDWARE} now" in said
+    assert f"{DEVICE} is yours and stays; the template moved it to {HARDWARE}" in output
     commit(project, "Updated")
     copier_update(project, "--data", "tracker=wandb")
     assert not (project / HARDWARE).exists()
 
 
-def test_a_file_that_its_owner_deleted_does_not_come_back_under_another_name(
+def test_a_deleted_file_is_not_added_again_under_another_name(
     project: Path,
 ) -> None:
     (project / DEVICE).unlink()
     commit(project, "I don't want it")
-    said = copier_update(project)
+    output = copier_update(project)
     assert not (project / DEVICE).exists()
     assert not (project / HARDWARE).exists()
-    assert f"{DEVICE} stays away, as you deleted it" in said
+    assert f"{DEVICE} was deleted by you" in output
 
 
 LOOP = "src/digits/training/loop.py"
 
 
-def test_what_the_template_changed_in_a_file_of_the_owners_can_be_looked_at(
+def test_skipped_changes_to_a_file_that_its_owner_took_over_can_be_shown(
     later: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = copy(later, tmp_path / "digits", "1.0.0")
@@ -406,18 +405,16 @@ def test_what_the_template_changed_in_a_file_of_the_owners_can_be_looked_at(
     mine = (project / LOOP).read_bytes()
     capfd.readouterr()
     assert main(["update", str(project), "--yes", "--template", str(later)]) == 0
-    said = capfd.readouterr().out
-    assert "yours: the template has no src/digits/lop.py" in said
-    found = re.search(rf"yours, not updated: {LOOP}; .*: git (diff \w+ \w+)", said)
-    assert found
-    assert "Since 3.0.0." in git(project, *found[1].split())
+    output = capfd.readouterr().out
+    assert "yours: the template has no src/digits/lop.py" in output
+    match = re.search(rf"yours, not updated: {LOOP}; .*: git (diff \w+ \w+)", output)
+    assert match
+    assert "Since 3.0.0." in git(project, *match[1].split())
     assert (project / LOOP).read_bytes() == mine
 
 
 @pytest.mark.parametrize("answer", ["starter=blank", "package_name=mine", "tracker=nonsense"])
-def test_a_refused_update_leaves_the_recorded_answers_as_they_were(
-    answer: str, project: Path
-) -> None:
+def test_a_refused_update_does_not_change_recorded_answers(answer: str, project: Path) -> None:
     before = tree(project)
     done = subprocess.run(
         [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--data", answer],
@@ -434,36 +431,36 @@ def test_a_refused_update_leaves_the_recorded_answers_as_they_were(
     assert git(project, "status", "--porcelain") == ""
 
 
-# --- files that an answer takes away ------------------------------------------------------------
+# --- files that an answer removes ---------------------------------------------------------------
 
-TESTS = "tests/test_training.py"
+TESTS = "tests/test_data.py"
 
 
-def test_a_file_that_an_answer_takes_away_stays_where_its_owner_changed_it(
+def test_a_file_that_an_answer_removes_is_kept_if_its_owner_changed_it(
     template: Path, tmp_path: Path
 ) -> None:
     project = copy(template, tmp_path / "digits", "1.0.0")
     mine = (project / TESTS).read_text("utf-8") + "\n\ndef test_mine() -> None:\n    pass\n"
     (project / TESTS).write_text(mine, encoding="utf-8")
     commit(project, "Mine")
-    said = copier_update(project, "--data", "stage=exploration", "--vcs-ref", "v1.0.0")
+    output = copier_update(project, "--data", "stage=exploration", "--vcs-ref", "v1.0.0")
     assert (project / TESTS).read_text("utf-8") == mine
-    assert not (project / "tests/test_data.py").exists()
-    assert f"kept {TESTS}" in said
+    assert not (project / "tests/test_configs.py").exists()
+    assert f"kept {TESTS}" in output
 
 
 OPTIMIZER, ERRORS = "src/digits/training/optimizer.py", "src/digits/errors.py"
 
 
-def test_a_file_that_a_later_version_leaves_out_goes_unless_its_owner_changed_it(
+def test_a_file_that_a_later_version_excludes_is_deleted_unless_its_owner_changed_it(
     template: Path, tmp_path: Path
 ) -> None:
     project = copy(template, tmp_path / "digits", "1.0.0", stage="exploration")
     mine = (project / OPTIMIZER).read_text("utf-8") + "\n\nMINE = 1\n"
     (project / OPTIMIZER).write_text(mine, encoding="utf-8")
     commit(project, "Mine")
-    said = copier_update(project)
-    assert f"kept {OPTIMIZER}: the template has it no more, and you had changed it" in said
+    output = copier_update(project)
+    assert f"kept {OPTIMIZER}: the template has removed it, but you had changed it" in output
     assert (project / OPTIMIZER).read_text("utf-8") == mine
     assert not (project / ERRORS).exists()
     commit(project, "Updated")
@@ -471,43 +468,46 @@ def test_a_file_that_a_later_version_leaves_out_goes_unless_its_owner_changed_it
     assert (project / OPTIMIZER).read_text("utf-8") == mine
 
 
-# --- what is published stays reachable ----------------------------------------------------------
+# --- nothing that was published is lost ---------------------------------------------------------
 
 
-def named_now(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
-    """What the history says of old names of one kind."""
-    return {get(each) for each in HISTORY if isinstance(each, kind)}
+def old_names(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
+    """Old names in the history's entries of one kind."""
+    return {get(entry) for entry in HISTORY if isinstance(entry, kind)}
 
 
-each_release = pytest.mark.parametrize("release", updated_from(), ids=lambda each: each.version)
+each_release = pytest.mark.parametrize(
+    "release", updated_from(), ids=lambda release: release.version
+)
 
 
 @each_release
 def test_no_question_of_a_release_is_lost(release: Release, repository: Path) -> None:
-    then = yaml.safe_load(git(repository, "show", f"v{release.version}:copier.yml"))
+    before = yaml.safe_load(git(repository, "show", f"v{release.version}:copier.yml"))
     now = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
-    asked = {name for name in then if not name.startswith("_")}
-    assert asked - now.keys() <= named_now(RenamedQuestion, lambda each: each.old)
+    questions = {name for name in before if not name.startswith("_")}
+    assert questions - now.keys() <= old_names(RenamedQuestion, lambda entry: entry.old)
 
 
 @each_release
 def test_no_option_of_a_release_is_lost(release: Release) -> None:
-    names = {each.old: each.new for each in HISTORY if isinstance(each, RenamedQuestion)}
-    then = {
+    names = {entry.old: entry.new for entry in HISTORY if isinstance(entry, RenamedQuestion)}
+    before = {
         f"{names.get(q.name, q.name)} {value}"
         for q in catalogue_of(release).questions
         for value in q.values
     }
     now = {f"{q.name} {value}" for q in CATALOGUE.questions for value in q.values}
-    assert then - now <= named_now(RemovedOption, lambda each: f"{each.question} {each.option}")
+    removed = old_names(RemovedOption, lambda entry: f"{entry.question} {entry.option}")
+    assert before - now <= removed
 
 
 @each_release
 def test_no_file_of_a_release_is_lost(release: Release, repository: Path) -> None:
     command = ("ls-tree", "-r", "--name-only", f"v{release.version}", "template")
     listed = git(repository, *command).splitlines()
-    then = {each.removeprefix("template/").removesuffix(".jinja") for each in listed}
-    here = (ROOT / "template").rglob("*")
-    now = {p.relative_to(ROOT / "template").as_posix().removesuffix(".jinja") for p in here}
-    moved = named_now(MovedFile, lambda each: each.old.replace("{", "{{ ").replace("}", " }}"))
-    assert then - now <= moved
+    before = {path.removeprefix("template/").removesuffix(".jinja") for path in listed}
+    paths = (ROOT / "template").rglob("*")
+    now = {p.relative_to(ROOT / "template").as_posix().removesuffix(".jinja") for p in paths}
+    moved = old_names(MovedFile, lambda entry: entry.old.replace("{", "{{ ").replace("}", " }}"))
+    assert before - now <= moved

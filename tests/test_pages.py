@@ -1,7 +1,5 @@
 """The pages of generated projects, in a real browser that has no network."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -15,21 +13,23 @@ import pytest
 from combinations import CHOICES
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from studies import ENVIRONMENT, example_project, finish, generated_project
-from test_run_format import documented
+from studies import ENVIRONMENT, finish, generated_project, stub_project
+from test_run_format import documented, documented_files
+
+from ml_architect.cli import main
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-WIDTHS = (400, 1200)  # pixels: a telephone, a desk
+WIDTHS = (400, 1200)  # pixels: a phone, a desktop
 
 SHOWN = """
-const pictures = [...document.images].map(each => ({
-  alternative: each.alt,
-  loaded: each.complete && each.naturalWidth > 0,
-  share: each.clientWidth / each.getAttribute("width"),
+const images = [...document.images].map(image => ({
+  alternative: image.alt,
+  loaded: image.complete && image.naturalWidth > 0,
+  fraction: image.clientWidth / (image.getAttribute("width") ?? image.naturalWidth / 2),
 }));
 const sizes = [...document.querySelectorAll("body, body *")].map(
-  each => parseFloat(getComputedStyle(each).fontSize));
-return {pictures, smallest: Math.min(...sizes), wide: document.documentElement.scrollWidth};
+  element => parseFloat(getComputedStyle(element).fontSize));
+return {images, smallest: Math.min(...sizes), width: document.documentElement.scrollWidth};
 """
 
 pytestmark = pytest.mark.skipif(
@@ -83,38 +83,42 @@ def log(driver: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
 
 
 def problems(driver: webdriver.Chrome, page: Path, width: int) -> list[str]:
-    """What is wrong with a page on a display so many pixels wide."""
+    """What is wrong with a page on a display of so many pixels."""
     display = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
     command(driver, "Emulation.setDeviceMetricsOverride", **display)
     log(driver, "browser")
     log(driver, "performance")
     driver.get(page.as_uri())
     shown: dict[str, Any] = driver.execute_script(SHOWN)  # pyright: ignore[reportUnknownMemberType]
-    found = [f"console: {line['message']}" for line in log(driver, "browser")]
+    problems = [f"console: {line['message']}" for line in log(driver, "browser")]
     for line in log(driver, "performance"):
         event: dict[str, Any] = json.loads(line["message"])["message"]
         of_page = event["params"].get("documentURL") == page.as_uri()
         if event["method"] == "Network.requestWillBeSent" and of_page:
             address: str = event["params"]["request"]["url"]
             if not address.startswith(("file:", "data:")):
-                found.append(f"asks for {address}")
-    for at, picture in enumerate(shown["pictures"]):
-        name = picture["alternative"] or f"picture {at}"
-        found += [f"{name}: no alternative text"] if not picture["alternative"] else []
-        found += [f"{name}: can't be seen"] if not picture["loaded"] else []
-        found += [f"{name}: too small to read"] if not picture["share"] > 0.5 else []
-    if shown["wide"] > width:  # a telephone's `innerWidth` would grow with the page
-        found.append(f"{shown['wide']} pixels wide, in {width}")
+                problems.append(f"requests {address}")
+    for number, image in enumerate(shown["images"]):
+        name = image["alternative"] or f"image {number}"
+        problems += [f"{name}: no alternative text"] if not image["alternative"] else []
+        problems += [f"{name}: not shown"] if not image["loaded"] else []
+        problems += [f"{name}: too small to read"] if not image["fraction"] > 0.5 else []
+    if shown["width"] > width:  # a phone's `innerWidth` would grow with the page
+        problems.append(f"{shown['width']} pixels wide, in {width}")
     if shown["smallest"] < 14:
-        found.append(f"text of {shown['smallest']} pixels")
-    return found
+        problems.append(f"text of {shown['smallest']} pixels")
+    return problems
 
 
 @pytest.mark.slow
 @needs_environment
 @pytest.mark.parametrize("starter", CHOICES["starter"])
 def test_a_project_keeps_the_contracts_and_its_pages_can_be_read_offline_on_a_phone(
-    starter: str, template: Path, browser: webdriver.Chrome, tmp_path: Path
+    starter: str,
+    template: Path,
+    browser: webdriver.Chrome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project = generated_project(template, tmp_path / "digits", starter=starter)
     runs = project.folder / "runs"
@@ -130,40 +134,53 @@ def test_a_project_keeps_the_contracts_and_its_pages_can_be_read_offline_on_a_ph
 
     (cache,) = project.folder.glob("data/cache/*/")
     assert_documented(runs / "study/one", cache)
-    config = (runs / "study/one/config.toml").read_text(encoding="utf-8")
-    assert tomllib.loads(config) == tomllib.loads(resolved.stdout)
+    config = tomllib.loads((runs / "study/one/config.toml").read_text(encoding="utf-8"))
+    assert config == tomllib.loads(resolved.stdout)
+    assert config["checkpoint"]["mode"] in ("min", "max")
 
-    for words in (["runs"], ["plot", "study/one"], ["report", "study/one"], ["report", "data"]):
-        done = finish(project.start(*words))
-        assert done.returncode == 0, done.stdout
+    monkeypatch.chdir(project.folder)
+    for words in (["runs"], ["report", "study/one"], ["report", "data"]):
+        assert main(words) == 0
     pages = [runs / name for name in ("study/one/report.html", "study/one/analysis.html")]
     assert_readable(browser, [*pages, runs / "data.html"])
 
 
+STUDIES = {
+    "scale": (
+        'fractions = [0.25, 0.5, 1.0]\nsetting = "fraction"\nsizes.small = { size = 3 }\n'
+        "sizes.large = { size = 9 }\n",
+        "Scaling curve",
+    ),
+    "tune": (
+        "trials = 6\nspace.x = { low = 0.0, high = 1.0 }\nspace.size = { options = [4, 8] }\n",
+        "Hyperparameter importance",
+    ),
+    "ablate": ("seeds = [0, 1, 2]\nchanges.bad = { x = 1.0 }\n", "Effects"),
+}
+
+
 @pytest.mark.slow
-@needs_environment
-def test_the_pages_of_studies_can_be_read_offline_on_a_phone(
-    browser: webdriver.Chrome, tmp_path: Path
+@pytest.mark.parametrize("kind", STUDIES)
+def test_the_page_of_a_study_can_be_read_offline_on_a_phone(
+    kind: str, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
-    project = example_project("torch_regression", tmp_path / "project")
-    for kind, heading in (
-        ("scale", "Scaling curve"),
-        ("tune", "Hyperparameter importance"),
-        ("ablate", "Effects"),
-    ):
-        done = finish(project.study(kind, "--jobs", "2"))
-        assert done.returncode == 0, done.stdout
-        page = project.folder / "runs" / kind / "report.html"
-        assert f"<h2>{heading}</h2>" in page.read_text(encoding="utf-8")
-        assert_readable(browser, [page])
+    project, (text, heading) = stub_project(tmp_path / "stub"), STUDIES[kind]
+    config = project.folder / f"configs/{kind}.toml"
+    config.write_text(f"[{kind}]\n{text}", encoding="utf-8")
+    result = finish(project.study(kind, "--jobs", "2"))
+    assert result.returncode == 0, result.stdout
+    page = project.folder / "runs" / kind / "report.html"
+    assert f"<h2>{heading}</h2>" in page.read_text(encoding="utf-8")
+    assert_readable(browser, [page])
 
 
 def assert_documented(run: Path, cache: Path) -> None:
-    """A run and the cached examples have what docs/run-format.md says, and no other keys."""
+    """A run and the cached examples have the files and keys of docs/run-format.md only."""
     provenance = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert provenance["format"] == 1
-    later = {"continued", "changes", "repeats"}  # of a run that was resumed, or repeats another
-    assert provenance.keys() == set(documented("### run.json")) - later
+    # The tracker's id, and the keys of a run that was resumed.
+    optional = {"tracker", "continued", "changes"}
+    assert provenance.keys() - optional == set(documented("### run.json")) - optional
     outcome = json.loads((run / "outcome.json").read_text(encoding="utf-8"))
     assert outcome.keys() == set(documented("### outcome.json"))
     for line in (run / "timings.jsonl").read_text(encoding="utf-8").splitlines():
@@ -175,6 +192,9 @@ def assert_documented(run: Path, cache: Path) -> None:
     }
     assert outcome["metric"] in names
     assert all(name.startswith(("step", "train/", "validation/")) for name in names)
+    files = documented_files()
+    assert {path.name for path in run.iterdir()} <= files
+
     with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
         predictions = list(csv.DictReader(file))
     with (cache / "examples.csv").open(encoding="utf-8", newline="") as file:
@@ -186,7 +206,7 @@ def assert_documented(run: Path, cache: Path) -> None:
 
 
 def assert_readable(driver: webdriver.Chrome, pages: Sequence[Path]) -> None:
-    """Nothing is wrong with any of the pages, on a phone and on a desk."""
+    """No page has a problem, on a phone and on a desktop."""
     for page in pages:
         for width in WIDTHS:
             assert problems(driver, page, width) == [], f"{page.name} at {width} pixels"
@@ -198,18 +218,18 @@ def assert_readable(driver: webdriver.Chrome, pages: Sequence[Path]) -> None:
     [
         ("<p>Well.</p>", None),
         ("<script>console.error('torn')</script>", "console"),
-        ("<img alt='far' width='9' src='https://host.example/a.png'>", "asks for https://host"),
-        ("<img alt='torn' width='9' src='data:image/png;base64,AAAA'>", "torn: can't be seen"),
+        ("<img alt='far' width='9' src='https://host.example/a.png'>", "requests https://host"),
+        ("<img alt='torn' width='9' src='data:image/png;base64,AAAA'>", "torn: not shown"),
         ("<img width='9' src='data:image/png;base64,AAAA'>", "no alternative text"),
         ("<div style='width: 500px'>wide</div>", "500 pixels wide, in 400"),
         ("<p style='font-size: 11px'>small</p>", "text of 11 pixels"),
     ],
 )
-def test_the_check_would_find_it(
+def test_the_check_finds(
     body: str, problem: str | None, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
     head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
     page.write_text(f"<!doctype html>{head}<body style='margin: 0'>{body}", encoding="utf-8")
-    found = problems(browser, page, 400)
-    assert any(problem in each for each in found) if problem else found == []
+    listed = problems(browser, page, 400)
+    assert any(problem in line for line in listed) if problem else listed == []

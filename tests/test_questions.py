@@ -1,4 +1,4 @@
-"""Copier ignores what it doesn't know in `copier.yml`: a misspelt key changes nothing, silently."""
+"""Copier silently ignores unknown keys in `copier.yml`, such as a misspelled one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import inspect
 import re
 from typing import Any
 
+import pathspec
 import pytest
 import yaml
-from combinations import CHOICES
+from combinations import CHOICES, DEFAULTS
 from copier import _template, _user_data  # private, but the only lists there are
+from jinja2 import Environment, StrictUndefined
 from rendering import ROOT
 
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
@@ -42,14 +44,16 @@ def known_settings() -> set[str]:
 
 def test_every_setting_is_one_that_copier_looks_up() -> None:
     known = known_settings()
-    assert {"_subdirectory", "_exclude", "_envops", "_tasks"} <= known, "the source was misread"
+    assert {"_subdirectory", "_exclude", "_envops", "_tasks"} <= known, (
+        "the lookups are written differently now"
+    )
     assert {name for name in CONFIG if name.startswith("_")} <= known
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_every_field_of_a_question_is_one_that_copier_knows(name: str) -> None:
-    given_by_copier = {"var_name", "answers", "context", "jinja_env", "settings"}
-    known = set(inspect.signature(_user_data.Question).parameters) - given_by_copier
+    passed_by_copier = {"var_name", "answers", "context", "jinja_env", "settings"}
+    known = set(inspect.signature(_user_data.Question).parameters) - passed_by_copier
     assert {"type", "help", "default"} <= set(QUESTIONS[name]) <= known
 
 
@@ -57,7 +61,7 @@ def test_nothing_runs_when_a_project_is_made_or_updated() -> None:
     assert "_tasks" not in CONFIG
 
 
-def test_a_misspelt_name_in_a_template_is_an_error() -> None:
+def test_a_misspelled_name_in_a_template_is_an_error() -> None:
     assert CONFIG["_envops"]["undefined"] == "jinja2.StrictUndefined"
 
 
@@ -73,4 +77,83 @@ def test_the_questions_with_choices_are_those_of_the_catalogue() -> None:
     "name", [name for name in ORDER if name not in {*CHOICES, "started", "yours"}]
 )
 def test_every_text_is_checked_when_it_is_typed(name: str) -> None:
-    assert f"complaint('{name}', {name}, " in QUESTIONS[name]["validator"]
+    assert f"answer_error('{name}', {name}, " in QUESTIONS[name]["validator"]
+
+
+def excluded(operation: str = "copy", **answers: Any) -> pathspec.PathSpec[Any]:
+    """The paths that are left out, as Copier reads `_exclude`."""
+    context = {"_copier_operation": operation, "yours": [], **DEFAULTS, **answers}
+    environment = Environment(undefined=StrictUndefined)
+    rendered = [environment.from_string(text).render(context) for text in CONFIG["_exclude"]]
+    lines = [line for pattern in rendered for line in pattern.splitlines()]
+    return pathspec.PathSpec.from_lines("gitignore", lines)
+
+
+TESTS = ["conftest", "test_commands", "test_configs", "test_data", "test_export", "test_resume"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "kept"),
+    [("exploration", TESTS[-1:]), ("prototype", [*TESTS[:-2], TESTS[-1]]), ("production", TESTS)],
+)
+def test_a_stage_leaves_out_tests_that_it_does_not_have(stage: str, kept: list[str]) -> None:
+    paths = [f"tests/{name}.py" for name in TESTS]
+    left_out = excluded(stage=stage)
+    assert [path for path in paths if not left_out.match_file(path)] == [
+        f"tests/{name}.py" for name in kept
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "answers"),
+    [
+        ("AGENTS.md", {"stage": "exploration"}),
+        (".pre-commit-config.yaml", {"stage": "exploration"}),
+        ("configs/scale.toml", {"stage": "exploration"}),
+        ("configs/tune.toml", {"stage": "exploration"}),
+        ("configs/ablate.toml", {"stage": "exploration"}),
+        ("scripts/throwaway/profile.py", {"stage": "exploration"}),
+        ("src/digits/export.py", {"stage": "prototype"}),
+        (".github/workflows/ci.yml", {"stage": "prototype"}),
+        ("Dockerfile", {"stage": "prototype"}),
+        (".dockerignore", {"stage": "prototype"}),
+        ("constraints.txt", {"stage": "prototype"}),
+        ("data/examples.csv", {"starter": "image"}),
+        ("src/digits/data/table.py", {"starter": "blank"}),
+        ("src/digits/eval/baseline.py", {"starter": "image"}),
+        ("LICENSE", {"license": "LicenseRef-Proprietary"}),
+    ],
+    ids=str,
+)
+def test_a_file_is_left_out_for_one_answer_and_kept_for_another(
+    path: str, answers: dict[str, str]
+) -> None:
+    (name,) = answers
+    matches = [excluded(**{name: value}).match_file(path) for value in CHOICES[name]]
+    assert excluded(**answers).match_file(path)
+    assert not all(matches)
+
+
+def test_an_update_leaves_the_owners_files_alone() -> None:
+    owners = [
+        "README.md",
+        "configs/small.toml",
+        "scripts/throwaway/explore.py",
+        "data/examples.csv",
+        "src/digits/settings.py",
+        "src/digits/data/source.py",
+        "src/digits/features/transforms.py",
+        "src/digits/models/network.py",
+        "src/digits/eval/metrics.py",
+    ]
+    paths = [*owners, "src/digits/config.py", "src/digits/training/loop.py", "pyproject.toml"]
+    update = excluded("update", starter="blank")
+    assert [path for path in paths if update.match_file(path)] == owners
+    assert not any(excluded(starter="blank").match_file(path) for path in paths)
+
+
+def test_a_file_that_the_owner_took_over_is_left_alone_at_every_stage() -> None:
+    resume = "tests/test_resume.py"
+    for stage in CHOICES["stage"]:
+        assert excluded("update", stage=stage, yours=[resume, "docs"]).match_file(resume)
+        assert not excluded("copy", stage=stage, yours=[resume]).match_file(resume)

@@ -1,4 +1,4 @@
-"""What is published, what the changelog says and what updates are tested from are one list."""
+"""releases.toml, the changelog and the present version are consistent."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PRESENT = Version(
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """A version as something that can be put in order."""
+    """A version as numbers, which can be ordered."""
     return tuple(int(part) for part in version.split("."))
 
 
 def in_changelog() -> list[tuple[int, ...]]:
     """Every version that the changelog describes, newest first."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    return [tuple(map(int, found.groups()[:3])) for found in HEADING.finditer(text)]
+    return [tuple(map(int, heading.groups()[:3])) for heading in HEADING.finditer(text)]
 
 
-def test_the_changelog_is_about_the_present_version_or_the_one_before_it() -> None:
+def test_the_changelog_begins_with_the_present_version_or_the_one_before_it() -> None:
     newest = in_changelog()[0]
-    if PRESENT.is_devrelease:  # its changes are written down by the time that it is released
+    if PRESENT.is_devrelease:  # its section may be missing until it is released
         assert newest <= PRESENT.release
     else:
         assert newest == PRESENT.release
@@ -37,10 +37,10 @@ def test_the_changelog_is_about_the_present_version_or_the_one_before_it() -> No
 
 def test_every_heading_of_the_changelog_is_a_version_and_a_date() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert [each for each in text.splitlines() if each.startswith("## ")] == [
-        found[0] for found in HEADING.finditer(text)
-    ]
-    undated = {found.groups()[:3] for found in HEADING.finditer(text) if found[4] == "unreleased"}
+    headings = list(HEADING.finditer(text))
+    lines = [line for line in text.splitlines() if line.startswith("## ")]
+    assert lines == [heading[0] for heading in headings]
+    undated = {heading.groups()[:3] for heading in headings if heading[4] == "unreleased"}
     assert undated <= ({tuple(map(str, PRESENT.release))} if PRESENT.is_devrelease else set())
 
 
@@ -55,17 +55,17 @@ def test_releases_are_listed_from_the_oldest_to_the_newest() -> None:
 
 
 def test_no_release_is_newer_than_the_present_version() -> None:
-    assert [each.version for each in RELEASES if Version(each.version) > PRESENT] == []
+    assert [release for release in RELEASES if Version(release.version) > PRESENT] == []
 
 
-def test_each_release_has_its_place_in_the_changelog() -> None:
-    assert {numbers(each.version) for each in RELEASES} <= set(in_changelog())
+def test_each_release_has_a_section_in_the_changelog() -> None:
+    assert {numbers(release.version) for release in RELEASES} <= set(in_changelog())
 
 
 def test_each_release_is_part_of_the_history() -> None:
     for release in RELEASES:
         assert re.fullmatch(r"[0-9a-f]{40}", release.commit)
         assert has_commit(ROOT, release.commit), (
-            f"the commit of {release.version} isn't an ancestor of HEAD; where the history is cut "
-            "off, fetch the rest: git fetch --unshallow"
+            f"the commit of {release.version} isn't an ancestor of HEAD; if this is a shallow "
+            "clone: git fetch --unshallow"
         )

@@ -1,4 +1,4 @@
-"""Generated projects are safe by what the field's own checkers say."""
+"""Security checkers find nothing in generated projects."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import sys
 from pathlib import Path
 
 import pytest
-from combinations import COMBINATIONS, Answers
-from rendering import render
+from combinations import Answers, each_once, title
+from rendering import ROOT, render
 from test_projects import ENVIRONMENT
 
 BIN = Path(sys.executable).parent
 
-PICKLES_EVALS_AND_SHELLS = [
+SECURITY_RULES = [
     "--isolated",
     "--preview",
     "--select=S,TID251",
     "--config=lint.flake8-tidy-imports.banned-api = {'torch.load' = {msg = 'a pickle'}}",
-    "--ignore=S101,S404,S603,S607",  # assertions; processes as such: none gets a shell's string
+    "--ignore=S101,S404,S603,S607",  # assertions; processes without a shell
+]
+
+DEPTRY = [
+    "--optional-dependencies-dev-groups=dev",
+    "--known-first-party=digits",  # also for scripts/, which are outside of src/
+    "--no-ansi",
 ]
 
 UNSAFE = {
@@ -34,7 +40,7 @@ UNSAFE = {
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> tuple[int, str]:
-    """The exit code of a checker, and what it says."""
+    """Run a checker. Returns its exit code and its output."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -47,34 +53,17 @@ def run(*command: str | Path, folder: Path, **environment: str) -> tuple[int, st
     return done.returncode, done.stdout
 
 
-@pytest.fixture(scope="module")
-def projects(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a project of each combination."""
-    folder = tmp_path_factory.mktemp("projects")
-    for name, answers in COMBINATIONS.items():
-        render(template, folder / name, project_name="Digits", **answers)
-    return folder
-
-
-@pytest.mark.slow
-def test_no_project_loads_a_pickle_evaluates_text_or_gives_a_shell_a_string(
-    projects: Path,
-) -> None:
-    for name in COMBINATIONS:
-        checked = [projects / name / part for part in ("src", "scripts")]
-        code, said = run(
-            BIN / "ruff", "check", *PICKLES_EVALS_AND_SHELLS, *checked, folder=projects
-        )
-        assert code == 0, said
+def test_no_file_of_a_project_loads_pickles_evaluates_text_or_runs_a_shell() -> None:
+    folders = (ROOT / "template", ROOT / "choices")
+    code, output = run(BIN / "ruff", "check", *SECURITY_RULES, *folders, folder=ROOT)
+    assert code == 0, output
 
 
 @pytest.mark.parametrize("rule", UNSAFE)
-def test_the_checker_would_find_it(rule: str, tmp_path: Path) -> None:
+def test_the_checker_finds_unsafe_code(rule: str, tmp_path: Path) -> None:
     (tmp_path / "unsafe.py").write_text(UNSAFE[rule], encoding="utf-8")
-    said = run(
-        BIN / "ruff", "check", *PICKLES_EVALS_AND_SHELLS, "--output-format=json", folder=tmp_path
-    )
-    assert f'"{rule}"' in said[1]
+    _, output = run(BIN / "ruff", "check", *SECURITY_RULES, "--output-format=json", folder=tmp_path)
+    assert f'"{rule}"' in output
 
 
 @pytest.mark.parametrize("stage", ["prototype", "production"])
@@ -83,35 +72,37 @@ def test_zizmor_finds_nothing_in_workflows_and_hooks(
 ) -> None:
     project = render(template, tmp_path / "digits", stage=stage)
     command = (BIN / "zizmor", "--offline", "--no-progress", "--persona=auditor", ".")
-    code, said = run(*command, folder=project)
-    assert code == 0, said
+    code, output = run(*command, folder=project)
+    assert code == 0, output
     workflow = project / ".github/workflows/ci.yml"
     if workflow.exists():
         text = workflow.read_text(encoding="utf-8")
         workflow.write_text(text.replace("contents: read", "contents: write"), encoding="utf-8")
-        assert run(*command, folder=project)[0] != 0, "a permission too many isn't found"
+        assert run(*command, folder=project)[0] != 0, "an unneeded permission isn't found"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
     not ENVIRONMENT.exists() and "CI" not in os.environ,
-    reason=f"{ENVIRONMENT} isn't there: make test creates it",
+    reason=f"{ENVIRONMENT} doesn't exist: make test creates it",
 )
-@pytest.mark.parametrize("answers", COMBINATIONS.values(), ids=COMBINATIONS)
-def test_deptry_finds_no_dependency_too_many_or_too_few(answers: Answers, projects: Path) -> None:
-    name = next(each for each, stated in COMBINATIONS.items() if stated == answers)
-    (site,) = ENVIRONMENT.glob("lib/python*/site-packages")  # what a distribution imports as
-    command = (BIN / "deptry", "--optional-dependencies-dev-groups=dev", "--no-ansi", ".")
-    code, said = run(*command, folder=projects / name, PYTHONPATH=str(site))
-    assert code == 0, said
+@pytest.mark.parametrize("answers", each_once(), ids=title)
+def test_deptry_finds_no_unused_or_missing_dependency(
+    answers: Answers, template: Path, tmp_path: Path
+) -> None:
+    project = render(template, tmp_path / "digits", **answers)
+    (site,) = ENVIRONMENT.glob("lib/python*/site-packages")  # has the names of modules
+    command = (BIN / "deptry", *DEPTRY, ".")
+    code, output = run(*command, folder=project, PYTHONPATH=str(site))
+    assert code == 0, output
 
 
-def test_deptry_finds_one_too_many(template: Path, tmp_path: Path) -> None:
+def test_deptry_finds_an_unused_dependency(template: Path, tmp_path: Path) -> None:
     project = render(template, tmp_path / "digits")
     manifest = project / "pyproject.toml"
     text = manifest.read_text(encoding="utf-8")
     manifest.write_text(text.replace("dependencies = [", 'dependencies = [\n"attrs",', 1), "utf-8")
-    command = (BIN / "deptry", "--optional-dependencies-dev-groups=dev", "--no-ansi", ".")
-    code, said = run(*command, folder=project)
+    command = (BIN / "deptry", *DEPTRY, ".")
+    code, output = run(*command, folder=project)
     assert code == 1
-    assert "DEP002 'attrs'" in said
+    assert "DEP002 'attrs'" in output

@@ -1,6 +1,4 @@
-"""Studies of real projects: begun, killed, stopped, shared; by the real command line."""
-
-from __future__ import annotations
+"""Studies of real projects by the command line: started, killed, stopped, shared."""
 
 import json
 import os
@@ -12,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import pexpect
 import pytest
 from studies import (
     ENVIRONMENT,
+    RUNS,
     StudiedProject,
     assert_trained_once,
     example_project,
@@ -52,120 +50,119 @@ def torch_script(tmp_path_factory: pytest.TempPathFactory) -> StudiedProject:
     return example_project("torch_regression", tmp_path_factory.mktemp("studies") / "torch")
 
 
-def small(project: StudiedProject, kind: str, **replaced: str) -> None:
-    """Let a study of an example have fewer runs."""
-    path = project.folder / f"configs/{kind}.toml"
-    text = path.read_text(encoding="utf-8")
-    for old, new in {"trials = 8": "trials = 4", "[0.25, 0.5, 1.0]": "[0.25, 1.0]"}.items():
-        text = text.replace(old, new)
-    path.write_text(text.replace("seeds = [0, 1, 2]", "seeds = [0, 1]"), encoding="utf-8")
+def shorten_studies(project: StudiedProject) -> None:
+    """Of an example, to as many runs as those of a generated project."""
+    fewer = {
+        "trials = 8": "trials = 3",
+        "[0.25, 0.5, 1.0]": "[0.25, 1.0]",
+        "seeds = [0, 1, 2]": "seeds = [0, 1]",
+    }
+    for kind in RUNS:
+        path = project.folder / f"configs/{kind}.toml"
+        text = path.read_text(encoding="utf-8")
+        for old, new in fewer.items():
+            text = text.replace(old, new)
+        lines = text.splitlines(keepends=True)
+        text = "".join(line for line in lines if not line.startswith(("half the", '"half the')))
+        if kind == "scale":
+            text = text.partition("[scale.sizes]")[0]
+        path.write_text(text, encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=["sklearn_digits", "torch_regression", "image"])
-def project(
-    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> StudiedProject:
-    """Two projects that share no line with the template, and one of its own."""
-    folder = tmp_path_factory.mktemp("studies") / request.param
-    if request.param == "image":
-        return generated_project(template, folder, starter="image")
-    project = example_project(request.param, folder)
-    for kind in ("scale", "tune", "ablate"):
-        small(project, kind)
-    return project
-
-
-RUNS = {"scale": 4, "tune": 4, "ablate": 6}
-RUNS_OF_A_STARTER = {"scale": 2, "tune": 5, "ablate": 4}
-
-
-@pytest.mark.parametrize("starter", ["tabular", "language_model", "blank"])
-def test_each_starter_can_be_studied(starter: str, template: Path, tmp_path: Path) -> None:
-    project = generated_project(template, tmp_path / "project", starter=starter)
-    for kind, runs in RUNS_OF_A_STARTER.items():
-        done = finish(project.study(kind, "--jobs", "2"))
-        assert done.returncode == 0 or "Likely causes" in done.stdout, done.stdout
-        assert_trained_once(project.folder / "runs" / kind, runs)
-
-
-@pytest.mark.parametrize("kind", ["scale", "tune", "ablate"])
-def test_a_study_ends_with_its_results_and_a_second_time_trains_nothing(
-    project: StudiedProject, kind: str
-) -> None:
-    done = finish(project.study(kind, "--jobs", "2"))
-    # Runs as short as these needn't improve with more data.
-    assert done.returncode == 0 or (kind == "scale" and "Likely causes" in done.stdout), done.stdout
+def assert_study_succeeds(project: StudiedProject, kind: str, runs: int) -> None:
+    """A study trains each run once and writes its results."""
+    result = finish(project.study(kind, "--jobs", "2"))
+    # Runs as short as these don't always improve with more data.
+    improved = result.returncode == 0 or (kind == "scale" and "Likely causes" in result.stdout)
+    assert improved, result.stdout
     folder = project.folder / "runs" / kind
-    expected = RUNS_OF_A_STARTER if project.folder.name == "image" else RUNS
-    assert_trained_once(folder, expected[kind])
-    for name in ("study.json", "table.md", "report.html"):
+    assert_trained_once(folder, runs)
+    for name in ("table.md", "report.html"):
         assert (folder / name).is_file(), name
     study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     assert study["format"] == 1
     assert study["kind"] == kind
     assert study["command"].startswith(f"ml-architect {kind} configs/{kind}.toml")
 
-    before = times(folder)
+
+def assert_nothing_is_trained_again(project: StudiedProject, kind: str, runs: int) -> None:
+    before = times(project.folder / "runs" / kind)
     again = finish(project.study(kind))
-    assert again.returncode == done.returncode, again.stdout
-    assert f"{expected[kind]} of {expected[kind]} runs have already finished" in again.stdout
-    assert times(folder) == before
+    assert f"{runs} of {runs} runs have already finished" in again.stdout
+    assert times(project.folder / "runs" / kind) == before
 
 
-def test_runs_plots_and_reports_are_made_of_the_files_alone(project: StudiedProject) -> None:
-    name = {"sklearn_digits": "base", "torch_regression": "base", "image": "tune"}
-    config = f"configs/{name[project.folder.name]}.toml"
-    if project.folder.name == "image":  # its own command doesn't know the study's table
-        config = "configs/base.toml"
-        text = (project.folder / "configs/tune.toml").read_text(encoding="utf-8")
-        settings = text.partition("[tune]")[0]
-        (project.folder / config).write_text(settings, encoding="utf-8")
-    for run in ("one", "two"):
-        done = project.call("train", "--config", config, "--run-name", run, "--or-resume")
-        assert done.returncode == 0, done.stdout
-    if project.folder.name == "torch_regression":
-        words = [*project.command.split()[:-1], "evaluate.py", "runs/one"]
+@pytest.mark.parametrize(
+    ("starter", "kinds"),
+    [("image", ["scale", "tune", "ablate"]), ("language_model", ["scale"])],
+)
+def test_a_generated_project_can_be_studied(
+    starter: str, kinds: list[str], template: Path, tmp_path: Path
+) -> None:
+    project = generated_project(template, tmp_path / "project", starter=starter)
+    for kind in kinds:
+        assert_study_succeeds(project, kind, RUNS[kind])
+        assert_nothing_is_trained_again(project, kind, RUNS[kind])
+    if "tune" in kinds:
+        assert_best_settings_repeat_the_best_trial(project)
+
+
+@pytest.mark.parametrize(
+    ("example", "kinds"),
+    [("sklearn_digits", ["tune", "ablate"]), ("torch_regression", ["tune", "scale"])],
+)
+def test_a_project_without_a_line_of_the_template_can_be_studied(
+    example: str, kinds: list[str], tmp_path: Path
+) -> None:
+    project = example_project(example, tmp_path / "project")
+    shorten_studies(project)
+    for kind in kinds:
+        assert_study_succeeds(project, kind, RUNS[kind])
+    assert_best_settings_repeat_the_best_trial(project)
+
+    # The other commands need nothing but the files of the runs.
+    one, two = "tune/trial-0000", "tune/trial-0001"
+    if example == "torch_regression":
+        words = [*project.command.split()[:-1], "evaluate.py", f"runs/{one}"]
         subprocess.run(words, cwd=project.folder, check=True)
     else:
-        assert project.call("evaluate", "runs/one").returncode == 0
-
+        assert project.call("evaluate", f"runs/{one}").returncode == 0
     listed = finish(project.start("runs"))
     assert listed.returncode == 0, listed.stdout
-    assert [line.split()[0] for line in listed.stdout.splitlines()[-2:]] == ["one", "two"]
-    compared = finish(project.start("runs", "one", "two"))
-    assert compared.returncode == 0
+    assert "best" in [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]
+    compared = finish(project.start("runs", one, two))
+    assert compared.returncode == 0, compared.stdout
     assert "validation/loss" in compared.stdout
-    plotted = finish(project.start("plot", "one", "runs/two", "--output", "curves.svg"))
+    plotted = finish(project.start("plot", one, f"runs/{two}", "--output", "curves.svg"))
     assert plotted.returncode == 0, plotted.stdout
     assert "<svg" in (project.folder / "curves.svg").read_text(encoding="utf-8")
-    reported = finish(project.start("report", "one"))
+    reported = finish(project.start("report", one))
     assert reported.returncode == 0, reported.stdout
-    assert "Provenance" in (project.folder / "runs/one/analysis.html").read_text(encoding="utf-8")
+    page = project.folder / "runs" / one / "analysis.html"
+    assert "Provenance" in page.read_text(encoding="utf-8")
 
 
-def test_the_best_settings_are_a_config_file(project: StudiedProject) -> None:
-    best = project.folder / "runs/tune/best.toml"
-    if not best.exists():
-        assert finish(project.study("tune", "--jobs", "2")).returncode == 0
+def assert_best_settings_repeat_the_best_trial(project: StudiedProject) -> None:
+    study = json.loads((project.folder / "runs/tune/study.json").read_text(encoding="utf-8"))
     values = [
         outcome(path.parent)["best_value"]
         for path in (project.folder / "runs/tune").glob("*/outcome.json")
     ]
-    done = project.call("train", "--config", str(best), "--run-name", "best", "--or-resume")
-    assert done.returncode == 0, done.stdout
-    study = json.loads((project.folder / "runs/tune/study.json").read_text(encoding="utf-8"))
+    config = project.folder / "runs/tune/best.toml"
+    result = project.call("train", "--config", str(config), "--run-name", "best", "--or-resume")
+    assert result.returncode == 0, result.stdout
     best_value = min(values) if study["mode"] == "min" else max(values)
     assert outcome(project.folder / "runs/best")["best_value"] == best_value
 
 
-@pytest.mark.parametrize("project", ["image", "torch_regression"], indirect=True)
-def test_tuning_survives_kills_at_random_moments(project: StudiedProject) -> None:
+def test_tuning_survives_kills_at_random_moments(template: Path, tmp_path: Path) -> None:
+    project = generated_project(template, tmp_path / "project", starter="blank")
+    config = project.folder / "configs/tune.toml"
+    text = config.read_text(encoding="utf-8").replace("max_steps = 20", "max_steps = 3000")
+    config.write_text(text.replace("every = 10", "every = 500"), encoding="utf-8")
     rng = random.Random(time.time_ns())
     folder = project.folder / "runs/killed"
-    trials = tomllib.loads((project.folder / "configs/tune.toml").read_text("utf-8"))["tune"][
-        "trials"
-    ]
-    for victims in ("study", "runs", "both", "study"):
+    for victims in ("study", "runs", "both"):
         process = project.study("tune", "--study", "killed", "--jobs", "2")
         deadline = time.monotonic() + rng.uniform(3, 8)
         while time.monotonic() < deadline and process.poll() is None:
@@ -180,12 +177,12 @@ def test_tuning_survives_kills_at_random_moments(project: StudiedProject) -> Non
             process.terminate()
             assert finish(process).returncode in {0, 75, 143}  # 143: before any run was started
 
-    done = finish(project.study("tune", "--study", "killed", "--jobs", "2"))
-    assert done.returncode == 0, done.stdout
-    assert f"{trials} trials" in done.stdout
-    assert_trained_once(folder, trials)
+    result = finish(project.study("tune", "--study", "killed", "--jobs", "2"))
+    assert result.returncode == 0, result.stdout
+    assert f"{RUNS['tune']} trials" in result.stdout
+    assert_trained_once(folder, RUNS["tune"])
 
-    # What was killed has the same metrics as what wasn't.
+    # A run that was killed has the same metrics as one that wasn't.
     config = folder / "configs/trial-0000.toml"
     whole = project.call("train", "--config", str(config), "--run-name", "whole", "--or-resume")
     assert whole.returncode == 0, whole.stdout
@@ -195,33 +192,35 @@ def test_tuning_survives_kills_at_random_moments(project: StudiedProject) -> Non
     assert metrics[0].read_bytes() == metrics[1].read_bytes()
 
 
-@pytest.mark.parametrize("told", ["the study", "the terminal's processes"])
-@pytest.mark.parametrize("kind", ["ablate", "tune"])
-def test_a_study_that_is_stopped_saves_its_runs_and_says_how_to_continue(
-    torch_script: StudiedProject, kind: str, told: str
+@pytest.mark.parametrize(
+    ("kind", "target"), [("ablate", "the study"), ("tune", "the terminal's processes")]
+)
+def test_a_stopped_study_saves_its_runs_and_prints_how_to_continue(
+    torch_script: StudiedProject, kind: str, target: str
 ) -> None:
-    name = f"{kind}-{told.split()[-1]}"
+    name = f"stopped-{kind}"
     folder = torch_script.folder / "runs" / name
     text = (torch_script.folder / f"configs/{kind}.toml").read_text(encoding="utf-8")
     config = torch_script.folder / f"configs/{name}.toml"
     long = text.replace("epochs = 20", "epochs = 400").replace("trials = 8", "trials = 2")
-    config.write_text(long.replace("seeds = [0, 1, 2]", "seeds = [0, 1]"), encoding="utf-8")
+    long = long.replace("seeds = [0, 1, 2]", "seeds = [0, 1]").partition('"half the')[0]
+    config.write_text(long, encoding="utf-8")
 
     options = ("--command", torch_script.command)
-    stopped = torch_script.start(kind, str(config), *options)
-    wait_until(stopped, lambda: bool(runs_with_metrics(folder)))
-    if told == "the study":
-        stopped.terminate()
+    process = torch_script.start(kind, str(config), *options)
+    wait_until(process, lambda: bool(runs_with_metrics(folder)))
+    if target == "the study":
+        process.terminate()
     else:
-        os.killpg(stopped.pid, signal.SIGINT)  # as Ctrl-C does
-    left = finish(stopped)
-    assert left.returncode == 75, left.stdout
-    assert f"Continue with: ml-architect {kind} {config}" in left.stdout
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    stopped = finish(process)
+    assert stopped.returncode == 75, stopped.stdout
+    assert f"Continue with: ml-architect {kind} {config}" in stopped.stdout
     assert training_processes(folder) == []
 
-    done = finish(torch_script.start(kind, str(config), *options, "--jobs", "2"))
-    assert done.returncode == 0, done.stdout
-    assert_trained_once(folder, 6 if kind == "ablate" else 2)
+    result = finish(torch_script.start(kind, str(config), *options, "--jobs", "2"))
+    assert result.returncode == 0, result.stdout
+    assert_trained_once(folder, 4 if kind == "ablate" else 2)
 
 
 @pytest.fixture
@@ -231,33 +230,33 @@ def stub(tmp_path: Path) -> StudiedProject:
 
 
 def begin(project: StudiedProject, text: str, kind: str = "tune", **more: str) -> Any:
-    """Begin a study of the stub."""
+    """Start a study of the stub."""
     (project.folder / "configs/study.toml").write_text(text, encoding="utf-8")
     options = ["--command", project.command, "--jobs", "3"]
     return project.start(kind, "configs/study.toml", *options, **more)
 
 
-def test_a_run_that_fails_is_reported_and_the_others_go_on(stub: StudiedProject) -> None:
+def test_a_run_that_fails_is_reported_and_the_others_continue(stub: StudiedProject) -> None:
     text = "[ablate]\nseeds = [0, 1]\n[ablate.changes]\nbad = { size = 13 }\ngood = { size = 8 }\n"
-    done = finish(begin(stub, text, "ablate"))
-    assert done.returncode == 1, done.stdout
-    assert "bad-seed-0: failed: no more disk (details: " in done.stdout
-    assert "Failed: bad-seed-0 failed" in done.stdout
+    result = finish(begin(stub, text, "ablate"))
+    assert result.returncode == 1, result.stdout
+    assert "bad-seed-0: failed: no more disk (details: " in result.stdout
+    assert "Failed: bad-seed-0 failed" in result.stdout
     assert "| good | 0.17 | -0.125 |" in (stub.folder / "runs/study/table.md").read_text("utf-8")
 
     (stub.folder / "runs/study").rename(stub.folder / "runs/first")
     text = "[tune]\ntrials = 4\nspace.size = { options = [13, 8] }\n"
-    done = finish(begin(stub, text))
-    assert done.returncode == 0, done.stdout
-    assert "failed: no more disk" in done.stdout
-    assert "best validation/loss 0.165" in done.stdout
+    result = finish(begin(stub, text))
+    assert result.returncode == 0, result.stdout
+    assert "failed: no more disk" in result.stdout
+    assert "best validation/loss 0.165" in result.stdout
 
 
 def test_commands_that_share_a_file_of_trials_train_each_once(stub: StudiedProject) -> None:
     text = "[tune]\ntrials = 24\nspace.x = { low = 0.0, high = 1.0 }\n"
-    for done in [finish(process) for process in [begin(stub, text) for _ in range(3)]]:
-        assert done.returncode == 0, done.stdout
-        assert "Passed: 24 trials (24 complete, 0 pruned, 0 failed)" in done.stdout
+    for result in [finish(process) for process in [begin(stub, text) for _ in range(3)]]:
+        assert result.returncode == 0, result.stdout
+        assert "Passed: 24 trials (24 complete, 0 pruned, 0 failed)" in result.stdout
     starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
     assert starts == ["started\n"] * 24
 
@@ -286,27 +285,27 @@ def test_a_second_signal_kills_the_runs_and_what_they_started(stub: StudiedProje
 
 
 @pytest.mark.parametrize(("size", "reason"), [(14, "best_value is nan"), (15, "no best_value")])
-def test_a_run_without_a_value_has_failed_also_when_it_is_looked_at_again(
+def test_a_run_without_a_value_has_failed_also_the_second_time(
     stub: StudiedProject, size: int, reason: str
 ) -> None:
     text = f"[ablate]\nseeds = [0, 1]\nchanges.bad = {{ size = {size} }}\n"
     for _ in range(2):
-        done = finish(begin(stub, text, "ablate"))
-        assert done.returncode == 1, done.stdout
-        assert reason in done.stdout
+        result = finish(begin(stub, text, "ablate"))
+        assert result.returncode == 1, result.stdout
+        assert reason in result.stdout
     (stub.folder / "runs/study").rename(stub.folder / "runs/first")
-    done = finish(begin(stub, f"[tune]\ntrials = 6\nspace.size = {{ options = [4, {size}] }}\n"))
-    assert done.returncode == 0, done.stdout
-    assert reason in done.stdout
-    assert "6 trials" in done.stdout
+    result = finish(begin(stub, f"[tune]\ntrials = 6\nspace.size = {{ options = [4, {size}] }}\n"))
+    assert result.returncode == 0, result.stdout
+    assert reason in result.stdout
+    assert "6 trials" in result.stdout
 
 
 def test_trials_are_pruned_also_if_they_log_much_and_stop_slowly(stub: StudiedProject) -> None:
     text = "[tune]\ntrials = 14\nspace.size = { options = [4, 5, 6, 112] }\n"
-    done = finish(begin(stub, text))
-    assert done.returncode == 0, done.stdout
-    assert "14 trials" in done.stdout
-    assert "Traceback" not in done.stdout
+    result = finish(begin(stub, text))
+    assert result.returncode == 0, result.stdout
+    assert "14 trials" in result.stdout
+    assert "Traceback" not in result.stdout
     assert "112" not in (stub.folder / "runs/study/best.toml").read_text("utf-8")
 
 
@@ -317,9 +316,9 @@ def test_the_number_of_trials_may_change_while_a_study_goes_on(stub: StudiedProj
     process.terminate()
     finish(process)
     for trials in (2, 6):
-        done = finish(begin(stub, text.format(trials)))
-        assert done.returncode == 0, done.stdout
-    assert "Passed: 6 trials (6 complete" in done.stdout
+        result = finish(begin(stub, text.format(trials)))
+        assert result.returncode == 0, result.stdout
+    assert "Passed: 6 trials (6 complete" in result.stdout
 
 
 def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(
@@ -333,9 +332,9 @@ def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(
     study = optuna.load_study(study_name="stub/study", storage=storage)
     study.ask()
     time.sleep(GRACE_SECONDS)
-    done = finish(begin(stub, text.replace("3", "5")))
-    assert done.returncode == 0, done.stdout
-    assert "Passed: 5 trials (5 complete" in done.stdout
+    result = finish(begin(stub, text.replace("3", "5")))
+    assert result.returncode == 0, result.stdout
+    assert "Passed: 5 trials (5 complete" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -358,19 +357,19 @@ def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(
 def test_a_wrong_config_is_refused_before_anything_is_written(
     stub: StudiedProject, text: str, message: str
 ) -> None:
-    done = finish(begin(stub, text))
-    assert done.returncode == 2, done.stdout
-    assert message in done.stdout
-    assert "Traceback" not in done.stdout
+    result = finish(begin(stub, text))
+    assert result.returncode == 2, result.stdout
+    assert message in result.stdout
+    assert "Traceback" not in result.stdout
     assert not (stub.folder / "runs").exists()
 
 
 def test_a_study_with_other_settings_is_not_continued(stub: StudiedProject) -> None:
     text = "x = 0.5\n[ablate]\nseeds = [0, 1]\nchanges.small = { size = 2 }\n"
     assert finish(begin(stub, text, "ablate")).returncode == 0
-    done = finish(begin(stub, text.replace("0.5", "0.25"), "ablate"))
-    assert done.returncode == 2
-    assert "config.x: was 0.5, now 0.25" in done.stdout
+    result = finish(begin(stub, text.replace("0.5", "0.25"), "ablate"))
+    assert result.returncode == 2
+    assert "config.x: was 0.5, now 0.25" in result.stdout
 
 
 def test_a_terminal_shows_a_bar_with_the_best_value_and_the_time_left(
@@ -391,8 +390,8 @@ def test_a_terminal_shows_a_bar_with_the_best_value_and_the_time_left(
 @pytest.fixture
 def database() -> Iterator[str]:
     """A real PostgreSQL with a cluster of its own. Gives its URL, password included."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    where = found[-1] if found else shutil.which("initdb")
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    where = installed[-1] if installed else shutil.which("initdb")
     if where is None and "CI" not in os.environ:
         pytest.skip("PostgreSQL isn't there: apt-get install postgresql")
     assert where is not None, "PostgreSQL isn't there: apt-get install postgresql"
@@ -442,10 +441,10 @@ def test_two_commands_share_a_study_in_a_database_and_nothing_shows_its_password
         environment = Path(f"/proc/{number}/environ")
         shown.append(environment.read_bytes() if environment.exists() else b"")
     ends = [finish(process) for process in both]
-    for done in ends:
-        assert done.returncode == 0, done.stdout
-        assert "Passed: 16 trials (16 complete" in done.stdout
-        assert "trial-00" in done.stdout, "each trained some"
+    for result in ends:
+        assert result.returncode == 0, result.stdout
+        assert "Passed: 16 trials (16 complete" in result.stdout
+        assert "trial-00" in result.stdout, "each trained some"
     starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
     assert starts == ["started\n"] * 16
     assert not (folder / "study.db").exists()
@@ -455,12 +454,12 @@ def test_two_commands_share_a_study_in_a_database_and_nothing_shows_its_password
     refused = [finish(begin(stub, text, ML_ARCHITECT_STORAGE=url)) for url in (wrong, absent)]
     options = ("--command", stub.command, "--storage", database)
     refused.append(finish(stub.start("tune", "configs/study.toml", *options)))
-    for done in refused:
-        assert done.returncode == 2, done.stdout
-        assert done.stdout.count("\n") == 1, done.stdout
-        assert done.stdout.startswith("--storage"), done.stdout
+    for result in refused:
+        assert result.returncode == 2, result.stdout
+        assert result.stdout.count("\n") == 1, result.stdout
+        assert result.stdout.startswith("--storage"), result.stdout
 
-    shown += [done.stdout.encode() for done in (*ends, *refused)]
+    shown += [result.stdout.encode() for result in (*ends, *refused)]
     shown += [path.read_bytes() for path in stub.folder.rglob("*") if path.is_file()]
     assert not any(PASSWORD.encode() in text for text in shown)
 
@@ -484,7 +483,7 @@ def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path, comman
     words = [sys.executable, "-c", BLOCKED, *command.split()]
     if command.startswith(("tune", "scale")):
         words += ["--command", "none"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "pip install 'ml-architect[studies]'" in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "pip install 'ml-architect[studies]'" in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr

@@ -1,9 +1,7 @@
-"""Each tracker against its real component: a run is read back with the tracker's own reader.
+"""Each tracker for real: a run is read back with the tracker's own reader or server.
 
-`metrics.jsonl` is the truth that all of them are compared with.
+They are compared with metrics.jsonl, which has every value whatever happens to the tracker.
 """
-
-from __future__ import annotations
 
 import contextlib
 import json
@@ -15,14 +13,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from combinations import CHOICES
 from rendering import render
 from repository import commit, git
-from test_projects import ENVIRONMENT
+from studies import ENVIRONMENT, PYTHON
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +31,8 @@ pytestmark = [
     ),
 ]
 
-STEPS = 100
+STEPS = 60
+LOGGED = list(range(2, STEPS + 1, 2))
 SETTINGS = [
     f"--training.max-steps={STEPS}",
     "--training.warmup-steps=5",
@@ -41,28 +41,25 @@ SETTINGS = [
     "--training.evaluate-every=20",
     "--checkpoint.every=20",
 ]
-
+LONG = [*SETTINGS, "--training.max-steps=100000"]  # stopped or killed before its end
 STATUS = {"tensorboard": "finished", "mlflow": "FINISHED", "wandb": "finished"}
 
 
 @dataclass(frozen=True)
 class Project:
-    """A rendered project with one tracker, and the environment that its commands run in."""
-
     folder: Path
     tracker: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def variables(self) -> dict[str, str]:
-        """The whole environment; as many threads for each run, since their number shows in bits."""
+        """One thread, since the number of threads changes the last bits."""
         own = {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
         return {**os.environ, **own, **self.environment}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `train` in a process group of its own."""
         return subprocess.Popen(
-            [str(ENVIRONMENT / "bin/python"), "-m", "digits.cli", "train", *arguments],
+            [str(PYTHON), "-m", "digits.cli", "train", *arguments],
             cwd=self.folder,
             env=self.variables,
             stdout=subprocess.PIPE,
@@ -72,75 +69,77 @@ class Project:
         )
 
     def train(self, *arguments: str) -> str:
-        """Train to the end; what it printed."""
-        process = self.start(*arguments)
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
-        return output
+        """Train to the end. Returns the output."""
+        return finish(self.start(*arguments))
 
-    def killed(self, name: str, *arguments: str) -> None:
-        """Begin a run, and kill it with SIGKILL between two checkpoints."""
-        process = self.start("--run-name", name, *arguments)
+    def wait_for_step(self, name: str, step: int, process: subprocess.Popen[str]) -> None:
+        """Until the run has logged the step."""
         metrics = self.folder / "runs" / name / "metrics.jsonl"
-        while process.poll() is None:
-            if metrics.exists() and '"step": 52,' in metrics.read_text(encoding="utf-8"):
-                break
+        while not (metrics.exists() and f'"step": {step},' in metrics.read_text(encoding="utf-8")):
+            assert process.poll() is None, process.communicate()[0]
             time.sleep(0.001)
+
+    def kill(self, name: str) -> None:
+        """Start a run, and kill it between two checkpoints."""
+        process = self.start("--run-name", name, *SETTINGS)
+        self.wait_for_step(name, 32, process)
         process.kill()
         process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it was too fast to be killed"
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
 
     def metrics(self, name: str) -> dict[int, dict[str, float]]:
-        """What `metrics.jsonl` says."""
+        """The content of metrics.jsonl."""
         text = (self.folder / "runs" / name / "metrics.jsonl").read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines()]
         return {line.pop("step"): line for line in lines}
 
     def read(self, name: str) -> dict[str, Any]:
-        """What the tracker says of a run, through its own reader."""
+        """What the tracker has of a run, by its own reader."""
         reader = Path(__file__).with_name("readers") / f"read_{self.tracker}.py"
-        done = subprocess.run(
-            [str(ENVIRONMENT / "bin/python"), str(reader), name],
+        result = subprocess.run(
+            [str(PYTHON), str(reader), name],
             cwd=self.folder,
             env=self.variables,
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])
 
-    def assert_tracked(self, name: str) -> dict[str, Any]:
-        """The tracker has every logged value of a run, each once, in one tracked run."""
-        said = self.read(name)
-        assert said["runs"] == 1
-        found = sorted(
-            (step, metric, value)
-            for step, values in said["values"]
-            for metric, value in values.items()
-        )
-        expected = sorted(
-            (step, metric, pytest.approx(value, rel=1e-6))  # TensorBoard keeps float32
-            for step, values in self.metrics(name).items()
-            for metric, value in values.items()
-        )
-        assert [each[:2] for each in found] == [each[:2] for each in expected]
-        assert [each[2] for each in found] == [each[2] for each in expected]
-        return said
+    def assert_tracked(self, name: str) -> None:
+        """The tracker has the run once, with each value, parameters, files, status and commit."""
+        tracked = self.read(name)
+        assert tracked["runs"] == 1
+        logged = _values(tracked["values"])
+        expected = _values(self.metrics(name).items())
+        assert [key for key, _ in logged] == [key for key, _ in expected]
+        # TensorBoard has float32 only.
+        assert [value for _, value in logged] == pytest.approx([value for _, value in expected])
+        assert float(tracked["parameters"]["training"]["warmup_steps"]) == 5
+        assert {"config.toml", "run.json"} <= set(tracked["files"])
+        if self.tracker in STATUS:
+            assert tracked["status"] == STATUS[self.tracker]
+        if "commit" in tracked:
+            assert tracked["commit"] == git(self.folder, "rev-parse", "HEAD").strip()
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until a server answers."""
-    while process.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health").read()
-            return
-        time.sleep(0.1)
-    raise AssertionError("the server ended before it answered")
+def _values(lines: Any) -> list[tuple[tuple[int, str], float]]:
+    """Each value by step and metric, in order; duplicates too."""
+    return sorted(
+        ((step, metric), value) for step, values in lines for metric, value in values.items()
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    """Wait for the end. Returns the output."""
+    output, _ = process.communicate()
+    assert process.returncode == code, output
+    return output
 
 
 @contextlib.contextmanager
 def mlflow_server(folder: Path, port: int) -> Generator[subprocess.Popen[bytes]]:
-    """A real MLflow server on loopback, with its database and files in a folder."""
+    """An MLflow server on loopback, with its database and files in a folder."""
     folder.mkdir(exist_ok=True)
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
@@ -157,7 +156,12 @@ def mlflow_server(folder: Path, port: int) -> Generator[subprocess.Popen[bytes]]
             start_new_session=True,
         )
     try:
-        wait_for(port, process)
+        while True:
+            assert process.poll() is None, (folder / "server.log").read_text(encoding="utf-8")
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health").read()
+                break
+            time.sleep(0.1)
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -166,7 +170,6 @@ def mlflow_server(folder: Path, port: int) -> Generator[subprocess.Popen[bytes]]
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -177,7 +180,7 @@ Make = Callable[[str], Project]
 
 @pytest.fixture(scope="session")
 def make(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Gives a new project with a tracker, in a repository of its own."""
+    """Makes a project with a tracker, in a git repository."""
 
     def make(tracker: str) -> Project:
         folder = tmp_path_factory.mktemp(tracker) / "digits"
@@ -188,117 +191,44 @@ def make(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
     return make
 
 
-@pytest.fixture(scope="module", params=["jsonl", "tensorboard", "mlflow", "wandb", "trackio"])
+@pytest.fixture(
+    scope="module", params=[tracker for tracker in CHOICES["tracker"] if tracker != "jsonl"]
+)
 def project(request: pytest.FixtureRequest, make: Make) -> Project:
-    """One project a tracker."""
-    return make(request.param)
+    """One project per tracker, with the finished runs `one` and `two`.
 
-
-@pytest.fixture(scope="module")
-def served(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose runs go to an MLflow server."""
-    port, project = free_port(), make("mlflow")
-    with mlflow_server(tmp_path_factory.mktemp("server"), port):
-        uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
-        yield Project(project.folder, project.tracker, uri)
-
-
-def assert_complete(project: Project, name: str) -> None:
-    """Metrics, parameters, files, status and commit have all arrived."""
-    said = project.assert_tracked(name)
-    assert float(said["parameters"]["training"]["max_steps"]) == STEPS
-    assert {"config.toml", "run.json"} <= set(said["files"])
-    if project.tracker in STATUS:
-        assert said["status"] == STATUS[project.tracker]
-    if "commit" in said:
-        assert said["commit"] == git(project.folder, "rev-parse", "HEAD").strip()
-
-
-def test_all_that_a_run_says_is_in_the_tracker(project: Project) -> None:
-    project.train("--run-name", "whole", *SETTINGS)
-    assert sorted(project.metrics("whole")) == list(range(2, STEPS + 1, 2))
-    assert_complete(project, "whole")
-
-
-def test_a_killed_run_goes_on_as_the_same_tracked_run(project: Project) -> None:
-    project.killed("killed", *SETTINGS)
-    project.train("--resume", "runs/killed")
-    assert sorted(project.metrics("killed")) == list(range(2, STEPS + 1, 2))
-    assert_complete(project, "killed")
-
-
-def test_runs_that_start_at_once_are_tracked_one_each(make: Make, project: Project) -> None:
-    fresh = make(project.tracker)  # where neither database nor folder is there yet
-    fresh.train("--debug")  # validates and prepares the data; the debug run is tracked as well
-    processes = {name: fresh.start("--run-name", name, *SETTINGS) for name in ("one", "two")}
-    for name, process in processes.items():
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
-        assert "The tracker failed" not in output
-        fresh.assert_tracked(name)
-
-
-def test_nothing_leaves_the_machine_unasked(project: Project) -> None:
+    They are started at once, where there is neither a database nor a folder, behind a proxy that
+    must not get a request.
+    """
+    project = make(request.param)
     with socket.socket() as proxy:
         proxy.bind(("127.0.0.1", 0))
         proxy.listen()
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-        through = {str(name): address for name in names}
-        Project(project.folder, project.tracker, through).train("--run-name", "alone", *SETTINGS)
+        behind_proxy = replace(project, environment=dict.fromkeys(names, address))
+        both = [behind_proxy.start("--run-name", name, *SETTINGS) for name in ("one", "two")]
+        for process in both:
+            assert "The tracker failed" not in finish(process)
         proxy.setblocking(False)
-        with pytest.raises(BlockingIOError):  # nobody has knocked
+        with pytest.raises(BlockingIOError):  # nothing has connected
             proxy.accept()
+    return project
 
 
-def test_an_mlflow_server_has_the_run_with_its_files_status_and_commit(served: Project) -> None:
-    served.train("--run-name", "whole", *SETTINGS)
-    assert_complete(served, "whole")
-    served.killed("killed", *SETTINGS)
-    served.train("--resume", "runs/killed")
-    assert_complete(served, "killed")
-
-
-def test_a_run_that_was_stopped_says_so_in_mlflow(served: Project) -> None:
-    process = served.start("--run-name", "stopped", *SETTINGS, "--training.max-steps=100000")
-    metrics = served.folder / "runs/stopped/metrics.jsonl"
-    while not (metrics.exists() and metrics.stat().st_size > 1000):
-        time.sleep(0.01)
-    process.terminate()
-    output, _ = process.communicate()
-    assert process.returncode == 75, output
-    assert served.read("stopped")["status"] == "KILLED"
-
-
-def test_a_server_that_goes_away_never_stops_a_run_and_gets_the_rest_later(
-    make: Make, tmp_path: Path
+def test_runs_that_start_at_once_are_tracked_completely_and_nothing_leaves_the_machine(
+    project: Project,
 ) -> None:
-    port, project = free_port(), make("mlflow")
-    away = Project(project.folder, "mlflow", {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
-    project.train("--run-name", "unbroken", *SETTINGS)
-    with mlflow_server(tmp_path / "server", port) as server:
-        process = away.start("--run-name", "away", *SETTINGS)
-        metrics = away.folder / "runs/away/metrics.jsonl"
-        while not (metrics.exists() and '"step": 10,' in metrics.read_text(encoding="utf-8")):
-            assert process.poll() is None
-            time.sleep(0.001)
-        os.killpg(server.pid, signal.SIGKILL)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    assert output.count("The tracker failed") == 1
-    assert "Traceback" not in output
-    assert away.metrics("away") == project.metrics("unbroken")
-    with mlflow_server(tmp_path / "server", port):
-        away.train("--resume", "runs/away")
-        away.assert_tracked("away")
+    for name in ("one", "two"):
+        assert sorted(project.metrics(name)) == LOGGED
+        project.assert_tracked(name)
 
 
-def test_a_server_that_was_never_there_is_said_once(make: Make) -> None:
-    project = make("mlflow")
-    nowhere = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    output = Project(project.folder, "mlflow", nowhere).train("--run-name", "lone", *SETTINGS)
-    assert output.count("The tracker failed") == 1
-    assert sorted(project.metrics("lone")) == list(range(2, STEPS + 1, 2))
+def test_a_killed_run_is_resumed_as_the_same_tracked_run(project: Project) -> None:
+    project.kill("killed")
+    project.train("--resume", "runs/killed")
+    assert project.metrics("killed") == project.metrics("one")
+    project.assert_tracked("killed")
 
 
 FOLDERS = {
@@ -309,50 +239,88 @@ FOLDERS = {
 }
 """Where a tracker writes, for a disk that is full there and nowhere else."""
 
-IN_A_FULL_FOLDER = 'mount -t tmpfs -o size=8k none "$1" && shift && exec "$@"'
+ON_A_FULL_DISK = 'mount -t tmpfs -o size=8k none "$1" && shift && exec "$@"'
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 and "CI" not in os.environ, reason="a disk is mounted, which needs root"
-)
-@pytest.mark.parametrize("project", FOLDERS, indirect=True)  # jsonl has the run's: test_abuse.py
+@pytest.mark.skipif(os.geteuid() != 0 and "CI" not in os.environ, reason="mounting requires root")
 def test_a_full_disk_under_the_tracker_never_stops_a_run(project: Project) -> None:
     folder = project.folder / FOLDERS[project.tracker]
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     if project.tracker == "mlflow":
-        project = Project(project.folder, project.tracker, environment)
         folder.mkdir()
-    project.killed("full", *SETTINGS)
-    project.train("--run-name", "roomy", *SETTINGS)
-    done = subprocess.run(
+        project = replace(
+            project, environment={"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        )
+    project.kill("full")
+    result = subprocess.run(
         [
-            *("unshare", "--mount", "sh", "-c", IN_A_FULL_FOLDER, "sh", str(folder)),
-            *(str(ENVIRONMENT / "bin/python"), "-m", "digits.cli", "train"),
-            *("--resume", "runs/full"),
+            *("unshare", "--mount", "sh", "-c", ON_A_FULL_DISK, "sh", str(folder)),
+            *(str(PYTHON), "-m", "digits.cli", "train", "--resume", "runs/full"),
         ],
         cwd=project.folder,
         env=project.variables,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("The tracker failed") <= 1  # wandb and Trackio swallow it themselves
-    assert project.metrics("full") == project.metrics("roomy")
-    project.train("--resume", "runs/full")  # now there is room for what is missing
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("The tracker failed") <= 1  # wandb and Trackio hide the error
+    assert project.metrics("full") == project.metrics("one")
+    project.train("--resume", "runs/full")  # sends what is missing, now that there is space
     project.assert_tracked("full")
 
 
-@pytest.mark.parametrize("project", ["wandb"], indirect=True)  # the others have none
+@pytest.mark.parametrize("project", ["wandb"], indirect=True)  # the only one with a process
 def test_a_tracker_whose_process_dies_never_stops_a_run(project: Project) -> None:
     process = project.start("--run-name", "orphan", *SETTINGS, "--training.max-steps=400")
-    metrics = project.folder / "runs/orphan/metrics.jsonl"
-    while not (metrics.exists() and '"step": 10,' in metrics.read_text(encoding="utf-8")):
-        assert process.poll() is None
-        time.sleep(0.001)
+    project.wait_for_step("orphan", 10, process)
     subprocess.run(["pkill", "-KILL", "--parent", str(process.pid), "wandb-core"], check=True)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    assert output.count("The tracker failed") <= 1
+    assert finish(process).count("The tracker failed") <= 1
     assert sorted(project.metrics("orphan")) == list(range(2, 401, 2))
     project.train("--resume", "runs/orphan")
     project.assert_tracked("orphan")
+
+
+@pytest.fixture(scope="module")
+def mlflow(make: Make) -> Project:
+    return make("mlflow")
+
+
+@pytest.fixture(scope="module")
+def served(mlflow: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose runs are logged to an MLflow server."""
+    port = free_port()
+    with mlflow_server(tmp_path_factory.mktemp("server"), port):
+        yield replace(mlflow, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
+
+
+def test_an_mlflow_server_has_a_killed_and_resumed_run_once(served: Project) -> None:
+    served.kill("killed")
+    served.train("--resume", "runs/killed")
+    served.assert_tracked("killed")
+
+
+def test_mlflow_shows_a_stopped_run_as_killed(served: Project) -> None:
+    process = served.start("--run-name", "stopped", *LONG)
+    served.wait_for_step("stopped", 10, process)
+    process.terminate()
+    finish(process, 75)
+    assert served.read("stopped")["status"] == "KILLED"
+
+
+def test_a_server_that_disappears_never_stops_a_run_and_gets_the_rest_later(
+    mlflow: Project, tmp_path: Path
+) -> None:
+    port = free_port()
+    away = replace(mlflow, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
+    with mlflow_server(tmp_path / "server", port) as server:
+        process = away.start("--run-name", "away", *SETTINGS)
+        away.wait_for_step("away", 10, process)
+        os.killpg(server.pid, signal.SIGKILL)
+    without_server = away.start("--run-name", "without", *SETTINGS)
+    for output in (finish(process), finish(without_server)):
+        assert output.count("The tracker failed") == 1
+        assert "Traceback" not in output
+    assert sorted(away.metrics("away")) == LOGGED
+    assert away.metrics("away") == away.metrics("without")
+    with mlflow_server(tmp_path / "server", port):
+        away.train("--resume", "runs/away")
+        away.assert_tracked("away")

@@ -1,13 +1,10 @@
 """Every file of the template and every alternative is strictly typed, whatever the stage.
 
-They can't be checked where they stand, since they are put together only when a project is rendered.
-So a few projects in which each alternative occurs are checked at once, which takes a sixth of the
-time of one by one; what is wrong is said about the template's own file.
+Alternatives can't be checked where they are, as their imports exist only in a rendered project. So
+a few projects, in which each of them occurs, are checked at once, which is much faster than one by
+one. Problems are reported for the template's own file.
 """
 
-from __future__ import annotations
-
-import itertools
 import json
 import subprocess
 import sys
@@ -18,61 +15,72 @@ from typing import Any
 import pytest
 from combinations import CHOICES
 from rendering import ROOT, render
-from test_projects import ENVIRONMENT
+from studies import ENVIRONMENT, PYTHON
 
 pytestmark = pytest.mark.skipif(
     not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} isn't there: make check creates it"
 )
+OTHERS = ("tracker", "checkpoint", "checkpoint_writer")
 
 
-def covering() -> list[dict[str, str]]:
-    """As few projects as it takes for every alternative to occur in one of them."""
-    most = max(len(values) for values in CHOICES.values())
-    columns = [itertools.islice(itertools.cycle(values), most) for values in CHOICES.values()]
-    return [dict(zip(CHOICES, row, strict=True)) for row in zip(*columns, strict=True)]
+def projects() -> list[dict[str, str]]:
+    """The answers of few projects in which every alternative occurs, for each style of config."""
+    answers: list[dict[str, str]] = []
+    for column, config in enumerate(CHOICES["config"]):
+        for row, starter in enumerate(CHOICES["starter"]):
+            others = {
+                name: CHOICES[name][(2 * row + column) % len(CHOICES[name])] for name in OTHERS
+            }
+            answers.append({"starter": starter, "config": config, **others})
+    return answers
 
 
 def origin(file: Path, project: Path) -> str:
-    """The template's file that a generated file was made of, as far as that can be told."""
+    """The file of the template from which a file of a project was generated."""
     content = file.read_bytes()
     for folder in ("choices", "template"):
-        for each in sorted((ROOT / folder).rglob("*.py")):
-            if each.read_bytes() == content:
-                return str(each.relative_to(ROOT))
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path.read_bytes() == content:
+                return str(path.relative_to(ROOT))
+    (package,) = (path.name for path in (project / "src").iterdir())
     name = str(file.relative_to(project))
-    for package in (project / "src").iterdir():
-        name = name.replace(f"src/{package.name}/", "src/{{ package_name }}/")
-    return f"template/{name}.jinja"
+    return f"template/{name.replace(f'src/{package}/', 'src/{{ package_name }}/')}.jinja"
 
 
 def test_every_alternative_is_strictly_typed(template: Path, tmp_path: Path) -> None:
     production = render(template, tmp_path / "production", stage="production")
-    stated = tomllib.loads((production / "pyproject.toml").read_text(encoding="utf-8"))
-    settings: dict[str, Any] = stated["tool"]["pyright"]
-    roots: list[dict[str, Any]] = []
-    for number, answers in enumerate(covering()):
-        folder = f"project{number}"
-        render(template, tmp_path / folder, **answers)
-        roots.append({"root": folder, "extraPaths": [f"{folder}/src"]})
+    content = tomllib.loads((production / "pyproject.toml").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = content["tool"]["pyright"]
+    environments: list[dict[str, Any]] = []
+    for number, answers in enumerate(projects()):
+        render(template, tmp_path / f"project{number}", **answers)
+        environments.append({"root": f"project{number}", "extraPaths": [f"project{number}/src"]})
     settings["include"] = [
-        f"{each['root']}/{folder}" for each in roots for folder in settings["include"]
+        f"{environment['root']}/{folder}"
+        for environment in environments
+        for folder in settings["include"]
     ]
-    settings["executionEnvironments"] = roots
+    settings["executionEnvironments"] = environments
     config = tmp_path / "pyrightconfig.json"
     config.write_text(json.dumps(settings), encoding="utf-8")
 
-    python = str(ENVIRONMENT / "bin" / "python")
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", python]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    report = json.loads(done.stdout)
+    rendered = {path.read_bytes() for path in tmp_path.glob("project*/**/*.py")}
+    every = sorted((template / "choices").rglob("*.py"))
+    alternatives = [path for path in every if path.name != "explore.py"]  # thrown away, untyped
+    missing = [str(path) for path in alternatives if path.read_bytes() not in rendered]
+    assert missing == [], "alternatives that are in none of the projects"
 
-    assert report["summary"]["filesAnalyzed"] > 0, done.stdout
-    found: dict[str, Path] = {}  # what is said, and one of the files of which it is true
-    for each in report["generalDiagnostics"]:
-        file = Path(each["file"])
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", str(PYTHON)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    report = json.loads(result.stdout)
+    assert report["summary"]["filesAnalyzed"] > 0, result.stdout
+    problems: dict[str, Path] = {}  # and one of the files that have it
+    for diagnostic in report["generalDiagnostics"]:
+        file = Path(diagnostic["file"])
         project = tmp_path / file.relative_to(tmp_path).parts[0]
-        line = each["range"]["start"]["line"] + 1
-        said = f"{origin(file, project)}:{line} {each['message']} ({each.get('rule', '')})"
-        found.setdefault(said, file.relative_to(project))
-    lines = [f"{said}, seen in {file}" for said, file in sorted(found.items())]
+        line = diagnostic["range"]["start"]["line"] + 1
+        rule = diagnostic.get("rule", "")
+        problem = f"{origin(file, project)}:{line} {diagnostic['message']} ({rule})"
+        problems.setdefault(problem, file.relative_to(project))
+    lines = [f"{problem}, in {file}" for problem, file in sorted(problems.items())]
     assert not lines, "\n".join(lines)

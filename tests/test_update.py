@@ -1,4 +1,4 @@
-"""An update brings what is new, and neither loses nor garbles what a project's owner wrote."""
+"""An update adds what is new, and loses nothing that a project's owner wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from combinations import CHOICES, Answers, catalogue_of, each_once, title
 from copier.errors import UserMessageError
-from living import IGNORED, assert_updated, edit, ignored, is_owners, switches
+from living import FIXED, IGNORED, assert_updated, edit, ignored, is_owners, switches
 from rendering import ROOT, copy_template
 from repository import (
     EARLIER,
@@ -37,37 +37,38 @@ PROJECTS = {
     for release in updated_from()
     for answers in each_once(catalogue_of(release))
 }
-"""Every release with few projects, in which each answer occurs."""
+"""Every release, with few projects that contain each answer."""
 
 BEFORE_THE_FIRST = {
     "0.1.0": "1c71c30480ac903796b2bc7761461d6504d1d269",
     "0.5.0": "0e1f19137e77b2b281d8e33eaefdb0471569a89f",
 }
-"""Versions that were published before the release history began anew, with their commits."""
+"""Versions from before the first release whose projects can be updated, and their commits."""
 
-ALWAYS = {".copier-answers.yml", "docs/decisions.md"}
-"""What says how the project was answered, hence changes with any answer."""
+ANSWERS = ".copier-answers.yml"
 
 CHANGES = {
-    "config": {"pyproject.toml", "src/*/config.py"},
     "tracker": {"pyproject.toml", "src/*/training/tracker.py"},
-    "checkpoint": {"src/*/config.py", "src/*/training/retention.py"},
-    "checkpoint_writer": {"src/*/config.py", "src/*/training/writer.py"},
+    "checkpoint": {"src/*/training/retention.py"},
+    "checkpoint_writer": {"src/*/training/writer.py"},
     "license": {"pyproject.toml", "LICENSE"},
     "python_version": {"pyproject.toml"},
-    # More or fewer steps and checks, and what is said about them; nothing that trains.
+    # Nothing that trains.
     "stage": {
         "pyproject.toml",
         "AGENTS.md",
         "tests/*",
         "configs/*",
+        "scripts/throwaway/*",
         ".pre-commit-config.yaml",
         ".github/*",
         "Dockerfile",
         ".dockerignore",
+        "constraints.txt",
+        "src/*/export.py",
     },
 }
-"""What else may change with the answer to a question. Outside of it, nothing does."""
+"""The files that may change with the answer to a question, besides the recorded answers."""
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +79,7 @@ def template(repository: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("version", "answers"), PROJECTS.values(), ids=PROJECTS)
-def test_a_project_of_any_release_becomes_a_fresh_copy_with_the_owners_edits(
+def test_an_updated_project_is_a_fresh_copy_with_the_owners_changes(
     version: str, answers: Answers, template: Path, tmp_path: Path
 ) -> None:
     untouched = copy(template, tmp_path / "untouched" / "digits", version, **answers)
@@ -86,13 +87,13 @@ def test_a_project_of_any_release_becomes_a_fresh_copy_with_the_owners_edits(
     edit(edited)
     commit(edited, "Mine")
     fresh = copy(template, tmp_path / "fresh" / "digits", NEWEST, **answers)
-    made = tree(untouched)
+    unedited = tree(untouched)
     for project in (untouched, edited):
         before = tree(project)
         update(project, NEWEST)
         if project is edited:
             edit(fresh)
-        assert_updated(tree(project), before, tree(fresh), made)
+        assert_updated(tree(project), before, tree(fresh), unedited)
         assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
     assert ignored(edited) == IGNORED
 
@@ -103,27 +104,25 @@ def test_an_update_to_the_same_version_changes_nothing(template: Path, tmp_path:
     assert git(project, "status", "--porcelain") == ""
 
 
-def test_what_the_owner_deleted_or_renamed_does_not_come_back(
-    template: Path, tmp_path: Path
-) -> None:
+def test_files_that_the_owner_renamed_are_not_added_again(template: Path, tmp_path: Path) -> None:
     project = copy(template, tmp_path / "digits", EARLIER)
-    gone = [name for name in tree(project) if is_owners(name)]
-    gone += ["src/digits/training/device.py", "AGENTS.md"]
-    for name in gone:
+    renamed = [name for name in tree(project) if is_owners(name)]
+    renamed += ["src/digits/training/device.py", "AGENTS.md"]
+    for name in renamed:
         kept = project / "kept" / name
         kept.parent.mkdir(parents=True, exist_ok=True)
         (project / name).rename(kept)
-    commit(project, "Nothing is where it was")
+    commit(project, "Everything is renamed")
     before = tree(project)
     update(project, NEWEST)
     after = tree(project)
-    assert [name for name in gone if name in after] == []
+    assert [name for name in renamed if name in after] == []
     kept = {name for name in before if name.startswith("kept/")}
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [EARLIER, *(each.version for each in releases())])
+@pytest.mark.parametrize("version", [EARLIER, *(release.version for release in releases())])
 def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
     version: str, template: Path, tmp_path: Path
 ) -> None:
@@ -133,9 +132,9 @@ def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
     changed = {
         name: lines_of_the_template(old[name].decode(), new[name].decode())
         for name in old.keys() & new.keys()
-        if name.endswith((".py", ".toml", ".yml")) and not is_owners(name) and name not in ALWAYS
+        if name.endswith((".py", ".toml", ".yml")) and not is_owners(name) and name != ANSWERS
     }
-    if version == EARLIER:  # a release may be what the working tree still is
+    if version == EARLIER:  # the working tree may be equal to a release
         assert any(same for same, _ in changed.values())
     for apart in (True, False):
         project = tmp_path / f"apart-{apart}" / "digits"
@@ -161,22 +160,26 @@ def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
 
 
 def lines_of_the_template(old: str, new: str) -> tuple[list[int], list[int]]:
-    """Numbers of old lines that a version changed, and of those far from any that it touched."""
+    """Numbers of the old lines that a version changed, and of those far from any change."""
     a, b = old.splitlines(), new.splitlines()
-    parts = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
-    touched = [(i, j) for kind, i, j, _, _ in parts if kind != "equal"]
-    changed = [n for i, j in touched for n in range(i, j)]
-    far = [n for n in range(1, len(a)) if all(n < i - 5 or n > j + 5 for i, j in touched)]
+    operations = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    blocks = [(start, end) for kind, start, end, _, _ in operations if kind != "equal"]
+    changed = [line for start, end in blocks for line in range(start, end)]
+    far = [
+        line
+        for line in range(1, len(a))
+        if all(line < start - 5 or line > end + 5 for start, end in blocks)
+    ]
     return changed, far
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("question", "old", "new"), switches())
-def test_one_answer_changes_in_a_living_project(
+def test_one_answer_changes_in_a_project_in_use(
     question: str, old: str, new: str, template: Path, tmp_path: Path
 ) -> None:
     project = copy(template, tmp_path / "old" / "digits", NEWEST, **{question: old})
-    made = tree(project)
+    unedited = tree(project)
     edit(project)
     commit(project, "Mine")
     before = tree(project)
@@ -186,39 +189,41 @@ def test_one_answer_changes_in_a_living_project(
     update(project, NEWEST, **{question: new})
 
     after = tree(project)
-    assert_updated(after, before, tree(fresh), made)
+    assert_updated(after, before, tree(fresh), unedited)
     assert ignored(project) == IGNORED
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    may_change = ALWAYS | CHANGES[question]
-    assert {
-        name for name in changed if not any(fnmatch.fnmatch(name, each) for each in may_change)
-    } == set()
+    patterns = {ANSWERS} | CHANGES[question]
+    assert {n for n in changed if not any(fnmatch.fnmatch(n, pattern) for pattern in patterns)} == (
+        set()
+    )
     if question not in {"stage", "license", "python_version"}:
         assert without_dependencies(before) == without_dependencies(after)
 
 
-def test_it_is_stated_what_changes_with_each_answer() -> None:
-    assert CHANGES.keys() == CHOICES.keys() - {"starter"}
+def test_every_question_is_listed_with_what_changes() -> None:
+    assert CHANGES.keys() == CHOICES.keys() - FIXED
 
 
-@pytest.mark.parametrize("answer", [{"starter": "blank"}, {"package_name": "letters"}], ids=str)
-def test_what_the_owners_files_were_written_for_stays(
+@pytest.mark.parametrize(
+    "answer", [{"starter": "blank"}, {"config": "dataclass"}, {"package_name": "letters"}], ids=str
+)
+def test_an_answer_that_the_owners_files_depend_on_cannot_be_changed(
     answer: dict[str, str], template: Path, tmp_path: Path
 ) -> None:
     project = copy(template, tmp_path / "digits", NEWEST)
     before = tree(project)
     (name,) = answer
-    with pytest.raises(UserMessageError, match=f"{name} stays '.*' in a living project"):
+    with pytest.raises(UserMessageError, match=f"{name} stays '.*' in an existing project"):
         update(project, NEWEST, **answer)
     assert tree(project) == before
     assert git(project, "status", "--porcelain") == ""
 
 
 def without_dependencies(files: dict[str, bytes]) -> dict[str, Any]:
-    """What a project's `pyproject.toml` says, its dependency list aside."""
-    said = tomllib.loads(files["pyproject.toml"].decode())
-    del said["project"]["dependencies"]
-    return said
+    """The contents of a project's `pyproject.toml`, without its dependencies."""
+    table = tomllib.loads(files["pyproject.toml"].decode())
+    del table["project"]["dependencies"]
+    return table
 
 
 # --- projects from before the first release ------------------------------------------------------
@@ -226,7 +231,7 @@ def without_dependencies(files: dict[str, bytes]) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", BEFORE_THE_FIRST)
-def test_a_project_from_before_the_first_release_is_refused_in_one_line(
+def test_a_project_from_before_the_first_release_is_rejected_in_one_line(
     version: str, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tag_commit(template, version, BEFORE_THE_FIRST[version])
@@ -234,9 +239,9 @@ def test_a_project_from_before_the_first_release_is_refused_in_one_line(
     before = tree(project), git(project, "rev-parse", "HEAD")
     reason = f"this project was made with {version}, and updates begin with 0.6.0. Make a new"
     assert main(["update", str(project), "--yes", "--template", str(template)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(reason)
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(reason)
+    assert error.count("\n") == 1
     done = subprocess.run(
         [sys.executable, "-m", "copier", "update", "--trust", "--defaults"],
         cwd=project,
@@ -253,7 +258,7 @@ def test_a_project_from_before_the_first_release_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("command", ["new", "adopt"])
-def test_no_project_is_begun_that_could_never_be_updated(
+def test_no_project_is_made_that_could_never_be_updated(
     command: str, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tag_commit(template, "0.1.0", BEFORE_THE_FIRST["0.1.0"])
@@ -266,27 +271,27 @@ def test_no_project_is_begun_that_could_never_be_updated(
             git(project, "config", name, "ada@host.example")
         commit(project, "Mine")
     before = tree(tmp_path)
-    given = [command, str(project), "--defaults", "--version", "v0.1.0"]
-    assert main([*given, "--template", str(template)]) == 2
-    said = capsys.readouterr().err
-    assert "its projects can't be updated. The first version is 0.6.0" in said
-    assert said.count("\n") == 1
+    arguments = [command, str(project), "--defaults", "--version", "v0.1.0"]
+    assert main([*arguments, "--template", str(template)]) == 2
+    error = capsys.readouterr().err
+    assert "its projects can't be updated. The first version is 0.6.0" in error
+    assert error.count("\n") == 1
     assert tree(tmp_path) == before
 
 
 @pytest.mark.slow
-def test_a_template_without_tags_is_used_as_it_is_and_silently(
+def test_a_template_without_tags_is_used_without_a_warning(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     template = copy_template(tmp_path / "template")
     commit(template, "Nothing is tagged")
     project = tmp_path / "digits"
-    given = ["--template", str(template)]
-    assert main(["new", str(project), "--defaults", *given]) == 0
+    options = ["--template", str(template)]
+    assert main(["new", str(project), "--defaults", *options]) == 0
     commit(project, "Start")
     (template / "template/AGENTS.md.jinja").write_text("# Other rules\n", encoding="utf-8")
     commit(template, "Other rules")
-    assert main(["update", str(project), "--yes", *given]) == 0
+    assert main(["update", str(project), "--yes", *options]) == 0
     assert (project / "AGENTS.md").read_text("utf-8") == "# Other rules\n"
     assert capfd.readouterr().err == ""
 
@@ -294,7 +299,7 @@ def test_a_template_without_tags_is_used_as_it_is_and_silently(
 # --- the extensions themselves change from version to version -----------------------------------
 
 COPIER: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-LISTED = [each for each in COPIER["_jinja_extensions"] if each.endswith("Extension")]
+EXTENSIONS = [entry for entry in COPIER["_jinja_extensions"] if entry.endswith("Extension")]
 """Each extension as `extensions/noun.py:Class`."""
 
 MARK = """
@@ -310,24 +315,25 @@ def _marked(self, environment, original={name}.__init__):
 
 @pytest.fixture(scope="session")
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our extensions, each of which says its version, around a template of one file."""
+    """Two versions of our extensions, each of which knows its version, and one file to render."""
     template = copy_template(tmp_path_factory.mktemp("two") / "template")
     for name in tree(template / "template"):
         if "answers_file" not in name:
             (template / "template" / name).unlink()
-    said = [f"{{{{ version_of_{each.partition(':')[2]} }}}}" for each in LISTED]
-    said += ["{% for each in project.requirements %}", "{{ each.name }}", "{% endfor %}"]
-    (template / "template/said.txt.jinja").write_text("\n".join([*said, ""]), encoding="utf-8")
-    plain = {each: (template / each.partition(":")[0]).read_text("utf-8") for each in LISTED}
+    lines = [f"{{{{ version_of_{entry.partition(':')[2]} }}}}" for entry in EXTENSIONS]
+    lines += ["{% for package in project.requirements %}", "{{ package.name }}", "{% endfor %}"]
+    (template / "template/rendered.txt.jinja").write_text("\n".join([*lines, ""]), "utf-8")
+    sources = {e: (template / e.partition(":")[0]).read_text("utf-8") for e in EXTENSIONS}
     for version in ("1.0.0", "2.0.0"):
-        for each in LISTED:
-            path, _, name = each.partition(":")
-            source = plain[each] + MARK.format(name=name, version=version)
+        for entry, source in sources.items():
+            path, _, name = entry.partition(":")
+            source += MARK.format(name=name, version=version)
             if version == "2.0.0":
                 source = source.replace(
-                    "REQUIREMENTS = (",
-                    "REQUIREMENTS = (\n    "
-                    'Requirement(name="second", versions=">=2,<3", module="second", why="guard"),',
+                    '    requirements=(\n        Requirement("torch"',
+                    "    requirements=(\n"
+                    '        Requirement("second", ">=2,<3", "only in 2.0.0"),\n'
+                    '        Requirement("torch"',
                 )
             (template / path).write_text(source, encoding="utf-8")
         commit(template, version, f"v{version}")
@@ -338,13 +344,13 @@ def test_each_version_is_rendered_with_its_own_extensions(
     two_versions: Path, tmp_path: Path
 ) -> None:
     project = copy(two_versions, tmp_path / "old" / "digits", "1.0.0")
-    old = (project / "said.txt").read_text(encoding="utf-8").splitlines()
-    assert old[: len(LISTED)] == ["1.0.0"] * len(LISTED)
+    old = (project / "rendered.txt").read_text(encoding="utf-8").splitlines()
+    assert old[: len(EXTENSIONS)] == ["1.0.0"] * len(EXTENSIONS)
     assert "second" not in old
 
     update(project, "2.0.0")
 
-    new = (project / "said.txt").read_text(encoding="utf-8").splitlines()
-    assert new[: len(LISTED)] == ["2.0.0"] * len(LISTED)
+    new = (project / "rendered.txt").read_text(encoding="utf-8").splitlines()
+    assert new[: len(EXTENSIONS)] == ["2.0.0"] * len(EXTENSIONS)
     assert "second" in new
     assert tree(project) == tree(copy(two_versions, tmp_path / "new" / "digits", "2.0.0"))

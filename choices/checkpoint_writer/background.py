@@ -1,55 +1,66 @@
 # The template's: updates improve this file and keep your edits.
-"""The chosen writer: the loop goes on while a thread writes a copy of that moment.
+"""Writes checkpoints in a thread, while training continues.
 
-Writing doesn't hold Python's lock: safetensors and hashlib release it. The loop stands still for
-the copy alone, and where a checkpoint falls due before the earlier one is on the disk.
+Training waits only for a copy of the tensors, and for an earlier checkpoint that isn't finished.
+safetensors and hashlib release Python's global lock.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from threading import Thread
 
 import torch
 from torch import Tensor
 
-from ..protocols import Tensors
+from ..errors import CheckpointError, TrainingError
+from .checkpoint import Files, Write
 
 
-class Writer:
-    """One write at a time, of buffers that are made for the first checkpoint and used again."""
+@contextmanager
+def checkpoint_writer() -> Generator[Write]:
+    """Yields a function of the tensors, and of what writes them; waits for the last at the end.
 
+    A failure is raised at the next checkpoint or at the end.
+    """
+    writer = _BackgroundWriter()
+    try:
+        yield writer.write
+    except TrainingError as error:
+        try:
+            writer.wait()
+        except CheckpointError as failure:
+            error.add_note(str(failure))
+        raise
+    except BaseException:
+        writer.wait()
+        raise
+    writer.wait()
+
+
+class _BackgroundWriter:
     def __init__(self) -> None:
-        self._buffers: dict[tuple[str, str], Tensor] = {}
+        self._buffers: dict[tuple[str, str], Tensor] = {}  # allocated once, then reused
         self._thread: Thread | None = None
         self._error: BaseException | None = None
 
-    def write(
-        self, tensors: Mapping[str, Tensors], commit: Callable[[Mapping[str, Tensors]], None]
-    ) -> None:
-        """See `CheckpointWriter`."""
-        self.wait()  # the earlier write still reads the buffers
-        copy = {
-            file: {name: self._copy(file, name, each) for name, each in content.items()}
-            for file, content in tensors.items()
+    def write(self, files: Files, commit: Callable[[Files], None]) -> None:
+        self.wait()  # an unfinished write still reads the buffers
+        copies = {
+            file: {name: self._copy(file, name, tensor) for name, tensor in tensors.items()}
+            for file, tensors in files.items()
         }
-        if any(each.is_cuda for content in tensors.values() for each in content.values()):
-            torch.cuda.synchronize()  # the copies are under way until here
-        self._thread = Thread(target=self._run, args=(copy, commit), name="checkpoint-writer")
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # copies from a GPU are asynchronous
+        self._thread = Thread(target=self._run, args=(copies, commit), name="checkpoint-writer")
         self._thread.start()
 
-    def check(self) -> None:
-        """See `CheckpointWriter`."""
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
     def wait(self) -> None:
-        """See `CheckpointWriter`."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self.check()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
 
     def _copy(self, file: str, name: str, tensor: Tensor) -> Tensor:
         buffer = self._buffers.get((file, name))
@@ -58,10 +69,8 @@ class Writer:
             self._buffers[file, name] = buffer
         return buffer.copy_(tensor.detach(), non_blocking=tensor.is_cuda)
 
-    def _run(
-        self, tensors: Mapping[str, Tensors], commit: Callable[[Mapping[str, Tensors]], None]
-    ) -> None:
+    def _run(self, files: Files, commit: Callable[[Files], None]) -> None:
         try:
-            commit(tensors)
-        except BaseException as error:  # a thread's error would reach nobody else
+            commit(files)
+        except BaseException as error:  # raised again by `wait`
             self._error = error

@@ -1,24 +1,17 @@
 # The template's: updates improve this file and keep your edits.
-"""The chosen writer: the loop waits until the checkpoint is on the disk."""
+"""Writes checkpoints in the training process, which waits until they are on the disk."""
 
-from __future__ import annotations
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-from collections.abc import Callable, Mapping
-
-from ..protocols import Tensors
+from .checkpoint import Files, Write
 
 
-class Writer:
-    """Writes at once, so that there is nothing to copy and nothing to wait for."""
+@contextmanager
+def checkpoint_writer() -> Generator[Write]:
+    """Yields a function of the tensors, and of what writes them."""
 
-    def write(
-        self, tensors: Mapping[str, Tensors], commit: Callable[[Mapping[str, Tensors]], None]
-    ) -> None:
-        """See `CheckpointWriter`."""
-        commit(tensors)
+    def write(files: Files, commit: Callable[[Files], None]) -> None:
+        commit(files)
 
-    def check(self) -> None:
-        """See `CheckpointWriter`."""
-
-    def wait(self) -> None:
-        """See `CheckpointWriter`."""
+    yield write

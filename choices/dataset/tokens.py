@@ -1,288 +1,258 @@
 # The template's: updates improve this file and keep your edits.
-"""Texts as one long row of tokens on disk, of which windows are shown.
+"""Documents as one long sequence of tokens on disk, and the batches of windows made of them.
 
-The row begins with a separator, and one follows each document. Shapes: N windows in a split, T
-tokens in a window, D documents.
+The sequence begins with a separator, and one follows each document. An example is a window of T
+tokens; its targets are the tokens that follow each of them.
+
+Shapes: B windows in a batch, N in a split, D documents in a split.
 """
 
-from __future__ import annotations
-
+import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ..errors import DataError
-from ..protocols import SPLITS, Array, Augment, Batch, BatchKey, Indices, Prepare, Record, Split
-from .examples import ExamplesWriter, read_metadata
-from .loader import KeyedRandom
+from ..features import transforms
+from ..settings import FeaturesConfig
+from .loader import Batch, BatchKey, generator
 from .source import TOKENIZER
-from .validation import Schema
+from .validation import SPLITS, Array, Example, Schema, Split
 
-LOOKED_AT = 1 << 16  # tokens of the validation split, evenly spread: enough for two digits
+COLUMNS = ["id", "split", "label", "group"]
+RESERVED = {*COLUMNS, "loss", "predicted", "confidence", "correct", "weight"}
+"""Columns of examples.csv and predictions.csv; metadata of such a name gets an underscore."""
+
+VALIDATION_TOKENS = 1 << 16
+"""Of a longer validation split, evenly spaced windows with so many tokens are used: enough for two
+digits of the loss."""
 
 
-class Writer:
-    """Packs one block of text after another: the corpus may be larger than the memory."""
+class CacheWriter:
+    """Writes one document after another, so that the data may be larger than the memory."""
 
     def __init__(self, folder: Path, schema: Schema) -> None:
-        self._folder, self._window = folder, schema.window
-        self._dtype = np.min_scalar_type(TOKENIZER.size - 1)
-        self._document = dict.fromkeys(SPLITS, "")  # the file that was written last
-        self._names: dict[Split, list[str]] = {split: [] for split in SPLITS}
+        self._folder, self._schema = folder, schema
         self._ends: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self._bytes: dict[Split, list[int]] = {split: [] for split in SPLITS}
-        self._examples = ExamplesWriter(folder)
-        self._open = ExitStack()
-        self._open.callback(self._examples.close)
-        self._files = {
-            split: self._open.enter_context((folder / f"{split}.tokens").open("wb"))
+        self._metadata: list[str] | None = None  # names, those of the first document
+        self._files = ExitStack()
+        self._tokens = {
+            split: self._files.enter_context((folder / f"{split}.tokens").open("wb"))
             for split in SPLITS
         }
-
-    def add(self, record: Record, split: Split) -> None:
-        """Append a block; those of one document follow each other."""
-        if self._document[split] != record.file:
-            self._document[split] = record.file
-            self._separate(split)
-            self._names[split].append(record.id)
-            # The metadata of a document is that of its first block.
-            self._examples.add(record.id, split, "", record.group, record.metadata)
-            self._bytes[split].append(0)
-        self._files[split].write(TOKENIZER.encode(record.inputs).astype(self._dtype).tobytes())
-        self._bytes[split][-1] += record.inputs.size
-
-    def _separate(self, split: Split) -> None:
-        """Begin the row, or end the document that was written last."""
-        self._files[split].write(np.array(TOKENIZER.separator, dtype=self._dtype).tobytes())
-        self._ends[split].append(self._count(split))
-
-    def _count(self, split: Split) -> int:
-        """Tokens so far."""
-        return self._files[split].tell() // self._dtype.itemsize
-
-    def close(self) -> None:
-        """Complete the files.
-
-        Raises:
-            DataError: a split isn't long enough to show a window of it.
-        """
         for split in SPLITS:
-            self._separate(split)
-            if (count := self._count(split)) <= self._window:
+            self._write_tokens(split, np.empty(0))
+        self._table = self._files.enter_context(open_csv(folder / "examples.csv"))
+
+    def _write_tokens(self, split: Split, tokens: Array) -> None:
+        """Append tokens and a separator."""
+        tokens = np.append(tokens, TOKENIZER.separator).astype(self._schema.target_dtype)
+        self._tokens[split].write(tokens.tobytes())
+        self._ends[split].append(self._tokens[split].tell() // tokens.itemsize)
+
+    def add(self, example: Example) -> None:
+        """Append a document that fits the schema."""
+        if self._metadata is None:
+            self._metadata = list(example.metadata)
+            names = [f"{name}_" if name in RESERVED else name for name in self._metadata]
+            csv.writer(self._table).writerow([*COLUMNS, *names])
+        cells = [format_cell(example.metadata.get(name, "")) for name in self._metadata]
+        csv.writer(self._table).writerow([example.id, example.split, "", example.group, *cells])
+        self._write_tokens(example.split, TOKENIZER.encode(example.inputs.tobytes()))
+        self._bytes[example.split].append(example.inputs.size)
+
+    def finish(self) -> None:
+        """
+        Raises:
+            DataError: a split is shorter than a window.
+        """
+        (context,) = self._schema.target_shape
+        for split in SPLITS:
+            size = self._ends[split][-1]
+            if size <= context:
                 raise DataError(
-                    f"the {split} split has {count} tokens ({', '.join(self._names[split][:3])}"
-                    f"{', …' if len(self._names[split]) > 3 else ''}), less than one context: "
-                    f"add text, lower data.context = {self._window}, or change the fractions"
+                    f"the {split} split has {size} tokens, expected more than data.context = "
+                    f"{context}: add text, lower data.context, or change the fractions"
                 )
             np.save(self._folder / f"{split}.ends.npy", np.array(self._ends[split]))
             np.save(self._folder / f"{split}.bytes.npy", np.array(self._bytes[split]))
-            _write_json(self._folder / f"{split}.documents.json", self._names[split])
-        layout = Layout(str(self._dtype), self._window, TOKENIZER.size)
-        _write_json(self._folder / "layout.json", vars(layout))
-        self._examples.write()
+        layout = json.dumps({"dtype": self._schema.target_dtype})  # read by ml-architect
+        (self._folder / "layout.json").write_text(layout, encoding="utf-8")
+        schema = json.dumps(asdict(self._schema))
+        (self._folder / "schema.json").write_text(schema, encoding="utf-8")
+        self._files.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._open.close()
+        self._files.close()
 
 
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")
+def open_csv(path: Path) -> Any:
+    """For writing. A file name that isn't valid Unicode is escaped."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How the files are to be read."""
-
-    dtype: str  # of a token
-    window: int  # T
-    vocabulary: int
-
-
-@dataclass(frozen=True)
-class Documents:
-    """Whose text the tokens of a split are."""
-
-    names: Sequence[str]  # (D,)
-    ends: Indices  # (D + 1,), places after the separators: where a document ends and one begins
-    bytes: Indices  # (D,), of the text that the tokens stand for
-
-    @property
-    def tokens(self) -> Indices:
-        """In each, the separator at its end included, (D,)."""
-        return np.diff(self.ends)
-
-    def of(self, places: Indices) -> Indices:
-        """The document of each place in the row; a separator belongs to the text before it."""
-        return np.maximum(self.ends.searchsorted(places, side="right") - 1, 0)
-
-
-@dataclass(frozen=True)
-class Names:
-    """What each window is called, made when it is asked for: there may be millions."""
-
-    documents: Documents
-    places: Sequence[int] | Indices  # (N,)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, row: int | np.integer) -> str:
-        place = int(self.places[int(row)])
-        document = int(self.documents.of(np.array(place)))
-        token = max(0, place - int(self.documents.ends[document]))
-        return f"{self.documents.names[document]}, from token {token}"
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self.__getitem__, range(len(self)))
+def format_cell(value: Any) -> str:
+    """A number with all its digits; empty for a missing value (NaN)."""
+    return "" if value != value else str(value)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One split. Indexed with a `BatchKey`, it gives the batch that the key names.
+    """One split. Indexed with a `BatchKey`, it gives that batch.
 
-    A record is a window of T tokens, its labels those that follow each of them. All windows of a
-    batch are gathered at once. Files are opened on first use, hence once in each worker.
+    Gathering and transforming a whole batch costs a fraction of doing it example by example. Files
+    are opened on first use, once in each worker.
     """
 
     folder: Path
     split: Split
-    prepare: Prepare
-    augment: Augment | None = None
+    augmentation: FeaturesConfig | None = None
     seed: int = 0
-    shuffled: Indices | None = None  # (N,), whose labels each window is given, for a study
-    rows: Indices | None = None  # only these windows, for a study that overfits them
+    rows: Array | None = None  # (N,), to use only these windows
+    target_order: Array | None = None  # (N,), gives each window the targets of another one
 
     @cached_property
-    def windows(self) -> Array:
-        """All windows and the token after each, (N, T + 1), mapped rather than read."""
-        path, layout = self.folder / f"{self.split}.tokens", self.layout
+    def tokens(self) -> Array:
+        """Of the whole split, memory-mapped."""
         try:
-            tokens = np.memmap(path, dtype=layout.dtype, mode="r").view(np.ndarray)
-            windows = sliding_window_view(tokens, layout.window + 1)[:: self.stride]
+            path = self.folder / f"{self.split}.tokens"
+            tokens = np.memmap(path, dtype=self.schema.target_dtype, mode="r")
         except (OSError, ValueError) as error:
-            raise self._damaged(error) from None
-        return windows if self.rows is None else windows[self.rows]
+            raise self._corrupt(error) from None
+        return tokens.view(np.ndarray)  # indexing a memmap takes twice as long
 
     @cached_property
+    def ends(self) -> Array:
+        """(D + 1,), positions in the tokens: document n, with its separator, ends at n + 1."""
+        return self._load("ends")
+
+    @cached_property
+    def num_bytes(self) -> Array:
+        """(D,), of the text of each document."""
+        return self._load("bytes")
+
+    @cached_property
+    def schema(self) -> Schema:
+        return Schema.load(self.folder)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the documents of all splits, without their metadata."""
+        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["digest"]
+
+    @property
+    def context(self) -> int:
+        """Tokens in a window, T."""
+        return self.schema.target_shape[0]
+
+    @property
     def stride(self) -> int:
-        """Tokens from window to window: those of one, or more where only some are looked at."""
-        window, tokens = self.layout.window, int(self.documents.ends[-1])
-        return window * (-(-tokens // LOOKED_AT) if self.split == "validation" else 1)
-
-    @cached_property
-    def places(self) -> Sequence[int] | Indices:
-        """Where each window begins in the row of tokens, (N,)."""
-        if self.rows is not None:
-            return self.rows * self.stride
-        return range(0, len(self) * self.stride, self.stride)
-
-    @property
-    def inputs(self) -> Array:
-        """All windows, (N, T)."""
-        return self.windows[:, :-1]
-
-    @property
-    def labels(self) -> Array:
-        """The tokens that follow, (N, T)."""
-        labels = self.windows[:, 1:]
-        return labels if self.shuffled is None else labels[self.shuffled]
-
-    @cached_property
-    def documents(self) -> Documents:
-        """The documents of the split."""
-        try:
-            ends, sizes = (
-                np.load(self.folder / f"{self.split}.{name}.npy") for name in ("ends", "bytes")
-            )
-        except (OSError, ValueError) as error:
-            raise self._damaged(error) from None
-        return Documents(self._read_json(f"{self.split}.documents"), ends, sizes)
-
-    def metadata(self) -> Iterator[list[str]]:
-        """The names of the metadata columns, then the cells of each document."""
-        return read_metadata(self.folder, self.split)
-
-    @property
-    def size(self) -> int:
-        """Number of tokens."""
-        return len(self) * self.layout.window
-
-    @property
-    def ids(self) -> Names:
-        """The windows' names, in the order of the rows."""
-        return Names(self.documents, self.places)
-
-    @cached_property
-    def layout(self) -> Layout:
-        """How the files are to be read."""
-        return Layout(**self._read_json("layout"))
-
-    @cached_property
-    def random(self) -> KeyedRandom:
-        """The source of augmentation's chance, one in each process."""
-        return KeyedRandom(self.seed, "augment")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """None: a token isn't a class that a person would name."""
-        return ()
-
-    @property
-    def outputs(self) -> int:
-        """How many numbers the network gives for a token: the size of the vocabulary."""
-        return self.layout.vocabulary
+        """Tokens from the start of a window to that of the next one."""
+        skipped = len(self.tokens) // VALIDATION_TOKENS if self.split == "validation" else 0
+        return self.context * (1 + skipped)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one prepared window."""
-        return self.prepare(self.inputs[:1]).shape[1:]
+        """Of one preprocessed window."""
+        return tuple(self.preprocess(np.arange(1)).shape[1:])
+
+    @property
+    def size(self) -> int:
+        """Number of tokens, for outcome.json."""
+        return len(self) * self.context
+
+    def metadata(self) -> tuple[list[str], list[list[str]]]:
+        """The names of the metadata columns; and of each document, its id and metadata."""
+        csv.field_size_limit(2**31 - 1)  # of a cell; by default 128 KiB
+        with (self.folder / "examples.csv").open(encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        width = len(COLUMNS)
+        documents = [[line[0], *line[width:]] for line in lines if line[1] == self.split]
+        return header[width:], documents
+
+    @cached_property
+    def ids(self) -> "WindowIds":
+        return WindowIds(self)
 
     def __len__(self) -> int:
-        return len(self.windows)
+        if self.rows is not None:
+            return len(self.rows)
+        return 1 + (len(self.tokens) - self.context - 1) // self.stride
+
+    def starts(self, rows: Array) -> Array:
+        """The positions in the tokens at which these windows begin, (B,)."""
+        return self.stride * (rows if self.rows is None else self.rows[rows])
+
+    def documents(self, positions: Array) -> Array:
+        """The document of each position in the tokens; the first separator belongs to the first."""
+        return np.maximum(self.ends.searchsorted(positions, side="right") - 1, 0)
+
+    def preprocess(self, rows: Array) -> torch.Tensor:
+        """The preprocessed inputs of these windows, (B, T)."""
+        return transforms.preprocess(torch.from_numpy(self._windows(rows)[:, :-1]))
+
+    @property
+    def targets(self) -> Array:
+        """(N, T), in memory: for a small number of rows."""
+        rows = np.arange(len(self)) if self.target_order is None else self.target_order
+        return self._windows(rows)[:, 1:]
 
     def __getitem__(self, key: BatchKey) -> Batch:
-        windows = self.windows[key.indices]
-        inputs, labels = self.prepare(windows[:, :-1]), windows[:, 1:]
-        if self.shuffled is not None:
-            labels = self.windows[self.shuffled[key.indices], 1:]
-        if self.augment is not None:
-            inputs = self.augment(inputs, self.random.start(key.epoch, key.position))
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(labels))
+        inputs = self.preprocess(key.rows)
+        if self.augmentation is not None:
+            rng = generator(self.seed, "augment", key.epoch, key.position)
+            inputs = transforms.augment(inputs, rng, self.augmentation)
+        target_rows = key.rows if self.target_order is None else self.target_order[key.rows]
+        return inputs, torch.from_numpy(self._windows(target_rows)[:, 1:]).long()
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """Every window once, in the order of the rows."""
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All windows in order; the last batch may be smaller."""
         for first in range(0, len(self), batch_size):
             rows = np.arange(first, min(first + batch_size, len(self)))
             yield self[BatchKey(0, first // batch_size, rows)]
 
-    def _read_json(self, name: str) -> Any:
-        try:
-            return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise self._damaged(error) from None
+    def select(self, rows: Array) -> Self:
+        """Only these windows; (M,), each below N."""
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
-    def _damaged(self, error: Exception) -> DataError:
-        return DataError(f"{self.folder} is damaged ({error}): delete it, and it is prepared again")
+    def _windows(self, rows: Array) -> Array:
+        """Windows and the token after each, (B, T + 1)."""
+        return self.tokens[self.starts(rows)[:, None] + np.arange(self.context + 1)]
+
+    def _load(self, name: str) -> Array:
+        try:
+            return np.load(self.folder / f"{self.split}.{name}.npy")
+        except (OSError, ValueError) as error:
+            raise self._corrupt(error) from None
+
+    def _corrupt(self, error: Exception) -> DataError:
+        return DataError(f"{self.folder} is corrupt ({error}): delete it to rebuild")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Workers open the files themselves instead of being sent them."""
+        """Workers open the files themselves instead of being sent copies."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def plain(self) -> Dataset:
-        """The same windows without augmentation."""
-        return replace(self, augment=None)
 
-    def only(self, rows: Indices) -> Dataset:
-        """These rows of it, for a study; (M,), each below N."""
-        return replace(self, rows=rows if self.rows is None else self.rows[rows])
+class WindowIds:
+    """The id of each window, made on demand: there may be millions."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._documents = [id_ for id_, *_ in dataset.metadata()[1]]
+
+    def __getitem__(self, row: int) -> str:
+        position = int(self._dataset.starts(np.array(row)))
+        document = int(self._dataset.documents(np.array(position)))
+        token = max(0, position - int(self._dataset.ends[document]))
+        return f"{self._documents[document]}, from token {token}"

@@ -1,30 +1,25 @@
 # The template's: updates improve this file and keep your edits.
-"""The chosen tracker: MLflow, in `runs/mlflow.db` or on the server in `MLFLOW_TRACKING_URI`.
+"""Logs to MLflow: `runs/mlflow.db`, or the server in MLFLOW_TRACKING_URI.
 
-Look at the runs with `mlflow ui --backend-store-uri sqlite:///runs/mlflow.db`. Metrics are sent by
-threads of MLflow's own; the run's end waits for them.
+To see the runs: `mlflow ui --backend-store-uri sqlite:///runs/mlflow.db`. MLflow sends metrics from
+its own threads, for which the end of the run waits.
 """
-
-from __future__ import annotations
 
 import logging
 import os
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
 
-from ..config import flat
-from ..errors import NAME
-from ..protocols import Metrics, Tracker
+from ..config import flatten
+from ..errors import PROGRAM
 from .run import RUNS, Run
 
-# Defaults for a training run, each for you to override in the environment. MLflow would wait four
-# minutes for a server that is gone, write each step by itself, and report its use to its makers.
+# Without these, MLflow waits four minutes for a server that is down, sends each step in a request
+# of its own, and sends telemetry. Variables that you set yourself take precedence.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_ASYNC_LOGGING_BUFFERING_SECONDS", "1")
@@ -36,77 +31,81 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
-PATIENCE = 30.0  # seconds until it is asked what became of a logged step; retries end before
+CHECK_AFTER = 30.0  # seconds after which a metric has arrived or failed, with all its retries
 
-logging.getLogger("mlflow.utils.async_logging").setLevel(logging.CRITICAL)  # tracking.py says it
+logging.getLogger("mlflow.utils.async_logging").setLevel(logging.CRITICAL)  # logger.py reports it
 
 
-@dataclass(frozen=True, slots=True)
 class MlflowTracker:
-    """One run of one experiment."""
+    def __init__(self, run_id: str, client: MlflowClient, known: Mapping[int, float]) -> None:
+        self.id, self._client = run_id, client
+        self._known = known  # training losses by step, logged before the run was resumed
+        self._pending: deque[tuple[float, Any]] = deque()
 
-    id: str
-    client: MlflowClient
-    known: dict[int, float]  # losses by step that are there from before the run was resumed
-    sent: deque[tuple[float, Any]] = field(default_factory=deque[tuple[float, Any]])
-
-    def log(self, step: int, metrics: Metrics) -> None:
-        """See `Tracker`. Learns of a failure by asking after what was sent a while ago."""
-        if self.known.get(step) == metrics["train/loss"]:
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        if self._known.get(step) == metrics["train/loss"]:
             return
         now = time.monotonic()
-        while self.sent and self.sent[0][0] < now - PATIENCE:
-            self.sent.popleft()[1].wait()  # raises what went wrong with it
-        stamp = get_current_time_millis()
-        values = [Metric(name, value, stamp, step) for name, value in metrics.items()]
-        self.sent.append((now, self.client.log_batch(self.id, metrics=values, synchronous=False)))
+        while self._pending and self._pending[0][0] < now - CHECK_AFTER:
+            self._pending.popleft()[1].wait()  # raises the error, if there was one
+        timestamp = get_current_time_millis()
+        values = [Metric(name, value, timestamp, step) for name, value in metrics.items()]
+        request = self._client.log_batch(self.id, metrics=values, synchronous=False)
+        self._pending.append((now, request))
 
-    def artifact(self, path: Path) -> None:
-        """See `Tracker`."""
-        self.client.log_artifact(self.id, str(path))
-
-    def close(self, status: Literal["finished", "interrupted", "failed"]) -> None:
-        """See `Tracker`."""
+    def close(self, status: str) -> None:
         try:
-            while self.sent:
-                self.sent.popleft()[1].wait()
+            while self._pending:
+                self._pending.popleft()[1].wait()
         finally:
-            self.client.set_terminated(self.id, STATUS[status])
+            self._client.set_terminated(self.id, STATUS[status])
 
 
-def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> Tracker:
-    """The tracker of a run that begins with step 0, or that goes on after a later one.
-
-    MLflow can't take back a metric. But a resumed run makes the same values again, so that steps
-    which are there already are passed over, and those that a crash kept from arriving are sent.
+def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> MlflowTracker:
+    """
+    MLflow can't delete a metric. But a resumed run repeats the same values: those that are there
+    already are skipped, and those that a crash has lost are sent.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{RUNS}/mlflow.db"
-    with FileLock(RUNS / ".mlflow.lock", timeout=60):  # runs that start at once: tables made once
+    with FileLock(RUNS / ".mlflow.lock", timeout=60):  # two processes can't create the tables
         client = MlflowClient(uri)
-        experiment = _experiment(client, os.environ.get("MLFLOW_EXPERIMENT_NAME") or NAME, uri)
-    found = client.search_runs([experiment], f"tags.run_id = '{run.id}'", max_results=1)
-    if found:
-        tracked, known = found[0], client.get_metric_history(found[0].info.run_id, "train/loss")
-        client.update_run(tracked.info.run_id, status="RUNNING")
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROGRAM
+        experiment = _get_or_create_experiment(client, name, uri)
+
+    recorded = run.read_provenance()
+    query = f"tags.run_id = '{recorded['id']}'"
+    if existing := client.search_runs([experiment], query, max_results=1):
+        run_id = existing[0].info.run_id
+        history = client.get_metric_history(run_id, "train/loss")
+        client.update_run(run_id, status="RUNNING")
     else:
-        git = run.read_provenance()["git"]
-        tags = {"run_id": run.id, "mlflow.source.git.commit": git["commit"] or "none"}
-        tracked, known = client.create_run(experiment, run_name=run.folder.name, tags=tags), []
-        parameters = [Param(name, str(value)) for name, value in flat(settings).items()]
-        client.log_batch(tracked.info.run_id, params=parameters)
-    losses = {each.step: each.value for each in known}
-    return MlflowTracker(tracked.info.run_id, client, losses)
+        commit = recorded["git"]["commit"] or "none"
+        tags = {"run_id": recorded["id"], "mlflow.source.git.commit": commit}
+        created = client.create_run(experiment, run_name=run.folder.name, tags=tags)
+        run_id, history = created.info.run_id, []
+        parameters = [Param(name, str(value)) for name, value in flatten(settings).items()]
+        client.log_batch(run_id, params=parameters)
+
+    tracker = MlflowTracker(run_id, client, {metric.step: metric.value for metric in history})
+    try:
+        for path in (run.config_path, run.provenance_path):
+            client.log_artifact(run_id, str(path))
+    except Exception:
+        tracker.close("interrupted")  # or it would be shown as running
+        raise
+    return tracker
 
 
-def _experiment(client: MlflowClient, name: str, uri: str) -> str:
-    """The id of the experiment, which is made if need be."""
+def _get_or_create_experiment(client: MlflowClient, name: str, uri: str) -> str:
+    """Returns its id."""
     if existing := client.get_experiment_by_name(name):
         return existing.experiment_id
-    local = uri.startswith("sqlite:")
-    files = (RUNS / "mlartifacts").resolve().as_uri() if local else None  # a server knows its own
+    location = None  # of the files; a server has its own
+    if uri.startswith("sqlite:"):
+        location = (RUNS / "mlartifacts").resolve().as_uri()
     try:
-        return client.create_experiment(name, artifact_location=files)
-    except MlflowException:  # a run on another machine was first
+        return client.create_experiment(name, artifact_location=location)
+    except MlflowException:  # another machine has just created it
         existing = client.get_experiment_by_name(name)
         if existing is None:
             raise

@@ -1,63 +1,48 @@
 # The template's: updates improve this file and keep your edits.
-"""The chosen tracker: TensorBoard. Look at the curves with `tensorboard --logdir runs`."""
-
-from __future__ import annotations
+"""Logs to TensorBoard. To see the curves: `tensorboard --logdir runs`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from ..protocols import Metrics, Tracker
 from .run import Run
 
 
-@dataclass(frozen=True, slots=True)
 class TensorBoardTracker:
-    """Event files in the run's folder."""
+    def __init__(self, run_id: str, writer: SummaryWriter, known: set[int]) -> None:
+        self.id, self._writer = run_id, writer
+        self._known = known  # steps, logged before the run was resumed
 
-    id: str
-    writer: SummaryWriter
-    known: set[int]  # steps that are there from before the run was resumed
-
-    def log(self, step: int, metrics: Metrics) -> None:
-        """See `Tracker`. Flushed at once, so that a checkpoint is never ahead of the curves."""
-        if step in self.known:
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        if step in self._known:
             return
         for name, value in metrics.items():
-            self.writer.add_scalar(name, value, step)
-        self.writer.flush()
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # a checkpoint must never be ahead of the curves
 
-    def artifact(self, path: Path) -> None:
-        """See `Tracker`. TensorBoard keeps no files; it shows them as text."""
-        text = path.read_text(encoding="utf-8")
-        self.writer.add_text(path.name, "\n".join(f"    {line}" for line in text.splitlines()))
-
-    def close(self, status: Literal["finished", "interrupted", "failed"]) -> None:
-        """See `Tracker`."""
-        self.writer.add_text("status", status)
-        self.writer.close()
+    def close(self, status: str) -> None:
+        self._writer.add_text("status", status)
+        self._writer.close()
 
 
-def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> Tracker:
-    """The tracker of a run that begins with step 0, or that goes on after a later one.
-
-    TensorBoard drops what earlier event files hold from `purge_step` on, so that a resumed run's
-    curves have no step twice.
-    """
+def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> TensorBoardTracker:
     folder = run.folder / "tensorboard"
-    known = {each for each in _steps(folder) if each <= step} if step else set[int]()
-    return TensorBoardTracker(run.id, SummaryWriter(str(folder), purge_step=step + 1), known)
+    known = {logged for logged in _logged_steps(folder) if logged <= step} if step else set[int]()
+    # TensorBoard ignores what earlier files have from `purge_step` on.
+    writer = SummaryWriter(str(folder), purge_step=step + 1)
+    for path in (run.config_path, run.provenance_path):  # shown as text, as it stores no files
+        lines = path.read_text(encoding="utf-8").splitlines()
+        writer.add_text(path.name, "\n".join(f"    {line}" for line in lines))
+    return TensorBoardTracker(run.read_provenance()["id"], writer, known)
 
 
-def _steps(folder: Path) -> set[int]:
-    """The steps that the event files have."""
+def _logged_steps(folder: Path) -> set[int]:
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     try:
-        return {each.step for each in events.Scalars("train/loss")}
-    except KeyError:  # killed before the first
+        return {event.step for event in events.Scalars("train/loss")}
+    except KeyError:  # killed before the first one
         return set()

@@ -1,23 +1,17 @@
 # The template's: updates improve this file and keep your edits.
-"""The chosen tracker: Trackio, in `runs/trackio`.
+"""Logs to Trackio, in `runs/trackio`. To see the runs: `TRACKIO_DIR=runs/trackio trackio show`.
 
-Look at the runs with `TRACKIO_DIR=runs/trackio trackio show`. It can't rewind: a resumed run is
-taken out and written once more, up to its checkpoint, so that no step is there twice. Runs that go
-to a Space or a server (`TRACKIO_SPACE_ID`, `TRACKIO_SERVER_URL`) can't be taken out from here: the
-resumed run stands beside the earlier one.
+Trackio can't delete single steps. A resumed run is therefore deleted and logged again up to its
+checkpoint. This isn't possible in a Space or on a server (TRACKIO_SPACE_ID, TRACKIO_SERVER_URL):
+there, the resumed run appears beside the earlier one.
 """
-
-from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..errors import NAME
-from ..protocols import Metrics, Tracker
+from ..errors import PROGRAM
 from .run import RUNS, Run
 
 os.environ.setdefault("TRACKIO_DIR", str(RUNS.resolve() / "trackio"))
@@ -26,38 +20,37 @@ import trackio  # reads the environment
 from trackio.run import Run as TrackedRun
 
 
-@dataclass(frozen=True, slots=True)
 class TrackioTracker:
-    """One run of one project."""
+    def __init__(self, run: TrackedRun) -> None:
+        self.id, self._run = run.id, run
 
-    id: str
-    run: TrackedRun
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._run.log(dict(metrics), step=step)
 
-    def log(self, step: int, metrics: Metrics) -> None:
-        """See `Tracker`."""
-        self.run.log(dict(metrics), step=step)
-
-    def artifact(self, path: Path) -> None:
-        """See `Tracker`."""
-        self.run.log_artifact(str(path), name=f"{self.id}-{path.name}", type="provenance")
-
-    def close(self, status: Literal["finished", "interrupted", "failed"]) -> None:
-        """See `Tracker`. Trackio knows no status."""
-        trackio.finish()  # `self.run.finish()` would come twice, again when the process ends
+    def close(self, status: str) -> None:
+        """Trackio has no status of a run."""
+        trackio.finish()  # `self._run.finish()` would be repeated when the process ends
 
 
-def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> Tracker:
-    """The tracker of a run that begins with step 0, or that goes on after a later one."""
-    with suppress(ValueError):  # no run was tracked yet
-        for earlier in trackio.Api().runs(NAME):
-            if (earlier.config or {}).get("run_id") == run.id:
+def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> TrackioTracker:
+    run_id = run.read_provenance()["id"]
+    with suppress(ValueError):  # nothing was tracked yet
+        for earlier in trackio.Api().runs(PROGRAM):
+            if (earlier.config or {}).get("run_id") == run_id:
                 earlier.delete()
     tracked = trackio.init(
-        project=NAME,
+        project=PROGRAM,
         name=run.folder.name,
-        config={**settings, "run_id": run.id},
+        config={**settings, "run_id": run_id},
         embed=False,
-        auto_log_gpu=False,  # the monitor logs memory; two threads that poll cost more
+        auto_log_gpu=False,  # timings.jsonl has the memory; a polling thread would cost more
         auto_log_cpu=False,
     )
-    return TrackioTracker(tracked.id, tracked)
+    tracker = TrackioTracker(tracked)
+    try:
+        for path in (run.config_path, run.provenance_path):
+            tracked.log_artifact(str(path), name=f"{tracked.id}-{path.name}", type="provenance")
+    except Exception:
+        tracker.close("interrupted")  # or the next run of this process would be logged to it
+        raise
+    return tracker

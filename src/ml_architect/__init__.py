@@ -1,1 +1,1 @@
-"""The `ml-architect` command: starts projects from the template, and keeps them up to date."""
+"""The `ml-architect` command: makes and updates projects, runs studies, writes reports."""

@@ -1,4 +1,4 @@
-"""Lets `python -m ml_architect` do what `ml-architect` does."""
+"""Runs `ml-architect` as `python -m ml_architect`."""
 
 import sys
 

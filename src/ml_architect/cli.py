@@ -9,7 +9,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,14 +18,14 @@ from .generate.origin import PACKAGE
 
 
 class Parser(argparse.ArgumentParser):
-    """Says one line where argparse says several."""
+    """Prints errors in one line, without argparse's usage."""
 
     def error(self, message: str) -> NoReturn:
         """See `argparse.ArgumentParser`."""
-        if wrong := re.search(r"COMMAND: invalid choice: '(.*?)'", message):
+        if match := re.search(r"COMMAND: invalid choice: '(.*?)'", message):
             commands = re.findall(r"[a-z]+", message.partition("choose from")[2])
-            hint = nearest(wrong[1], commands, f"expected one of {', '.join(commands)}.")
-            raise CommandError(f"{wrong[1]}: no such command; {hint} See: {self.prog} --help")
+            hint = nearest(match[1], commands, f"expected one of {', '.join(commands)}.")
+            raise CommandError(f"{match[1]}: no such command; {hint} See: {self.prog} --help")
         raise CommandError(f"{message}. See: {self.prog} --help")
 
 
@@ -34,20 +33,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0: done or passed; 1: done with conflicts, declined, or failed; 2: wrong input; 75: stopped
-        and resumable; 130: stopped by Ctrl-C; 143: by SIGTERM.
+        0: passed; 1: failed, declined, or updated with conflicts; 2: wrong input; 75: stopped and
+        resumable; 130: stopped by Ctrl-C; 143: by SIGTERM.
     """
     warnings.showwarning = _show_warning
-    before = signal.signal(signal.SIGTERM, _stop)  # so that unfinished files are removed
+    before = signal.signal(signal.SIGTERM, _stop)  # to remove unfinished files
     try:
-        given = _parser().parse_args(arguments)
-        return given.run(given)
+        options = _parser().parse_args(arguments)
+        return options.run(options)
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        place = "" if error.filename is None else f"{error.filename}: "
-        print(f"{place}{error.strerror}", file=sys.stderr)
+        path = "" if error.filename is None else f"{error.filename}: "
+        print(f"{path}{error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"stopped{_nothing_written(arguments)}", file=sys.stderr)
@@ -60,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _nothing_written(arguments: Sequence[str] | None) -> str:
-    """What a stopped command left behind, where that is certain."""
+    """A note for the commands that write all or nothing."""
     words = sys.argv[1:] if arguments is None else arguments
     return "; nothing was written" if {"new", "update", "adopt"} & set(words[:1]) else ""
 
 
 class Stopped(BaseException):
-    """SIGTERM, which cleans up on its way out as Ctrl-C does."""
+    """Raised by SIGTERM, so that `finally` blocks run as after Ctrl-C."""
 
 
 def _stop(*_: object) -> NoReturn:
@@ -74,7 +73,7 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    """Copier's warnings without the line of Copier's code that raised them."""
+    """Print a warning of Copier's without its line of code."""
     print(message, file=sys.stderr)
 
 
@@ -83,46 +82,62 @@ def _parser() -> Parser:
         prog="ml-architect",
         description="Start machine-learning projects, keep them up to date, study their runs.",
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    new = commands.add_parser("new", help="start a project: asks, shows, writes")
-    new.add_argument("destination", metavar="DEST", type=Path, help="folder of the project")
-    new.add_argument("--defaults", action="store_true", help="ask nothing, take every default")
-    new.add_argument("--answers", metavar="FILE", type=Path, help="YAML file, name to answer")
+    new = commands.add_parser("new", help="make a project: ask, show, write")
+    new.add_argument("destination", metavar="DEST", type=Path, help="new folder")
+    new.add_argument("--defaults", action="store_true", help="ask nothing; take every default")
+    new.add_argument("--answers", metavar="FILE", type=Path, help="YAML file with answers by name")
     new.set_defaults(run=_new)
-    update = commands.add_parser("update", help="bring a project to the newest practice")
+    update = commands.add_parser(
+        "update", help="update a project to a newer template, or change answers"
+    )
     update.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
-    update.add_argument("--yes", action="store_true", help="show, and do it without asking")
-    update.add_argument("--preview", action="store_true", help="show, and change nothing")
-    update.add_argument("--why", action="store_true", help="show all that the changelog says")
+    update.add_argument("--yes", action="store_true", help="don't ask for confirmation")
+    update.add_argument("--preview", action="store_true", help="only show the changes")
+    update.add_argument("--why", action="store_true", help="show the whole changelog")
     update.set_defaults(run=_update)
-    adopt = commands.add_parser("adopt", help="bring an existing project under the template")
+    adopt = commands.add_parser("adopt", help="add the template's files to an existing project")
     adopt.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
-    adopt.add_argument("--defaults", action="store_true", help="ask nothing that can be read")
-    adopt.add_argument("--branch", metavar="NAME", default="ml-architect", help="a new one")
+    adopt.add_argument("--defaults", action="store_true", help="ask nothing; take every default")
+    adopt.add_argument(
+        "--branch", metavar="NAME", default="ml-architect", help="name of the new branch"
+    )
     adopt.set_defaults(run=_adopt)
-    for each in (new, update, adopt):
-        each.add_argument(
+    for command in (new, update, adopt):
+        command.add_argument(
             "--data", metavar="NAME=ANSWER", action="append", default=[], help="answer a question"
         )
-    explain = commands.add_parser("explain", help="what each option buys and costs")
-    explain.add_argument("words", metavar="NAME", nargs="*", help="a question, or an option")
+    explain = commands.add_parser("explain", help="show what each option buys and costs")
+    explain.add_argument(
+        "words",
+        metavar="NAME",
+        nargs="*",
+        help="questions or options; by default this project's choices",
+    )
     explain.set_defaults(run=_explain)
-    for each in (new, update, adopt, explain):
-        each.add_argument("--template", metavar="ADDRESS", help="another template than our own")
-        each.add_argument("--version", metavar="VERSION", help="a tag of it; else the newest")
+    for command in (new, update, adopt, explain):
+        command.add_argument("--template", metavar="ADDRESS", help="another template's address")
+        command.add_argument("--version", metavar="VERSION", help="a tag; by default the newest")
     add_commands(commands)
     return parser
 
 
-def _version() -> str:
-    try:
-        return f"{PACKAGE} {version(PACKAGE)}"
-    except PackageNotFoundError:
-        return f"{PACKAGE} isn't installed: it runs from a folder"
+class ShowVersion(argparse.Action):
+    """Prints the version; argparse's own action would read it for every command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """See `argparse.Action`."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"{PACKAGE} {version(PACKAGE)}")
+        except PackageNotFoundError:
+            print(f"{PACKAGE} isn't installed: it runs from a folder")
+        parser.exit()
 
 
-def _new(given: argparse.Namespace) -> int:
+def _new(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .generate.new import New, read_answers
@@ -130,18 +145,18 @@ def _new(given: argparse.Namespace) -> int:
     from .generate.template import require_git
 
     require_git()
-    data = read_answers(given.answers) if given.answers else {}
+    data = read_answers(options.answers) if options.answers else {}
     New(
-        destination=given.destination,
-        address=template_address(given.template),
-        version=given.version,
-        data=data | _data(given.data),
-        defaults=given.defaults or given.answers is not None,
+        destination=options.destination,
+        address=template_address(options.template),
+        version=options.version,
+        data=data | _data(options.data),
+        defaults=options.defaults or options.answers is not None,
     )(Console())
     return 0
 
 
-def _update(given: argparse.Namespace) -> int:
+def _update(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .generate.origin import template_address
@@ -149,32 +164,32 @@ def _update(given: argparse.Namespace) -> int:
     from .generate.update import Update
 
     require_git()
-    passed = Update(
-        project=given.project,
-        address=template_address(given.template),
-        version=given.version,
-        data=_data(given.data),
-        yes=given.yes,
-        preview=given.preview,
-        why=given.why,
-        command=_update_command(given),
+    is_merged = Update(
+        project=options.project,
+        address=template_address(options.template),
+        version=options.version,
+        data=_data(options.data),
+        yes=options.yes,
+        preview=options.preview,
+        why=options.why,
+        command=_update_command(options),
     )(Console())
-    return 0 if passed else 1
+    return 0 if is_merged else 1
 
 
-def _update_command(given: argparse.Namespace) -> str:
-    """What does what `--preview` has shown."""
+def _update_command(options: argparse.Namespace) -> str:
+    """The command that applies what `--preview` has shown."""
     words = [PACKAGE, "update"]
-    if given.project != Path():
-        words.append(str(given.project))
-    words += [f"--data={each}" for each in given.data]
+    if options.project != Path():
+        words.append(str(options.project))
+    words += [f"--data={answer}" for answer in options.data]
     for name in ("template", "version"):
-        if value := getattr(given, name):
+        if value := getattr(options, name):
             words.append(f"--{name}={value}")
     return shlex.join(words)
 
 
-def _adopt(given: argparse.Namespace) -> int:
+def _adopt(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .generate.adopt import Adopt
@@ -183,41 +198,43 @@ def _adopt(given: argparse.Namespace) -> int:
 
     require_git()
     Adopt(
-        project=given.project,
-        address=template_address(given.template),
-        version=given.version,
-        data=_data(given.data),
-        defaults=given.defaults,
-        branch=given.branch,
+        project=options.project,
+        address=template_address(options.template),
+        version=options.version,
+        data=_data(options.data),
+        defaults=options.defaults,
+        branch=options.branch,
     )(Console())
     return 0
 
 
-def _explain(given: argparse.Namespace) -> int:
-    from copier._main import Worker
-    from copier._settings import SettingsModel
-
+def _explain(options: argparse.Namespace) -> int:
     from .generate.explain import explain
     from .generate.origin import template_address
-    from .generate.template import copiers_errors, load_catalogue, newest, require_git
+    from .generate.template import ANSWERS, load_catalogue, one_line_errors, require_git
+    from .generate.update import find_root, is_same_address, read_recorded
+    from .generate.worker import newest, open_template
 
     require_git()
-    address = template_address(given.template)
+    address, version = template_address(options.template), options.version
+    answers: dict[str, Any] = {}
+    root = find_root(Path.cwd())
+    if (root / ANSWERS).is_file():
+        answers = read_recorded(root)
+        if is_same_address(answers["_src_path"], address):
+            version = version or answers["_commit"]
     with (
-        copiers_errors(address, given.version),
-        Worker(
-            src_path=address,
-            vcs_ref=newest(address, given.version),
-            settings=SettingsModel(),
-            quiet=True,
-        ) as worker,
+        one_line_errors(address, version),
+        open_template(address, newest(address, version)) as worker,
     ):
-        print(explain(load_catalogue(worker.template.local_abspath), given.words))
+        catalogue = load_catalogue(worker.template.local_abspath)
+        template = f" --template={shlex.quote(address)}" if options.template else ""
+        print(explain(catalogue, options.words, answers, template))
     return 0
 
 
 def _data(pairs: Sequence[str]) -> dict[str, Any]:
-    """`name=answer`, as Copier takes it."""
+    """Parse `name=answer`."""
     data: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

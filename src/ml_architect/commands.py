@@ -1,4 +1,4 @@
-"""The commands for runs, studies and reports. What a command needs is imported when it is run."""
+"""The commands for runs, studies and reports. Their dependencies are imported when they are run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def add_commands(commands: Any) -> None:
         study = commands.add_parser(kind, help=text)
         study.add_argument("config", metavar="CONFIG", type=Path, help=f"with a table [{kind}]")
         study.add_argument("--study", metavar="NAME", default="", help="folder in runs/")
-        study.add_argument("--command", metavar="COMMAND", help="what starts the project")
+        study.add_argument("--command", metavar="COMMAND", help="command of the project")
         study.add_argument("--jobs", metavar="N", type=int, default=1, help="runs at the same time")
         study.add_argument("--dry-run", action="store_true", help="check the plan, train nothing")
         study.set_defaults(run=_study, kind=kind)
         if kind == "tune":
-            text = "database that is shared, such as postgresql+psycopg://user@host/name"
+            text = "shared database, such as postgresql+psycopg://user@host/name"
             study.add_argument("--storage", metavar="URL", default="", help=text)
 
     runs = commands.add_parser("runs", help="list the runs, or compare some of them")
@@ -51,7 +51,7 @@ def add_commands(commands: Any) -> None:
 
 @contextmanager
 def _extra(command: str) -> Generator[None]:
-    """Say which extra a command needs if it isn't installed."""
+    """Name the extra that a command needs if it isn't installed."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -62,73 +62,75 @@ def _extra(command: str) -> Generator[None]:
         ) from None
 
 
-def _study(given: argparse.Namespace) -> int:
-    if given.jobs < 1:
-        raise CommandError(f"--jobs {given.jobs}: expected at least 1")
-    with _extra(given.kind):
+def _study(options: argparse.Namespace) -> int:
+    if options.jobs < 1:
+        raise CommandError(f"--jobs {options.jobs}: expected at least 1")
+    with _extra(options.kind):
         from rich.console import Console
 
         from .studies.project import STORAGE_VARIABLE, find_project
         from .studies.study import open_study
 
-        project, console = find_project(given.command), Console()
-        options = (given.config, project, given.study, given.jobs)
-        if given.kind == "scale":
+        project, console = find_project(options.command), Console()
+        arguments = (options.config, project, options.study, options.jobs)
+        if options.kind == "scale":
             from .studies.scale import ScaleTable, scale
 
-            study, table = open_study("scale", ScaleTable, *options)
-            return scale(study, table, console, dry_run=given.dry_run)
-        if given.kind == "ablate":
+            study, table = open_study("scale", ScaleTable, *arguments)
+            return scale(study, table, console, dry_run=options.dry_run)
+        if options.kind == "ablate":
             from .studies.ablate import AblateTable, ablate
 
-            study, table = open_study("ablate", AblateTable, *options)
-            return ablate(study, table, console, dry_run=given.dry_run)
+            study, table = open_study("ablate", AblateTable, *arguments)
+            return ablate(study, table, console, dry_run=options.dry_run)
         from .studies.database import require_no_password
         from .studies.tune import TuneTable, tune
 
-        require_no_password(given.storage)
-        url = given.storage or os.environ.get(STORAGE_VARIABLE, "")
-        study, table = open_study("tune", TuneTable, *options)
-        return tune(study, table, url, console, dry_run=given.dry_run)
+        require_no_password(options.storage)
+        url = options.storage or os.environ.get(STORAGE_VARIABLE, "")
+        study, table = open_study("tune", TuneTable, *arguments)
+        return tune(study, table, url, console, dry_run=options.dry_run)
 
 
-def _runs(given: argparse.Namespace) -> int:
+def _runs(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .runs.table import compare_runs, list_runs
 
-    if given.runs:
-        compare_runs(given.runs, Console())
+    if options.runs:
+        compare_runs(options.runs, Console())
     else:
         list_runs(Console())
     return 0
 
 
-def _plot(given: argparse.Namespace) -> int:
+def _plot(options: argparse.Namespace) -> int:
     with _extra("plot"):
         from .runs.plot import plot_runs
 
-        plot_runs(given.runs, given.output)
+        plot_runs(options.runs, options.output)
     return 0
 
 
-def _report(given: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .runs.run import find_root, open_run
 
     root, console = find_root(), Console()
     with _extra("report"):
-        if given.subject == "data":
+        if options.subject == "data":
             from .reports.data_report import report_data
 
-            if given.slice_by:
+            if options.slice_by:
                 raise CommandError("--slice-by: is for the report of a run")
-            report_data(root, given.folder, given.output, console)
+            report_data(root, options.folder, options.output, console)
             return 0
         from .reports.run_report import report_run
 
-        if given.folder is not None:
-            raise CommandError(f"{given.folder}: expected one run; a folder goes with: report data")
-        report_run(open_run(given.subject, root), given.slice_by, given.output, console)
+        if options.folder is not None:
+            raise CommandError(
+                f"{options.folder}: expected one run; a folder goes with: report data"
+            )
+        report_run(open_run(options.subject, root), options.slice_by, options.output, console)
     return 0

@@ -1,4 +1,4 @@
-"""Errors that the user can fix: what was given, what was expected, how to fix it."""
+"""User errors: what was given, what was expected, how to fix it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from difflib import get_close_matches
 
 
 class CommandError(Exception):
-    """Base of all of them."""
+    """An error that the user can fix."""
 
     exit_code = 2
 
 
 class Declined(CommandError):  # noqa: N818 - nothing went wrong
-    """The person looked at what would be written, and said no."""
+    """The user declined to write what was shown."""
 
     exit_code = 1
 
 
-class Untrusted(CommandError):  # noqa: N818 - git's word for it
-    """The repository belongs to another user; the message is git's own way out."""
+class Untrusted(CommandError):  # noqa: N818 - git's term
+    """The repository belongs to another user; the message has git's own remedy."""
 
 
-def nearest(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The name that was probably meant, as a hint; or another hint where none is like it."""
-    near = get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
+def nearest(word: str, names: Iterable[str], otherwise: str) -> str:
+    """A hint with the most similar name, or another hint if none is similar."""
+    matches = get_close_matches(word, list(names), n=1)
+    return f"did you mean {matches[0]}?" if matches else otherwise

@@ -15,16 +15,16 @@ parameters: dict[str, dict[str, str]] = {}
 for path, value in run.data.params.items():
     section, _, name = path.rpartition(".")
     parameters.setdefault(section, {})[name] = value
-said = {
+tracked = {
     "runs": len(runs),
     "values": [
-        [each.step, {name: each.value}]
+        [metric.step, {name: metric.value}]
         for name in run.data.metrics
-        for each in client.get_metric_history(run.info.run_id, name)
+        for metric in client.get_metric_history(run.info.run_id, name)
     ],
     "parameters": parameters,
-    "files": [each.path for each in client.list_artifacts(run.info.run_id)],
+    "files": [file.path for file in client.list_artifacts(run.info.run_id)],
     "status": run.info.status,
     "commit": run.data.tags["mlflow.source.git.commit"],
 }
-print(json.dumps(said))
+print(json.dumps(tracked))

@@ -17,14 +17,14 @@ texts = {
     tag.removesuffix("/text_summary"): events.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
     for tag in tags["tensors"]
 }
-said = {
+tracked = {
     "runs": 1,
     "values": [
-        [each.step, {tag: each.value}] for tag in tags["scalars"] for each in events.Scalars(tag)
+        [event.step, {tag: event.value}] for tag in tags["scalars"] for event in events.Scalars(tag)
     ],
     "parameters": tomllib.loads(textwrap.dedent(texts["config.toml"])),
     "files": list(texts),
     "status": texts.get("status", ""),
     "commit": json.loads(textwrap.dedent(texts["run.json"]))["git"]["commit"],
 }
-print(json.dumps(said))
+print(json.dumps(tracked))

@@ -11,7 +11,6 @@ os.environ.setdefault("TRACKIO_DIR", str(Path("runs/trackio").resolve()))
 
 
 def trackio(*arguments: str) -> Any:
-    """What a command of Trackio says, as JSON."""
     command = [sys.executable, "-m", "trackio.cli", *arguments, "--project", "digits", "--json"]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -19,12 +18,12 @@ def trackio(*arguments: str) -> Any:
 name = sys.argv[1]
 query = f"SELECT run_id, step, metrics FROM metrics WHERE run_name = '{name}'"
 rows = trackio("query", "project", "--sql", query)["rows"]
-(identity,) = {row["run_id"] for row in rows}
+(run_id,) = {row["run_id"] for row in rows}
 listed = json.dumps(trackio("list", "artifacts"))
-said = {
+tracked = {
     "runs": 1,
     "values": [[row["step"], json.loads(row["metrics"])] for row in rows],
     "parameters": trackio("get", "run", "--run", name)["config"],
-    "files": [each for each in ("config.toml", "run.json") if f"{identity}-{each}" in listed],
+    "files": [file for file in ("config.toml", "run.json") if f"{run_id}-{file}" in listed],
 }
-print(json.dumps(said))
+print(json.dumps(tracked))

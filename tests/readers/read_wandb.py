@@ -1,4 +1,4 @@
-"""Reads the newest offline part of a run back with what wandb brings for that: `wandb leet`."""
+"""Reads the newest offline folder of a run back with `wandb leet`."""
 
 import json
 import subprocess
@@ -7,27 +7,28 @@ from pathlib import Path
 from typing import Any
 
 
-def flat(values: dict[str, Any]) -> dict[str, float]:
-    """Metrics by their name; wandb's own begin with an underscore."""
+def without_internal(values: dict[str, Any]) -> dict[str, float]:
+    """Names of W&B's own values begin with an underscore."""
     return {name: value for name, value in values.items() if not name.startswith("_")}
 
 
 newest = Path("runs", sys.argv[1], "wandb", "latest-run").resolve()
 command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(newest)]
-printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-records = [json.loads(line) for line in printed.splitlines()]
-of: dict[str, list[dict[str, Any]]] = {}
-for record in records:
-    of.setdefault(record["type"], []).append(record[record["type"]])
-summary = {}
-for each in of["summary"]:
-    summary |= each["update"]
-said = {
-    "runs": len({each["run_id"] for each in of["run"]}),
-    "values": [[each["item"]["_step"], flat(each["item"])] for each in of["history"]],
-    "parameters": of["run"][0]["config"]["update"],
+output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+records: dict[str, list[dict[str, Any]]] = {}
+for line in output.splitlines():
+    record = json.loads(line)
+    records.setdefault(record["type"], []).append(record[record["type"]])
+summary: dict[str, Any] = {}
+for record in records["summary"]:
+    summary |= record["update"]
+items = [record["item"] for record in records["history"]]
+tracked = {
+    "runs": len({record["run_id"] for record in records["run"]}),
+    "values": [[item["_step"], without_internal(item)] for item in items],
+    "parameters": records["run"][0]["config"]["update"],
     "files": [path.name for path in (newest / "files").iterdir()],
     "status": summary.get("status", ""),
-    "commit": of["environment"][0]["git"]["commit"],
+    "commit": records["environment"][0]["git"]["commit"],
 }
-print(json.dumps(said))
+print(json.dumps(tracked))

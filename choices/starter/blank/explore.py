@@ -16,7 +16,7 @@ with Path("data/records.csv").open(newline="", encoding="utf-8") as file:
 columns = header[1:-1]
 values = np.array([row[1:-1] for row in rows], dtype=float)
 labels = np.array([row[-1] for row in rows])
-print(f"{len(rows)} records, by class: {dict(Counter(labels.tolist()))}")
+print(f"{len(rows)} examples, by class: {dict(Counter(labels.tolist()))}")
 for name, column in zip(columns, values.T, strict=True):
     print(f"{name}: {column.min():g} to {column.max():g}, mean {column.mean():.2f}")
 

@@ -1,90 +1,84 @@
 # Yours: an update never touches this file.
-"""Where the records come from: a table with an id, four numbers and a label in each line.
+"""Reads a table with an id, four numbers and a label per line.
 
-To bring your own data, rewrite this file; everything else follows from its four functions. The
-table that is here holds measurements of 150 irises (R. A. Fisher, 1936,
+To bring your own data, rewrite the four public functions; everything else follows from them. The
+sample table has measurements of 150 irises (R. A. Fisher, 1936,
 https://archive.ics.uci.edu/dataset/53).
 """
 
-from __future__ import annotations
-
 import csv
-import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from ..config import DataConfig
 from ..errors import DataError
-from ..protocols import Metadata, Record, Split, Unreadable
-from .validation import Schema, content
+from ..settings import DataConfig
+from .validation import Example, Schema, Unreadable, split_by_hash
 
-COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")  # centimetres
+COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")  # centimeters
 CLASSES = ("setosa", "versicolor", "virginica")
 
 
 def schema(config: DataConfig) -> Schema:
-    """What a sound record looks like."""
     return Schema(dtype="float32", shape=(len(COLUMNS),), low=0, high=20, classes=CLASSES)
 
 
-def read(config: DataConfig) -> Iterator[Record | Unreadable]:
-    """Every record, one at a time; what can't be read is given as `Unreadable`.
-
-    Raises:
-        DataError: the file is missing, or its columns are others than expected.
-    """
-    _require_file(config)
-    with config.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file)
-        header, expected = next(rows, []), ["id", *COLUMNS, "label"]
-        if header != expected:
-            raise DataError(
-                f"{config.path}: columns {', '.join(header) or '(none)'}; "
-                f"expected {', '.join(expected)}"
-            )
-        for row in filter(None, rows):  # an empty line is nothing
-            place = f"{config.path}, line {rows.line_num}"
-            try:
-                yield _record(row, str(config.path))
-            except ValueError as error:
-                yield Unreadable(place, str(error), str(config.path))
+def read(config: DataConfig) -> Iterator[Example | Unreadable]:
+    """All examples, one at a time."""
+    return _read_table(config.path, config, labeled=True)
 
 
-def _record(row: list[str], file: str) -> Record:
-    if len(row) != len(COLUMNS) + 2:
-        raise ValueError(f"{len(row)} cells, expected {len(COLUMNS) + 2}")
-    name, *cells, label = row
-    if not name.strip():
-        raise ValueError("no id")
-    if label not in CLASSES:
-        raise ValueError(f"label {label!r}, expected one of {', '.join(CLASSES)}")
-    values = np.array(cells, dtype=np.float32)
-    metadata: Metadata = dict(zip(COLUMNS, map(float, cells), strict=True))
-    return Record(name, values, CLASSES.index(label), file=file, metadata=metadata)
-
-
-def split_of(record: Record, config: DataConfig) -> Split:
-    """The split of a record, by its content: duplicates stay together, and new data moves nothing.
-
-    Where records belong together (a patient, a speaker), derive it from what they share instead.
-    """
-    share = int.from_bytes(content(record.inputs)[:4], "big") / 2**32
-    if share < config.test_fraction:
-        return "test"
-    return "validation" if share < config.test_fraction + config.validation_fraction else "train"
+def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
+    """New examples, for the command `predict`; a column with labels isn't needed."""
+    return _read_table(path, config, labeled=False)
 
 
 def fingerprint(config: DataConfig) -> str:
-    """Changes whenever the source does."""
-    _require_file(config)
-    with config.path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Changes whenever the data change; the cache is named after it."""
+    try:
+        status = config.path.stat()
+    except OSError as error:
+        raise DataError(f"data.path = '{config.path}': {error.strerror}") from None
+    return repr((str(config.path), status.st_size, status.st_mtime_ns))
 
 
-def _require_file(config: DataConfig) -> None:
-    if not config.path.is_file():
-        raise DataError(
-            f"data.path = '{config.path}': expected a file, and there is none; "
-            "run from the project's folder, or name another with --data.path"
-        )
+def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Example | Unreadable]:
+    required = ["id", *COLUMNS, "label"] if labeled else ["id", *COLUMNS]
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        rows = csv.reader(file)
+        header = next(rows, [])
+        if missing := [name for name in required if name not in header]:
+            columns = ", ".join(header) or "none"
+            raise DataError(f"{path}: no column {', '.join(missing)}; its columns: {columns}")
+        for cells in filter(None, rows):  # without empty lines
+            place = f"{path}, line {rows.line_num}"
+            if len(cells) != len(header):
+                yield Unreadable(place, f"{len(cells)} cells, expected {len(header)}", str(path))
+                continue
+            try:
+                row = {name: cells[header.index(name)] for name in required}
+                yield _example(row, config, str(path))
+            except ValueError as error:
+                yield Unreadable(place, str(error), str(path))
+
+
+def _example(row: dict[str, str], config: DataConfig, file: str) -> Example:
+    if not row["id"].strip():
+        raise ValueError("no id")
+    label = row.get("label")
+    if label is not None and label not in CLASSES:
+        raise ValueError(f"label {label!r}, expected one of {', '.join(CLASSES)}")
+
+    # Equal inputs share a split. If examples belong together (a patient, a speaker), set `group`
+    # and split by that instead.
+    inputs = np.array([row[name] for name in COLUMNS], dtype=np.float32)
+    split = split_by_hash(inputs.tobytes(), config.validation_fraction, config.test_fraction)
+    return Example(
+        id=row["id"],
+        inputs=inputs,
+        target=None if label is None else CLASSES.index(label),
+        split=split,
+        file=file,
+        metadata={name: float(row[name]) for name in COLUMNS},
+    )

@@ -1,39 +1,42 @@
 # Yours: an update never touches this file.
-"""From a row of the table to what the network sees, and the noise that training adds to it."""
+"""Preprocessing and augmentation of a batch of rows.
 
-from __future__ import annotations
+Shapes: B rows, C columns.
+"""
 
-import numpy as np
-from matplotlib.axes import Axes
+import math
+from typing import TYPE_CHECKING
 
-from ..config import FeaturesConfig
-from ..protocols import Array, Keeps
+import torch
+from torch import Tensor
 
-KEEPS = {
-    "prepare": Keeps(),
-    "augment": Keeps(label=0.9),
-}
-"""What the command `features` looks for."""
+from ..settings import FeaturesConfig
 
+if TYPE_CHECKING:  # half a second, which `train` doesn't need
+    from matplotlib.axes import Axes
 
-def prepare(inputs: Array) -> Array:
-    """Rows (B, columns) as they are: the network's first layer learns their scale."""
-    return inputs.astype(np.float32)
+RANGE = (-math.inf, math.inf)
+"""Smallest and largest value after preprocessing; the command `features` checks it."""
 
 
-def augment(inputs: Array, random: np.random.Generator, config: FeaturesConfig) -> Array:
-    """Add noise in proportion to how far each column spreads; the label stays as it is.
+def preprocess(rows: Tensor) -> Tensor:
+    """float32 rows (B, C), unchanged: the model learns how to scale them, in `Network.adapt`."""
+    return rows
+
+
+def augment(rows: Tensor, rng: torch.Generator, config: FeaturesConfig) -> Tensor:
+    """Add Gaussian noise. The label stays valid.
 
     Args:
-        inputs: prepared rows, (B, columns).
-        random: the only source of chance, so that a batch can be made again.
+        rows: preprocessed, (B, C).
+        rng: the only source of randomness, so that a resumed run sees the same batches.
         config: how strong.
     """
-    noise = random.standard_normal(inputs.shape, dtype=np.float32)
-    return inputs + noise * inputs.std(axis=0) * np.float32(config.noise)
+    deviation = rows.std(dim=0, correction=0)
+    return rows + torch.randn(rows.shape, generator=rng) * deviation * config.noise
 
 
-def draw(axes: Axes, inputs: Array) -> None:
-    """Show one prepared row, (columns,), to a person."""
-    axes.bar(np.arange(len(inputs)), inputs, color="gray")
+def plot_example(axes: "Axes", row: Tensor) -> None:
+    """Draw one preprocessed row, (C,)."""
+    axes.bar(range(len(row)), row, color="gray")
     axes.set_xticks([])

@@ -1,13 +1,10 @@
 # Yours: an update never touches this file.
-"""Where the images come from: a folder of images for each class, or scans of handwritten digits.
+"""Reads the images: from one folder per class, or scikit-learn's handwritten digits.
 
-`data.path` names the folder; each folder in it is a class, with images in it at any depth. Without
-one, the 1,797 scans that ship with scikit-learn serve, from
-https://archive.ics.uci.edu/dataset/80 (Alpaydin & Kaynak, 1998). To read anything else, rewrite
-this file; everything else follows from its four functions.
+`data.path` names the folder; each folder in it is a class, with images at any depth. The 1,797
+digits are from https://archive.ics.uci.edu/dataset/80 (Alpaydin & Kaynak, 1998). To read anything
+else, rewrite the four public functions.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -16,108 +13,110 @@ from typing import cast
 
 import numpy as np
 
-from ..config import DataConfig
 from ..errors import DataError
-from ..protocols import Array, Record, Split, Unreadable
-from .files import fingerprint_of
-from .validation import Schema, content
+from ..settings import DataConfig
+from .validation import Array, Example, Schema, Unreadable, split_by_hash
 
 DIGITS = "digits"
 
 
 def schema(config: DataConfig) -> Schema:
-    """What a sound image looks like: (size, size) or (size, size, 3), in 0..255."""
+    """Images are (size, size) or (size, size, 3), between 0 and 255."""
     shape = (config.size, config.size, 3) if config.color else (config.size, config.size)
-    names = tuple("0123456789") if config.path == DIGITS else tuple(_images(config))
-    return Schema(dtype="uint8", shape=shape, low=0, high=255, classes=names)
+    classes = tuple("0123456789") if config.path == DIGITS else tuple(_images_by_class(config))
+    return Schema(dtype="uint8", shape=shape, low=0, high=255, classes=classes)
 
 
-def read(config: DataConfig) -> Iterator[Record | Unreadable]:
-    """Every image, one at a time; what can't be decoded is given as `Unreadable`.
-
-    Raises:
-        DataError: `data.path` is no folder with folders of images.
-    """
+def read(config: DataConfig) -> Iterator[Example | Unreadable]:
+    """All examples, one at a time."""
     if config.path == DIGITS:
-        yield from _digits(config)
+        yield from _read_digits(config)
         return
-    for label, paths in enumerate(_images(config).values()):
+    for label, paths in enumerate(_images_by_class(config).values()):
         for path in paths:
-            yield _read(path, label, config)
+            yield _read_image(path, Path(config.path), config, label)
 
 
-def split_of(record: Record, config: DataConfig) -> Split:
-    """The split of a record, by its content: duplicates stay together, and new data moves nothing.
-
-    Where records belong together (a patient, a scene), give them a `group`, and it goes by that.
-    """
-    key = content(np.frombuffer(record.group.encode(), np.uint8) if record.group else record.inputs)
-    share = int.from_bytes(key[:4], "big") / 2**32
-    if share < config.test_fraction:
-        return "test"
-    return "validation" if share < config.test_fraction + config.validation_fraction else "train"
+def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
+    """New images without labels, for the command `predict`: one file, or all files in a folder."""
+    files = [path] if path.is_file() else sorted(path.rglob("[!.]*"))
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise DataError(f"{path}: expected an image, or a folder with images")
+    root = path if path.is_dir() else path.parent
+    for file in files:
+        yield _read_image(file, root, config, None)
 
 
 def fingerprint(config: DataConfig) -> str:
-    """Changes whenever the source does."""
+    """Changes whenever the images change; the cache is named after it."""
     if config.path == DIGITS:
         return f"scikit-learn {version('scikit-learn')}"
-    paths = [path for paths in _images(config).values() for path in paths]
-    return fingerprint_of(paths, Path(config.path), config.cache_dir)
+    files = [path for paths in _images_by_class(config).values() for path in paths]
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
-def _images(config: DataConfig) -> dict[str, list[Path]]:
-    """The files of each class, both in the order of their names; hidden files are left out."""
-    root, expected = Path(config.path), "expected a folder with a folder of images for each class"
+def _images_by_class(config: DataConfig) -> dict[str, list[Path]]:
+    root, expected = Path(config.path), "expected a folder with one subfolder of images per class"
     if not root.is_dir():
-        given = "is a file" if root.exists() else "doesn't exist"
-        raise DataError(f"data.path = {config.path!r}: {given}; {expected}, or 'digits'")
+        reason = "is a file" if root.exists() else "doesn't exist"
+        raise DataError(f"data.path = {config.path!r}: {reason}; {expected}, or 'digits'")
+
     classes: dict[str, list[Path]] = {}
-    for folder in sorted(each for each in root.iterdir() if each.is_dir()):
-        files = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
-        if not folder.name.startswith("."):
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and not folder.name.startswith("."):
+            files = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+            if not files:
+                raise DataError(f"{folder}: an empty folder; add images or remove it")
             classes[folder.name] = files
-    if not any(classes.values()):
-        raise DataError(f"data.path = {config.path!r}: no images in it; {expected}, or 'digits'")
-    if empty := [name for name, files in classes.items() if not files]:
-        raise DataError(f"{root / empty[0]}: an empty folder; put images into it or remove it")
+    if not classes:
+        raise DataError(f"data.path = {config.path!r}: no images; {expected}, or 'digits'")
     return classes
 
 
-def _read(path: Path, label: int, config: DataConfig) -> Record | Unreadable:
-    """Decode one image, turn it upright, and cut its middle to the size."""
+def _read_image(
+    path: Path, root: Path, config: DataConfig, label: int | None
+) -> Example | Unreadable:
+    """Decode an image, apply its EXIF orientation, resize it and crop its center."""
     from PIL import Image, ImageOps
 
-    name, size = path.relative_to(config.path).as_posix(), path.stat().st_size
+    name, size = path.relative_to(root).as_posix(), path.stat().st_size
     if size == 0:
-        return Unreadable(name, "a file of 0 bytes", str(path))
+        return Unreadable(name, "an empty file", str(path))
     try:
         with Image.open(path) as opened:
-            width, height = opened.size
-            opened.draft("RGB", (config.size, config.size))  # a large JPEG, in a fraction of time
+            opened.draft("RGB", (config.size, config.size))  # decodes large JPEGs much faster
             upright = ImageOps.exif_transpose(opened).convert("RGB" if config.color else "L")
         image = np.asarray(ImageOps.fit(upright, (config.size, config.size)))
-    except Exception as error:  # Pillow's decoders raise whatever they like
-        problem = f"not an image that can be decoded ({type(error).__name__}: {error})"
+    except Exception as error:  # decoders raise anything
+        problem = f"can't be decoded as an image ({type(error).__name__}: {error})"
         return Unreadable(name, problem.replace(f" {str(path)!r}", ""), str(path))
-    shape: dict[str, float | str] = {"width": width, "height": height, "bytes": size}
-    return Record(name, image, label, file=str(path), metadata=_statistics(image) | shape)
+
+    return _example(name, image, label, config, str(path), size)
 
 
-def _digits(config: DataConfig) -> Iterator[Record]:
+def _read_digits(config: DataConfig) -> Iterator[Example]:
     from PIL import Image
-    from sklearn.datasets import load_digits  # takes a second: only when the cache is cold
+    from sklearn.datasets import load_digits  # slow to import, and not needed with a cache
 
     images, labels = cast("tuple[Array, Array]", load_digits(return_X_y=True))
     for row, (scan, label) in enumerate(zip(images, labels, strict=True)):
         pixels = np.rint(scan.reshape(8, 8) * (255 / 16)).astype(np.uint8)
-        image = np.asarray(
-            Image.fromarray(pixels)
-            .convert("RGB" if config.color else "L")
-            .resize((config.size, config.size))
-        )
-        yield Record(f"digit-{row:04d}", image, int(label), metadata=_statistics(image))
+        image = Image.fromarray(pixels).convert("RGB" if config.color else "L")
+        resized = np.asarray(image.resize((config.size, config.size)))
+        yield _example(f"digit-{row:04d}", resized, int(label), config)
 
 
-def _statistics(image: Array) -> dict[str, float | str]:
-    return {"brightness": float(image.mean()), "contrast": float(image.std())}
+def _example(
+    name: str, image: Array, label: int | None, config: DataConfig, file: str = "", size: int = 0
+) -> Example:
+    # Equal images share a split. If examples belong together (a patient, a scene), set `group`
+    # and split by that instead.
+    return Example(
+        id=name,
+        inputs=image,
+        target=label,
+        split=split_by_hash(image.tobytes(), config.validation_fraction, config.test_fraction),
+        file=file,
+        metadata={"brightness": image.mean(), "contrast": image.std(), "bytes": size},
+    )

@@ -1,212 +1,163 @@
 # Yours: an update never touches this file.
-"""Where the text comes from, and how it becomes tokens.
+"""Reads the documents, and turns text into tokens.
 
-`data.path` names a file, a folder or a pattern such as 'corpus/**/*.txt'. Without one, the source
-of Python's own standard library serves. To read anything else, rewrite this file; everything else
-follows from its four functions and the tokenizer.
+`data.path` names a folder of text files, a pattern such as "corpus/**/*.txt", or one file, which is
+cut into pieces. By default, the documents are the files of Python's own standard library. To read
+anything else, rewrite the four public functions.
 """
 
-from __future__ import annotations
-
-import codecs
 import glob
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from ..config import DataConfig
 from ..errors import DataError
-from ..protocols import Array, Metadata, Record, Split, Unreadable
-from .files import fingerprint_of
-from .validation import Schema, content
+from ..settings import DataConfig
+from .validation import Array, Example, Schema, Unreadable, split_by_hash
 
 STDLIB = "stdlib"
-LEFT_OUT = {"encodings", "idlelib", "lib2to3", "site-packages", "test", "tests"}
-"""Folders of the standard library that are no part of the corpus; `encodings` is a hundred tables
-that differ in a few lines, and would stand in training and in the test alike."""
+IGNORED = {"encodings", "idlelib", "lib2to3", "site-packages", "test", "tests"}
+"""Folders of the standard library. `encodings` has a hundred tables that differ in a few lines, and
+would be in all splits."""
 
-BLOCK = 1 << 20  # bytes of text in a record: what is in memory at once
+PIECE = 1 << 13  # bytes, about: a document, if there is only one file
 
 
-class Tokenizer(Protocol):
-    """Turns text into tokens and back. The one that counts is `TOKENIZER`, below.
+class ByteTokenizer:
+    """One token per byte. Byte 0, which no valid text contains, separates documents.
 
-    With the package `tokenizers`, one that was trained on the corpus goes in like this:
+    To use another one, such as a byte-pair encoding of the package `tokenizers`, replace the class:
 
-        class Pairs:
+        class BytePairTokenizer:
             def __init__(self) -> None:
-                self._pairs = tokenizers.Tokenizer.from_file("tokenizer.json")
-                self.size = self._pairs.get_vocab_size()
-                self.separator = self._pairs.token_to_id("<|endoftext|>")
+                self._tokenizer = tokenizers.Tokenizer.from_file("tokenizer.json")
+                self.size = self._tokenizer.get_vocab_size()
+                self.separator = self._tokenizer.token_to_id("<|endoftext|>")
 
-            def encode(self, text: Array) -> Array:
-                found = self._pairs.encode(text.tobytes().decode(), add_special_tokens=False)
-                return np.array(found.ids)
+            def encode(self, text: bytes) -> Array:
+                encoding = self._tokenizer.encode(text.decode(), add_special_tokens=False)
+                return np.array(encoding.ids)
 
             def decode(self, tokens: Array) -> bytes:
-                return self._pairs.decode(tokens.tolist(), skip_special_tokens=False).encode()
-
-        TOKENIZER = Pairs()
+                return self._tokenizer.decode(tokens.tolist(), skip_special_tokens=False).encode()
     """
 
-    @property
-    def size(self) -> int:
-        """Of the vocabulary, the separator included."""
-        ...
-
-    @property
-    def separator(self) -> int:
-        """The token between two documents, which no text has."""
-        ...
-
-    def encode(self, text: Array) -> Array:
-        """The tokens, (n,), of a block of text, (bytes,) uint8, that begins no character midway."""
-        ...
-
-    def decode(self, tokens: Array) -> bytes:
-        """The text that so many tokens, (n,), stand for; it may begin or end within a character."""
-        ...
-
-
-class Bytes:
-    """A token a byte. Byte 0, which no sound text has, stands between documents."""
-
-    size = 256
+    size = 256  # of the vocabulary, including the separator
     separator = 0
 
-    def encode(self, text: Array) -> Array:
-        """See `Tokenizer`."""
-        return text
+    def encode(self, text: bytes) -> Array:
+        return np.frombuffer(text, dtype=np.uint8)
 
     def decode(self, tokens: Array) -> bytes:
-        """See `Tokenizer`."""
+        """The text may begin or end within a character."""
         return tokens.astype(np.uint8).tobytes()
 
 
-TOKENIZER: Tokenizer = Bytes()
+TOKENIZER = ByteTokenizer()
 
 
 def schema(config: DataConfig) -> Schema:
-    """What a sound block of text looks like: bytes, of any number, and none of them 0."""
-    return Schema(dtype="uint8", shape=(-1,), low=1, high=255, classes=(), window=config.context)
+    """Documents are bytes other than 0. A target is a window of tokens."""
+    return Schema(
+        dtype="uint8",
+        shape=(-1,),
+        low=1,
+        high=255,
+        target_shape=(config.context,),
+        target_dtype=str(np.min_scalar_type(TOKENIZER.size - 1)),
+        vocabulary_size=TOKENIZER.size,
+    )
 
 
-def read(config: DataConfig) -> Iterator[Record | Unreadable]:
-    """Every text, in blocks of at most a megabyte; what isn't text is given as `Unreadable`.
-
-    The blocks of one file follow each other, and are one group.
-
-    Raises:
-        DataError: there is no file by `data.path`.
-    """
-    root, files = _files(config)
+def read(config: DataConfig) -> Iterator[Example | Unreadable]:
+    """All documents, one at a time."""
+    root, files = _find_files(config)
     for path in files:
-        yield from _read(path, path.relative_to(root).as_posix())
+        yield from _read_file(path, root, config, PIECE if len(files) == 1 else -1)
 
 
-def split_of(record: Record, config: DataConfig) -> Split:
-    """The split of a text, by how it begins: copies stay together, and new files move no other."""
-    share = int(record.group[:8], 16) / 2**32
-    if share < config.test_fraction:
-        return "test"
-    return "validation" if share < config.test_fraction + config.validation_fraction else "train"
+def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
+    """New documents, for the command `predict`: one file, or all files in a folder."""
+    files = [path] if path.is_file() else sorted(path.rglob("[!.]*"))
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise DataError(f"{path}: expected a text file, or a folder with text files")
+    for file in files:
+        yield from _read_file(file, path if path.is_dir() else path.parent, config)
 
 
 def fingerprint(config: DataConfig) -> str:
-    """Changes whenever a file does."""
-    root, files = _files(config)
-    return fingerprint_of(files, root, config.cache_dir)
+    """Changes whenever the files change; the cache is named after it."""
+    _, files = _find_files(config)
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
-def _files(config: DataConfig) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the files in the order of their names.
-
-    Hidden files are left out, unless a pattern names them.
-    """
-    path, nothing = Path(config.path), "doesn't exist"
+def _find_files(config: DataConfig) -> tuple[Path, list[Path]]:
+    """The folder that names are relative to, and the files, sorted."""
+    path = Path(config.path)
     if config.path == STDLIB:
         root = Path(sysconfig.get_path("stdlib"))
-        files = [each for each in root.rglob("*.py") if _belongs(each, root)]
-    elif path.is_dir():
-        root, nothing = path, "an empty folder"
-        files = [path / each for each in _matching("**/*", path)]
-    else:
-        root = next(each for each in path.parents if not glob.has_magic(str(each)))
-        nothing = "no file has such a name" if glob.has_magic(config.path) else nothing
-        files = [path] if path.is_file() else [Path(each) for each in _matching(config.path)]
-    if not (files := sorted({each for each in files if each.is_file()})):
-        raise DataError(
-            f"data.path = {config.path!r}: {nothing}; expected text files, by a folder or a "
-            f"pattern such as 'corpus/**/*.txt', or {STDLIB!r}"
-        )
-    return root, files
+        files = [
+            file
+            for file in sorted(root.rglob("*.py"))
+            if not IGNORED.intersection(file.relative_to(root).parts) and file.stat().st_size
+        ]
+        return root, files
+
+    # Unlike Path.glob, glob.iglob ignores hidden files.
+    pattern = f"{glob.escape(config.path)}/**/*" if path.is_dir() else config.path
+    matches = [path] if path.is_file() else map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207
+    files = sorted({match for match in matches if match.is_file()})
+    if not files:
+        reason = "no files" if path.exists() or glob.has_magic(config.path) else "doesn't exist"
+        expected = f'a folder, a file, a pattern such as "corpus/**/*.txt", or {STDLIB!r}'
+        raise DataError(f"data.path = {config.path!r}: {reason}; expected {expected}")
+    if path.is_dir():
+        return path, files
+    return next(folder for folder in path.parents if not glob.has_magic(str(folder))), files
 
 
-def _matching(pattern: str, root: Path | None = None) -> Iterator[str]:
-    """What a pattern stands for; unlike `Path.glob`, it leaves out what is hidden."""
-    return glob.iglob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
-
-
-def _belongs(path: Path, root: Path) -> bool:
-    """Whether a file of the standard library is part of the corpus; some are empty."""
-    return not LEFT_OUT.intersection(path.relative_to(root).parts) and path.stat().st_size > 0
-
-
-def _read(path: Path, name: str) -> Iterator[Record | Unreadable]:
-    """One file, a block at a time; its group is what the first block says."""
-    place, group = 0, ""
-    for text in _blocks(path):
-        if problem := _problem(text, place):
-            yield Unreadable(name, problem, str(path))
-            return
-        inputs = np.frombuffer(text, dtype=np.uint8)
-        group = group or content(inputs).hex()
-        metadata: Metadata = {
-            "bytes": len(text),
-            "lines": text.count(b"\n"),
-            "ASCII fraction": float((inputs < 128).mean()),
-        }
-        block = f"{name}, from byte {place}" if place else name
-        yield Record(block, inputs, 0, group=group, file=str(path), metadata=metadata)
-        place += len(text)
-    if place == 0:
-        yield Unreadable(name, "a file of 0 bytes", str(path))
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The file, a megabyte at most at a time, cut after a line or else between two characters."""
-    rest = b""
+def _read_file(
+    path: Path, root: Path, config: DataConfig, piece: int = -1
+) -> Iterator[Example | Unreadable]:
+    """A file as one document, or as pieces of so many bytes, each of which ends with a line."""
+    name, position = path.relative_to(root).as_posix(), 0
     with path.open("rb") as file:
-        while new := file.read(BLOCK - len(rest)):
-            block, end = rest + new, len(rest) + len(new)
-            if end == BLOCK:
-                end = block.rfind(b"\n") + 1 or _last_character(block)
-            yield block[:end]
-            rest = block[end:]
-    if rest:
-        yield rest
+        while lines := file.readlines(piece):
+            text = b"".join(lines)
+            inputs = np.frombuffer(text, dtype=np.uint8)
+            id_ = f"{name}, from byte {position}" if piece > 0 else name
+            position += len(text)
+            if problem := _problem(text):
+                yield Unreadable(id_, problem, str(path))
+                continue
+            # Copies share a split. If documents belong together (an author, a repository), set
+            # `group` and split by that instead.
+            yield Example(
+                id=id_,
+                inputs=inputs,
+                target=None,  # the text itself
+                split=split_by_hash(text, config.validation_fraction, config.test_fraction),
+                file=str(path),
+                metadata={
+                    "bytes": len(text),
+                    "lines": len(lines),
+                    "ascii_fraction": float((inputs < 128).mean()),
+                },
+            )
+    if position == 0:
+        yield Unreadable(name, "an empty file", str(path))
 
 
-def _last_character(block: bytes) -> int:
-    """Where it begins: bytes 10xxxxxx go on with a character of UTF-8, at most three of them."""
-    places = range(len(block) - 1, len(block) - 5, -1)
-    return next((at for at in places if block[at] & 0xC0 != 0x80), len(block))
-
-
-def _problem(block: bytes, place: int) -> str:
-    """What keeps a block, which begins so many bytes into its file, from being text."""
-    if place == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "UTF-16, by its first two bytes; convert it to UTF-8"
-    if (at := block.find(0)) >= 0:
-        return f"byte {place + at} is 0, which no text has: leave the file out, or convert it"
+def _problem(text: bytes) -> str:
+    position = text.find(0)
+    if position >= 0:
+        return f"byte {position} is 0: a binary file, or UTF-16; remove it, or convert it to UTF-8"
     try:
-        block.decode()
+        text.decode()
     except UnicodeDecodeError as error:
-        found = f"byte {place + error.start}, 0x{block[error.start]:02x}, isn't UTF-8"
-        if block[: error.start].isascii():
-            return f"{found}; convert the file, or leave it out"
-        return f"{found} though what stands before it is: mixed encodings"
+        byte = text[error.start]
+        return f"byte {error.start} (0x{byte:02x}) isn't UTF-8; convert the file, or remove it"
     return ""

@@ -1,49 +1,51 @@
 # Yours: an update never touches this file.
-"""From tokens to what the network sees, and what training hides from it."""
+"""Preprocessing and augmentation of a batch of windows.
 
-from __future__ import annotations
+Shapes: B windows of T tokens.
+"""
 
-import numpy as np
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
-from ..config import FeaturesConfig
+import torch
+from torch import Tensor
+
 from ..data.source import TOKENIZER
-from ..protocols import Array, Keeps
+from ..settings import FeaturesConfig
 
-KEEPS = {
-    "prepare": Keeps(low=0, high=TOKENIZER.size - 1),
-    "augment": Keeps(low=0, high=TOKENIZER.size - 1),
-}
-"""What the command `features` looks for."""
+if TYPE_CHECKING:  # half a second, which `train` doesn't need
+    from matplotlib.axes import Axes
 
-
-def prepare(inputs: Array) -> Array:
-    """Tokens (B, T) as they are: the network looks them up."""
-    return inputs
+RANGE = (0, TOKENIZER.size - 1)
+"""Smallest and largest value after preprocessing; the command `features` checks it."""
 
 
-def augment(inputs: Array, random: np.random.Generator, config: FeaturesConfig) -> Array:
-    """Put a random token in the place of some, while what is to be predicted stays as it is.
+def preprocess(tokens_BT: Tensor) -> Tensor:
+    """Tokens of any integer type to int64."""
+    return tokens_BT.long()
 
-    The network then trusts no single token. Of use where a corpus is shown many times over; where
-    it isn't, this only costs. Source: Xie et al. (https://arxiv.org/abs/1703.02573), with their
-    unigram noise made uniform.
+
+def augment(tokens_BT: Tensor, rng: torch.Generator, config: FeaturesConfig) -> Tensor:
+    """Replace some of the inputs by random tokens; the targets stay as they are.
+
+    Useful if the text is shown many times. Source: Xie et al. (https://arxiv.org/abs/1703.02573),
+    whose unigram noise is uniform here.
 
     Args:
-        inputs: tokens, (B, T).
-        random: the only source of chance, so that a batch can be made again.
+        tokens_BT: preprocessed.
+        rng: the only source of randomness, so that a resumed run sees the same batches.
         config: how many.
     """
     if config.corruption == 0:
-        return inputs
-    hidden = random.random(inputs.shape, dtype=np.float32) < config.corruption
-    others = random.integers(0, TOKENIZER.size, size=inputs.shape, dtype=inputs.dtype)
-    return np.where(hidden, others, inputs)
+        return tokens_BT
+    corrupted_BT = torch.rand(tokens_BT.shape, generator=rng) < config.corruption
+    random_BT = torch.randint(TOKENIZER.size, tokens_BT.shape, generator=rng)
+    return torch.where(corrupted_BT, random_BT, tokens_BT)
 
 
-def draw(axes: Axes, inputs: Array) -> None:
-    """Show one window of tokens, (T,), to a person."""
-    text = TOKENIZER.decode(inputs).decode(errors="replace").replace("\0", "\n--\n")
-    box = axes.text(0, 1, text, va="top", family="monospace", fontsize=7, parse_math=False)
-    box.set(wrap=True, clip_on=True)
+def plot_example(axes: "Axes", tokens_T: Tensor) -> None:
+    """Draw the beginning of one preprocessed window."""
+    text = TOKENIZER.decode(tokens_T.numpy()).decode(errors="replace")
+    printable = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    lines = [line[:32] for line in printable.splitlines()[:14]]
+    axes.text(0, 1, "\n".join(lines), va="top", family="monospace", fontsize=3.5, parse_math=False)
     axes.set_axis_off()

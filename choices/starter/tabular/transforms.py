@@ -1,61 +1,59 @@
 # Yours: an update never touches this file.
-"""From a row of the table to what the network sees, and the noise that training adds to it.
+"""Preprocessing and augmentation of a batch of rows.
 
-Nothing here is learned from data: the bounds are those that `source.py` states. What is learned,
-means and categories, is learned by the network, from the training split alone.
+Nothing here is learned from data: the bounds are those of COLUMNS in data/source.py. What has to be
+learned, such as means and categories, the model learns from the training split: `Network.adapt`.
 
-Shapes: B rows in a batch, C columns.
+Shapes: B rows, C columns.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.axes import Axes
+import torch
+from torch import Tensor
 
-from ..config import FeaturesConfig
 from ..data.source import COLUMNS
 from ..data.table import Numeric
-from ..protocols import Array, Keeps
+from ..settings import FeaturesConfig
 
-LOW = np.array([column.low for column in COLUMNS.values()], dtype=np.float64)  # (C,)
-HIGH = np.array([column.high for column in COLUMNS.values()], dtype=np.float64)
-IS_NUMERIC = np.array([isinstance(column, Numeric) for column in COLUMNS.values()])
-KEEPS = {
-    "prepare": Keeps(dtype=False, low=-1, high=1),
-    "augment": Keeps(low=-1, high=1),
-}
+if TYPE_CHECKING:  # half a second, which `train` doesn't need
+    from matplotlib.axes import Axes
+
+LOW = torch.tensor([column.low for column in COLUMNS.values()], dtype=torch.float64)  # (C,)
+HIGH = torch.tensor([column.high for column in COLUMNS.values()], dtype=torch.float64)
+IS_NUMERIC = torch.tensor([isinstance(column, Numeric) for column in COLUMNS.values()])
+RANGE = (-1.0, 1.0)
+"""Smallest and largest value after preprocessing; the command `features` checks it."""
 
 
-def prepare(inputs: Array) -> Array:
-    """Rows (B, C), each column's bounds brought to -1..1, in float32; NaN stays NaN.
+def preprocess(rows: Tensor) -> Tensor:
+    """float64 rows (B, C) to float32, with each column scaled from its bounds to [-1, 1].
 
-    Before, so that a year or an amount of money keeps its last digits. What stands for a category
-    keeps 24 of its 48 bits: two of a column are taken for one in 1 of 16 million pairs.
+    Scaled in float64, so that a year or an amount of money keeps its last digits. NaN stays NaN.
     """
-    return ((inputs - LOW) / (HIGH - LOW) * 2 - 1).astype(np.float32)
+    return ((rows - LOW) / (HIGH - LOW) * 2 - 1).float()
 
 
-def augment(inputs: Array, random: np.random.Generator, config: FeaturesConfig) -> Array:
-    """Add noise to numbers, in proportion to how far they spread, and hide some cells.
+def augment(rows: Tensor, rng: torch.Generator, config: FeaturesConfig) -> Tensor:
+    """Add noise to the numbers, and mask some cells.
 
-    Hidden cells teach the network to do without: in training, nothing may be missing where
-    something is later.
+    Masked cells teach the model to do without a value, also in a column where none is missing yet.
 
     Args:
-        inputs: prepared rows, (B, C).
-        random: the only source of chance, so that a batch can be made again.
-        config: how much.
+        rows: preprocessed, (B, C).
+        rng: the only source of randomness, so that a resumed run sees the same batches.
+        config: how strong.
     """
-    noisy = IS_NUMERIC & ~np.isnan(inputs).all(axis=0)
-    spread = np.zeros(inputs.shape[1], dtype=np.float32)
-    spread[noisy] = np.nanstd(inputs[:, noisy], axis=0)
-    noise = random.standard_normal(inputs.shape, dtype=np.float32) * np.float32(config.noise)
-    hidden = random.random(inputs.shape, dtype=np.float32) < config.hidden
-    return np.where(hidden, np.float32(np.nan), np.clip(inputs + noise * spread, -1, 1))
+    deviation = (rows - rows.nanmean(dim=0)).square().nanmean(dim=0).sqrt()
+    scale = torch.where(IS_NUMERIC, config.noise * deviation.nan_to_num(), 0.0)
+    noisy = rows + torch.randn(rows.shape, generator=rng) * scale
+    masked = torch.rand(rows.shape, generator=rng) < config.masking
+    return noisy.clamp(-1, 1).masked_fill(masked, torch.nan)
 
 
-def draw(axes: Axes, inputs: Array) -> None:
-    """Show one prepared row, (C,), to a person: its numbers between their bounds."""
-    names = np.array(list(COLUMNS))
-    axes.barh(names[IS_NUMERIC], np.nan_to_num(inputs[IS_NUMERIC]), color="gray")
+def plot_example(axes: "Axes", row: Tensor) -> None:
+    """Draw the numbers of one preprocessed row, (C,): each between the bounds of its column."""
+    names = [name for name, column in COLUMNS.items() if isinstance(column, Numeric)]
+    axes.barh(names, row[IS_NUMERIC].nan_to_num(), color="gray")
+    axes.tick_params(labelsize=4)
     axes.set_xlim(-1, 1)

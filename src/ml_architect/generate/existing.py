@@ -1,4 +1,4 @@
-"""What an existing project says of itself in its `pyproject.toml`, as answers to our questions."""
+"""Reads answers to the template's questions from an existing project's `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ..errors import CommandError
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(11, 30))
-"""From the oldest that the template supports; whether it knows one is the blueprint's to say."""
+"""From the oldest version that the template supports. The template checks the newest."""
 
 LICENSES = {
     "mit": "MIT",
@@ -28,16 +28,18 @@ LICENSES = {
     "apache license 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
 }
-"""What people write, in `license` or as the last part of a classifier, and its SPDX name."""
+"""SPDX names by common spellings in `license`, or in the last part of a classifier."""
 
-BESIDE = frozenset({"tests", "test", "docs", "examples", "scripts", "notebooks", "benchmarks"})
-"""Folders at the root that are packages for Python and not the project's."""
+NOT_PACKAGES = frozenset(
+    {"tests", "test", "docs", "examples", "scripts", "notebooks", "benchmarks"}
+)
+"""Folders at the root that may have an `__init__.py` but aren't the project's package."""
 
 OTHER_LICENSE = "LicenseRef-Proprietary"
 
 
 class Table(BaseModel):
-    """What of `[project]` is read, as its specification has it."""
+    """The entries of `[project]` that are read."""
 
     description: str = ""
     requires_python: str = Field("", alias="requires-python")
@@ -50,7 +52,7 @@ class Table(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """Answers that needn't be asked, and what a person has to know about them."""
+    """Answers that needn't be asked, and remarks for the user."""
 
     answers: dict[str, str]
     remarks: list[str]
@@ -61,26 +63,26 @@ def read_existing(project: Path, package: str | None = None) -> Existing:
 
     Args:
         project: its root.
-        package: the package, if a person has named it.
+        package: the package, if the user has named it.
 
     See https://packaging.python.org/en/latest/specifications/pyproject-toml/.
 
     Raises:
-        CommandError: there is no `pyproject.toml`, or none that says the project's name.
+        CommandError: there is no `pyproject.toml` with the project's name.
     """
-    said = read_table(project)
+    table = read_table(project)
     remarks: list[str] = []
-    name = str(said["name"])
+    name = str(table["name"])
     answers = {
         "project_name": name,
         "package_name": package or _package(project, name),
-        "starter": "blank",  # the one for people who bring everything
-        "license": _license(said, remarks),
-        **_author(said),
+        "starter": "blank",  # the project has its own data and model
+        "license": _license(table, remarks),
+        **_author(table),
     }
-    if description := " ".join(str(said.get("description", "")).split()):
+    if description := " ".join(str(table.get("description", "")).split()):
         answers["description"] = description
-    if python := _python(said, remarks):
+    if python := _python(table, remarks):
         answers["python_version"] = python
     return Existing(answers, remarks)
 
@@ -92,17 +94,17 @@ def read_table(project: Path) -> dict[str, Any]:
         CommandError: it can't be read, or lacks a name.
     """
     if not project.is_dir():
-        raise CommandError(f"{project}: no such folder; expected a project's")
+        raise CommandError(f"{project}: no such folder; expected the root of a project")
     file = project / "pyproject.toml"
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CommandError(
-            f"{project} has no pyproject.toml, which says its name and what it needs. Write one "
+            f"{project} has no pyproject.toml, which has its name and dependencies. Write one "
             "with a [project] table, or start a project: ml-architect new DEST"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} can't be read: {error}. Mend it first") from None
+        raise CommandError(f"{file} can't be read: {error}. Fix it first") from None
     table: Any = content.get("project")
     if not isinstance(table, dict) or not isinstance(
         cast("dict[str, Any]", table).get("name"), str
@@ -116,79 +118,81 @@ def read_table(project: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise CommandError(f"{file}: project.{name}: {first['msg']}. Mend it first") from None
+        raise CommandError(f"{file}: project.{name}: {first['msg']}. Fix it first") from None
     return cast("dict[str, Any]", table)
 
 
 def _package(project: Path, name: str) -> str:
-    """The package that is there, or the name of one that the template will begin.
+    """The existing package, or the name of a new one.
 
     Raises:
-        CommandError: it lies beside `src`, or there are several and none has the project's name.
+        CommandError: it isn't in `src`, or there are several and none has the project's name.
     """
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "project"
-    found = _packages(project / "src")
-    if slug in found:
+    packages = _packages(project / "src")
+    if slug in packages:
         return slug
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if len(packages) == 1:
+        return packages[0]
+    if packages:
         raise CommandError(
-            f"src/ has several packages ({', '.join(found)}) and none is called {slug}. Name one: "
-            f"--data package_name={found[0]}"
+            f"src/ has several packages ({', '.join(packages)}) and none is called {slug}. Name "
+            f"one: --data package_name={packages[0]}"
         )
-    if beside := [each for each in _packages(project) if each not in BESIDE]:
+    if others := [package for package in _packages(project) if package not in NOT_PACKAGES]:
         raise CommandError(
-            f"the package lies in {beside[0]}/, and the template's in src/. First: mkdir src && "
-            f"git mv {beside[0]} src/ && git commit, and tell your build backend; or begin another "
-            f"package beside it: --data package_name={slug}"
+            f"the package is in {others[0]}/, but the template's is in src/. First: mkdir src && "
+            f"git mv {others[0]} src/ && git commit, and configure your build backend; or add "
+            f"another package: --data package_name={slug}"
         )
     return slug
 
 
 def _packages(folder: Path) -> list[str]:
-    return sorted(each.parent.name for each in folder.glob("*/__init__.py"))
+    return sorted(path.parent.name for path in folder.glob("*/__init__.py"))
 
 
-def _author(said: Mapping[str, Any]) -> dict[str, str]:
-    authors: list[dict[str, str]] = said.get("authors") or [{}]
+def _author(table: Mapping[str, Any]) -> dict[str, str]:
+    authors: list[dict[str, str]] = table.get("authors") or [{}]
     first = authors[0]
-    named = {"author_name": first.get("name"), "author_email": first.get("email")}
-    return {name: str(value) for name, value in named.items() if value}
+    answers = {"author_name": first.get("name"), "author_email": first.get("email")}
+    return {name: str(value) for name, value in answers.items() if value}
 
 
-def _license(said: Mapping[str, Any], remarks: list[str]) -> str:
-    stated: Any = said.get("license", "")
-    text: Any = stated if isinstance(stated, str) else stated.get("text", "")
-    classifiers: list[str] = said.get("classifiers") or []
-    ends = [each.rpartition(" :: ")[2] for each in classifiers]
-    spoken = [str(text), *(end for end in ends if "license" in end.lower())]
-    for each in spoken:
-        if known := LICENSES.get(each.strip().lower()):
+def _license(table: Mapping[str, Any], remarks: list[str]) -> str:
+    entry: Any = table.get("license", "")
+    text: Any = entry if isinstance(entry, str) else entry.get("text", "")
+    classifiers: list[str] = table.get("classifiers") or []
+    ends = [classifier.rpartition(" :: ")[2] for classifier in classifiers]
+    names = [str(text), *(end for end in ends if "license" in end.lower())]
+    for name in names:
+        if known := LICENSES.get(name.strip().lower()):
             return known
-    given = next((each for each in spoken if each), "")
+    given = next(filter(None, names), "")
     if given:
-        remarks.append(f"license: {given} stays; the template has no text of it to offer")
+        remarks.append(f"license: {given} stays; the template doesn't have its text")
     else:
         remarks.append("license: pyproject.toml names none, so nobody else may use the project")
     return OTHER_LICENSE
 
 
-def _python(said: Mapping[str, Any], remarks: list[str]) -> str | None:
-    stated = said.get("requires-python")
-    if not isinstance(stated, str):
+def _python(table: Mapping[str, Any], remarks: list[str]) -> str | None:
+    given = table.get("requires-python")
+    if not isinstance(given, str):
         return None
     try:
-        wanted = SpecifierSet(stated)
+        specifiers = SpecifierSet(given)
     except InvalidSpecifier:
-        raise CommandError(f"requires-python = {stated!r}: expected such as '>=3.11'") from None
-    fitting = [each for each in PYTHONS if wanted.contains(f"{each}.99")]
-    if not fitting:
         raise CommandError(
-            f"requires-python = {stated!r}: the template's files need Python {PYTHONS[0]} or newer"
+            f"requires-python = {given!r}: expected a version, such as '>=3.11'"
+        ) from None
+    supported = [version for version in PYTHONS if specifiers.contains(f"{version}.99")]
+    if not supported:
+        raise CommandError(
+            f"requires-python = {given!r}: the template's files need Python {PYTHONS[0]} or newer"
         )
-    if wanted.contains("3.10.99"):
+    if specifiers.contains("3.10.99"):
         remarks.append(
-            f"requires-python: {stated} stays, but what is added needs {fitting[0]}; raise it"
+            f"requires-python: {given} stays, but the added files need {supported[0]}; raise it"
         )
-    return fitting[0]
+    return supported[0]

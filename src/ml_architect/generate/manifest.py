@@ -1,4 +1,4 @@
-"""Adds to a project's own `pyproject.toml` and `.gitignore` what they lack, and changes nothing."""
+"""Adds to a project's own `pyproject.toml` and `.gitignore` what they lack."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ ELSEWHERE = {
     "pytest": ("pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg"),
     "importlinter": (".importlinter", "setup.cfg"),
 }
-"""Where a tool's settings may stand instead; a second set would be overruled or contradict."""
+"""Other files that may have a tool's settings; a second set would be ignored or contradict them."""
 
 
 def add_missing(project: Path, rendered: str) -> tuple[str, list[str], list[str]]:
-    """Add to a `pyproject.toml` what the template's has and it lacks.
+    """Add the missing entries of the template's `pyproject.toml`.
 
     Args:
-        project: whose `pyproject.toml` it is.
-        rendered: the template's `pyproject.toml`.
+        project: the folder with the project's own `pyproject.toml`.
+        rendered: the text of the template's.
 
     Returns:
-        The new text, every old line of it as it was; what was added; and what of the project's own
-        doesn't go with the template's files, for people.
+        The new text, with every old line unchanged; the additions; and remarks on entries that are
+        incompatible with the template's files.
     """
     text = (project / "pyproject.toml").read_bytes().decode()
     before = text
     mine: Any = tomlkit.parse(text)
-    theirs: Any = tomlkit.parse(rendered)  # not tomllib, which forgets the comments
+    theirs: Any = tomlkit.parse(rendered)  # unlike tomllib, it keeps comments
     reasons = dict(re.findall(r'^\s*"([^"]+)", # (.+)$', rendered, flags=re.MULTILINE))
-    table, wanted = mine["project"], theirs["project"]
+    table, required = mine["project"], theirs["project"]
     added: list[str] = []
-    against: list[str] = []
+    remarks: list[str] = []
     if "dependencies" not in table.get("dynamic", ()):
         if "dependencies" not in table:
             table["dependencies"] = tomlkit.array()
-        against += _excluding(table["dependencies"], wanted["dependencies"])
-        added += _extend(table["dependencies"], wanted["dependencies"], reasons)
+        remarks += _excluding(table["dependencies"], required["dependencies"])
+        added += _extend(table["dependencies"], required["dependencies"], reasons)
     if "optional-dependencies" not in table.get("dynamic", ()):
         extras = table.setdefault("optional-dependencies", tomlkit.table())
         if "dev" not in extras:
             extras["dev"] = tomlkit.array()
             extras.add(tomlkit.nl())
-        against += _excluding(extras["dev"], wanted["optional-dependencies"]["dev"])
-        added += _extend(extras["dev"], wanted["optional-dependencies"]["dev"], reasons)
-    for name, entry in wanted["scripts"].items():
+        remarks += _excluding(extras["dev"], required["optional-dependencies"]["dev"])
+        added += _extend(extras["dev"], required["optional-dependencies"]["dev"], reasons)
+    for name, entry in required["scripts"].items():
         package = entry.partition(".")[0]
-        taken = (project / "src" / package / "cli.py").exists()  # its `main` is another
-        if "scripts" not in table.get("dynamic", ()) and not taken:
+        has_cli = (project / "src" / package / "cli.py").exists()  # with another `main`
+        if "scripts" not in table.get("dynamic", ()) and not has_cli:
             scripts = table.setdefault("scripts", tomlkit.table())
             if name not in scripts:
                 scripts[name] = entry
                 added.append(f"the command {name}")
-    against += _short_lines(project, mine, theirs["tool"]["ruff"]["line-length"])
+    remarks += _short_lines(project, mine, theirs["tool"]["ruff"]["line-length"])
     tools = mine.setdefault("tool", tomlkit.table(is_super_table=True))
     for name, settings in theirs["tool"].items():
-        elsewhere = any((project / each).is_file() for each in ELSEWHERE.get(name, ()))
+        elsewhere = any((project / file).is_file() for file in ELSEWHERE.get(name, ()))
         if name not in tools and not elsewhere:
             tools[name] = settings
             added.append(f"[tool.{name}]")
@@ -74,14 +74,14 @@ def add_missing(project: Path, rendered: str) -> tuple[str, list[str], list[str]
         del mine["tool"]
     text = tomlkit.dumps(mine)
     _require_kept(before, text)
-    return text, added, against
+    return text, added, remarks
 
 
 def _require_kept(before: str, after: str) -> None:
-    """Refuse where tables are written so that an addition would change or break them.
+    """Refuse tables that an addition would change or break.
 
     Raises:
-        CommandError: an inline table or dotted keys at the root, into which nothing can be added.
+        CommandError: inline tables, or dotted keys at the root.
     """
     try:
         kept = _contains(tomllib.loads(after), tomllib.loads(before))
@@ -89,65 +89,64 @@ def _require_kept(before: str, after: str) -> None:
         kept = False
     if not kept:
         raise CommandError(
-            "pyproject.toml is written with inline tables or dotted keys, to which nothing can be "
-            "added safely. First write them as tables, such as [project.optional-dependencies]"
+            "pyproject.toml has inline tables or dotted keys, to which nothing can be added "
+            "safely. First write them as tables, such as [project.optional-dependencies]"
         )
 
 
 def _contains(after: Any, before: Any) -> bool:
-    """Whether everything is still there: tables may have more keys, and lists more at the end."""
+    """Whether nothing was lost: tables may have more keys, and lists more items at the end."""
     if isinstance(before, dict):
         entries = cast("dict[str, Any]", before)
         return isinstance(after, dict) and all(
             name in after and _contains(after[name], value) for name, value in entries.items()
         )
     if isinstance(before, list):
-        listed = cast("list[Any]", before)
-        return isinstance(after, list) and after[: len(listed)] == listed
+        items = cast("list[Any]", before)
+        return isinstance(after, list) and after[: len(items)] == items
     return after == before
 
 
-def _extend(array: Any, wanted: Iterable[str], reasons: dict[str, str]) -> list[str]:
-    """Append the requirements whose packages the array doesn't name, each on a line."""
+def _extend(array: Any, required: Iterable[str], reasons: dict[str, str]) -> list[str]:
+    """Append the requirements whose packages the array doesn't name, one per line."""
     present = {name for name in map(_name, array) if name}
-    missing = [str(each) for each in wanted if _name(each) not in present]
+    missing = [str(item) for item in required if _name(item) not in present]
     if missing and len(array) and "\n" not in array.as_string():
         array.multiline(multiline=True)
-    for each in missing:
-        array.add_line(each, comment=reasons.get(each))
+    for requirement in missing:
+        array.add_line(requirement, comment=reasons.get(requirement))
     if missing:
-        array.add_line(indent="")  # the bracket, on a line of its own
+        array.add_line(indent="")  # the closing bracket
     return missing
 
 
 def _excluding(mine: Iterable[str], theirs: Iterable[str]) -> list[str]:
-    """The requirements that no version can meet together with the template's."""
-    wanted = {_name(each): str(each) for each in theirs}
+    """Requirements that no version can meet together with the template's."""
+    required = {_name(item): str(item) for item in theirs}
     return [
-        f"{each} stays, but what is added needs {ours}"
-        for each in map(str, mine)
-        if (ours := wanted.get(_name(each)))
-        and not _overlap(Requirement(each).specifier, Requirement(ours).specifier)
+        f"{requirement} stays, but the added files need {other}"
+        for requirement in map(str, mine)
+        if (other := required.get(_name(requirement)))
+        and not _overlap(Requirement(requirement).specifier, Requirement(other).specifier)
     ]
 
 
 def _overlap(one: SpecifierSet, other: SpecifierSet) -> bool:
-    """Whether a version fits both: a bound of either does, or what comes right after it."""
-    bounds = [each.version.removesuffix(".*") for each in (*one, *other)]
-    near = [version for bound in bounds for version in (bound, f"{bound}.0.1")]
+    """Whether a version meets both: one of their bounds, or the version right after one."""
+    bounds = [specifier.version.removesuffix(".*") for specifier in (*one, *other)]
+    candidates = [version for bound in bounds for version in (bound, f"{bound}.0.1")]
     return not bounds or any(
-        one.contains(each, prereleases=True) and other.contains(each, prereleases=True)
-        for each in near
+        one.contains(version, prereleases=True) and other.contains(version, prereleases=True)
+        for version in candidates
     )
 
 
 def _short_lines(project: Path, mine: Any, needed: int) -> list[str]:
-    """Whether the project's own ruff would break lines of the template's."""
-    places = [project / each for each in ELSEWHERE["ruff"]]
-    stated: Any = mine.get("tool", {}).get("ruff")
-    for place in filter(Path.is_file, places):
-        stated = tomlkit.parse(place.read_text(encoding="utf-8"))
-    if stated is None or (length := int(stated.get("line-length", 88))) >= needed:
+    """A remark if the project's own ruff would wrap lines of the template's files."""
+    settings: Any = mine.get("tool", {}).get("ruff")
+    for file in filter(Path.is_file, (project / name for name in ELSEWHERE["ruff"])):
+        settings = tomlkit.parse(file.read_text(encoding="utf-8"))
+    if settings is None or (length := int(settings.get("line-length", 88))) >= needed:
         return []
     return [f"ruff: line-length = {length} stays, but the template's files need {needed}"]
 
@@ -160,15 +159,15 @@ def _name(requirement: str) -> str | None:
 
 
 def add_missing_lines(mine: str, theirs: str) -> tuple[str, list[str]]:
-    """Add to a `.gitignore` the patterns that it lacks, on top: the last that fits is git's."""
+    """Add missing patterns at the top of a `.gitignore`, since git uses the last that matches."""
     present = {_pattern(line) for line in mine.splitlines()}
-    wanted = [line for line in theirs.splitlines() if line and not line.startswith("#")]
-    missing = [line for line in wanted if _pattern(line) not in present]
+    patterns = [line for line in theirs.splitlines() if line and not line.startswith("#")]
+    missing = [line for line in patterns if _pattern(line) not in present]
     if not missing:
         return mine, []
     return "# ml-architect\n" + "\n".join(missing) + "\n\n" + mine, missing
 
 
 def _pattern(line: str) -> str:
-    """`/runs/`, `runs/` and `runs` ignore the same folder at the root."""
+    """Normalize: `/runs/`, `runs/` and `runs` ignore the same folder at the root."""
     return line.strip().strip("/")

@@ -1,26 +1,23 @@
-"""Where the template is: where this package itself came from.
+"""The address of the template: the one that this package was installed from.
 
-No address stands in the code. An installation from a repository is remembered by pip in
-`direct_url.json` (https://packaging.python.org/en/latest/specifications/direct-url/); one from a
-folder leads to that folder, and on to the remote that it was cloned from.
+pip records it in `direct_url.json`
+(https://packaging.python.org/en/latest/specifications/direct-url/). If that is a folder, the
+template is the remote that the folder was cloned from, or the folder itself.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from ..errors import CommandError
 
 PACKAGE = "ml-architect"
 UNKNOWN = (
-    "this ml-architect doesn't say where it came from (it wasn't installed from a repository or "
-    "a folder). Name the template: --template ADDRESS"
+    "this ml-architect wasn't installed from a repository or a folder, so the template's address "
+    "is unknown. Name it: --template ADDRESS"
 )
 
 
@@ -28,8 +25,7 @@ def template_address(given: str | None = None) -> str:
     """The address of the template, as Copier takes it and as projects record it.
 
     Args:
-        given: what a person named instead; a folder is made absolute, so that a project finds it
-            from wherever it lies.
+        given: an address to use instead; a folder is made absolute, since projects record it.
 
     Raises:
         CommandError: it is neither given nor known.
@@ -41,11 +37,14 @@ def template_address(given: str | None = None) -> str:
 
 
 def address_of(direct_url: dict[str, Any]) -> str:
-    """The address of the repository that a `direct_url.json` speaks of.
+    """The address of the repository in a `direct_url.json`.
 
     Raises:
-        CommandError: it speaks of an archive, or of a folder that is gone or no repository.
+        CommandError: it is an archive, or a folder that doesn't exist or isn't a template.
     """
+    from urllib.parse import unquote, urlsplit
+    from urllib.request import url2pathname  # slow to import
+
     url = str(direct_url.get("url", ""))
     if "vcs_info" in direct_url:
         return url if url.endswith(".git") else f"git+{url}"
@@ -61,6 +60,8 @@ def address_of(direct_url: dict[str, Any]) -> str:
 
 
 def _direct_url() -> dict[str, Any]:
+    from importlib.metadata import Distribution, PackageNotFoundError  # slow to import
+
     try:
         recorded = Distribution.from_name(PACKAGE).read_text("direct_url.json")
     except PackageNotFoundError:
@@ -71,11 +72,11 @@ def _direct_url() -> dict[str, Any]:
 
 
 def _remote(folder: Path) -> str | None:
-    """Where a clone came from, which others can reach too; a folder of ours they can't."""
+    """The remote of a clone, which other machines can reach, unlike the folder."""
     command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     address = done.stdout.removesuffix("\n")
     if done.returncode != 0 or not address:
         return None
-    beside = folder / Path(address).expanduser()  # a path may be meant from the clone
-    return str(beside.resolve()) if beside.is_dir() else address
+    path = folder / Path(address).expanduser()  # may be relative to the clone
+    return str(path.resolve()) if path.is_dir() else address

@@ -1,4 +1,4 @@
-"""Asks the template's questions at a terminal, and lets a person go back."""
+"""Asks the template's questions at a terminal; the user can go back."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ PROMPTS: dict[str, Callable[..., questionary.Question]] = {
     "path": questionary.path,
     "password": questionary.password,
 }
-"""Copier's names for the kinds of prompts."""
+"""By Copier's names of the kinds of prompts."""
 
 BACK = object()
-"""What a prompt gives when the person wants to see the question before it again."""
+"""Returned by a prompt if the user wants to return to the previous question."""
 
 
 def git_author(folder: Path) -> dict[str, Any]:
-    """Who works in a folder, as git has it: offered where a person is asked, and nowhere else."""
-    known = {
-        f"author_{each}": git(folder, "config", "--get", f"user.{each}", none=1).strip()
-        for each in ("name", "email")
+    """Name and e-mail address from git's config: only defaults at a terminal, never recorded."""
+    settings = {
+        f"author_{name}": git(folder, "config", "--get", f"user.{name}", none=1).strip()
+        for name in ("name", "email")
     }
-    return {name: value for name, value in known.items() if value}
+    return {name: value for name, value in settings.items() if value}
 
 
 def ask(worker: Worker, catalogue: Any, earlier: dict[str, Any]) -> dict[str, Any]:
-    """Every question that isn't answered by the worker's data. Escape goes back by one.
+    """Ask every question that the worker's data doesn't answer. Escape returns to the previous one.
 
-    Copier asks each question once, forwards. Its questions are taken as they are (types, defaults
-    that follow from answers, validators), and only the order in which they are put is ours.
+    Copier can't go back. Its own questions are used here (types, defaults that depend on other
+    answers, validators); only the order in which they are asked is ours.
 
     Args:
         worker: has the template and the data.
@@ -56,14 +56,14 @@ def ask(worker: Worker, catalogue: Any, earlier: dict[str, Any]) -> dict[str, An
         EOFError: there is no terminal.
     """
     names = list(worker.template.questions_data)
-    stated = {each.name: each for each in catalogue.questions}
+    described = {question.name: question for question in catalogue.questions}
     answers: dict[str, Any] = {}
-    offered = dict(earlier)
+    defaults = dict(earlier)
     asked: list[int] = []
-    place = 0
-    while place < len(names):
-        name = names[place]
-        question = _question(worker, name, answers, offered)
+    index = 0
+    while index < len(names):
+        name = names[index]
+        question = _question(worker, name, answers, defaults)
         if name in worker.data:
             value = question.parse_answer(worker.data[name])
             question.validate_answer(value)
@@ -71,27 +71,28 @@ def ask(worker: Worker, catalogue: Any, earlier: dict[str, Any]) -> dict[str, An
         elif not question.get_ask():
             answers[name] = question.get_default()
         else:
-            value = _prompt(question, stated.get(name), can_go_back=bool(asked))
+            value = _prompt(question, described.get(name), can_go_back=bool(asked))
             if value is BACK:
-                place = asked.pop()
-                for later in names[place:]:  # a default that follows from another answer is new
+                index = asked.pop()
+                for later in names[index:]:
+                    # Keep what was typed, but not defaults, which may depend on the new answer.
                     if later in answers and answers[later] != _default(worker, later, answers):
-                        offered[later] = answers[later]
+                        defaults[later] = answers[later]
                     answers.pop(later, None)
                 continue
             answers[name] = value
-            asked.append(place)
-        place += 1
+            asked.append(index)
+        index += 1
     return answers
 
 
 def _question(
-    worker: Worker, name: str, answers: dict[str, Any], offered: dict[str, Any]
+    worker: Worker, name: str, answers: dict[str, Any], defaults: dict[str, Any]
 ) -> Question:
     worker.answers = AnswersMap(
         init=worker.data,
         user=dict(answers),
-        last={name: offered[name]} if name in offered else {},
+        last={name: defaults[name]} if name in defaults else {},
         metadata=worker.template.metadata,
     )
     with Phase.use(Phase.PROMPT):
@@ -106,24 +107,24 @@ def _question(
     )
     try:
         question.get_default()
-    except ValueError:  # git takes addresses that the template doesn't
-        if offered.pop(name, None) is None:
+    except ValueError:  # git accepts addresses that the template doesn't
+        if defaults.pop(name, None) is None:
             raise
-        return _question(worker, name, answers, offered)
+        return _question(worker, name, answers, defaults)
     return question
 
 
 def _default(worker: Worker, name: str, answers: dict[str, Any]) -> Any:
-    before = {each: value for each, value in answers.items() if each != name}
-    return _question(worker, name, before, {}).get_default()
+    others = {other: value for other, value in answers.items() if other != name}
+    return _question(worker, name, others, {}).get_default()
 
 
-def _describe(choices: list[questionary.Choice], stated: Any) -> None:
-    """Short labels, and the price of the one under the cursor: a terminal cuts lines, not wraps."""
+def _describe(choices: list[questionary.Choice], described: Any) -> None:
+    """Use short labels, and describe the selected option below, since long labels are cut off."""
     width = get_terminal_size().columns - 2
     for choice in choices:
-        if choice.value in stated.values:
-            option = stated.option(choice.value)
+        if choice.value in described.values:
+            option = described.option(choice.value)
             text = f"buys {option.buys}; costs {option.costs}"
             start = " " * len("  Description: ")
             choice.title = option.title
@@ -132,11 +133,11 @@ def _describe(choices: list[questionary.Choice], stated: Any) -> None:
             ]
 
 
-def _prompt(question: Question, stated: Any, *, can_go_back: bool) -> Any:
+def _prompt(question: Question, described: Any, *, can_go_back: bool) -> Any:
     """One answer, or BACK."""
     structure = question.get_questionary_structure()
-    if stated:
-        _describe(structure["choices"], stated)
+    if described:
+        _describe(structure["choices"], described)
     kind, cast = structure.pop("type"), structure.pop("filter")
     for key in ("name", "when"):
         del structure[key]
@@ -149,8 +150,9 @@ def _prompt(question: Question, stated: Any, *, can_go_back: bool) -> Any:
         def _(event: KeyPressEvent) -> None:
             event.app.exit(result=BACK, style="class:aborting")
 
-        bound = prompt.application.key_bindings
-        prompt.application.key_bindings = merge_key_bindings([bound, keys] if bound else [keys])
-        prompt.application.ttimeoutlen = 0.05  # seconds: Escape also begins what arrow keys send
+        bindings = prompt.application.key_bindings
+        merged = merge_key_bindings([bindings, keys] if bindings else [keys])
+        prompt.application.key_bindings = merged
+        prompt.application.ttimeoutlen = 0.05  # seconds: arrow keys begin with Escape, too
     value = prompt.unsafe_ask()
     return value if value is BACK else cast(value)

@@ -1,4 +1,4 @@
-"""The git repository that a project lies in: whether it is safe to change, and the way back."""
+"""The git repository of a project: whether it is safe to change, and how to undo changes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pathlib import Path
 from ..errors import CommandError, Untrusted
 
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
-"""A person's hooks are for their own commits and checkouts."""
+"""The owner's hooks are for their own commits and checkouts."""
 
 
 def back(project: Path) -> str:
     """The command that undoes an update right after it; ignored files stay.
 
-    It names the repository, unless that is where the person stands: elsewhere it would do harm.
+    It names the repository unless that is the current folder: elsewhere it would do harm.
     """
-    place = "" if project.resolve() == Path.cwd() else f" -C {shlex.quote(str(project))}"
-    return f"git{place} reset --hard && git{place} clean -d --force"
+    option = "" if project.resolve() == Path.cwd() else f" -C {shlex.quote(str(project))}"
+    return f"git{option} reset --hard && git{option} clean -d --force"
 
 
 def git(folder: Path, *arguments: str, none: int = 0) -> str:
-    """What a git command prints.
+    """Run a git command and return its output.
 
     Args:
         folder: where it runs.
         arguments: of git.
-        none: the exit code by which it says that it found nothing.
+        none: the exit code that means an empty result.
 
     Raises:
-        CommandError: it failed; with the last line of its complaint.
+        CommandError: it failed; with the last line of its error.
     """
     done = subprocess.run(
         ["git", *arguments],
@@ -47,26 +47,26 @@ def git(folder: Path, *arguments: str, none: int = 0) -> str:
         check=False,
     )
     if done.returncode not in {0, none}:
-        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        reason = (done.stderr.strip().splitlines() or [f"exited with {done.returncode}"])[-1]
         if "dubious ownership" in done.stderr:
             raise Untrusted(
-                f"{folder} belongs to another user, and git refuses it. If you trust what is in "
-                f"it: {said.strip()}"
+                f"{folder} belongs to another user, so git refuses it. If you trust its content: "
+                f"{reason.strip()}"
             )
-        raise CommandError(f"git {arguments[0]}: {said}")
+        raise CommandError(f"git {arguments[0]}: {reason}")
     return done.stdout
 
 
 def git_line(folder: Path, *arguments: str) -> str:
-    """The one line that a git command prints; the name of a folder may end in a space."""
+    """Run a git command that prints one line; the name of a folder may end in a space."""
     return git(folder, *arguments).removesuffix("\n")
 
 
 def require_clean(project: Path) -> None:
-    """Refuse to write where git couldn't tell our changes from the owner's.
+    """Refuse a project in which git couldn't separate an update from the owner's changes.
 
     Raises:
-        CommandError: no repository, no commit, changes that aren't committed, or git at work.
+        CommandError: no repository, no commit, uncommitted changes, or git is running.
     """
     try:
         status = git(project, "status", "--porcelain", "--untracked-files=all")
@@ -75,60 +75,60 @@ def require_clean(project: Path) -> None:
         raise
     except CommandError:
         raise CommandError(
-            f"{project} isn't under git, or nothing is committed, so that nothing could be undone. "
+            f"{project} isn't under git, or has no commit, so the update couldn't be undone. "
             "First: git init && git add --all && git commit"
         ) from None
     lock, mark = own(project, "index.lock"), _mark(project)
     if lock.exists():
         raise CommandError(
-            f"git is at work in {project}, or was killed there. Where no git runs: rm {lock}"
+            f"git is running in {project}, or was killed there. If it isn't running: rm {lock}"
         )
     lines = status.splitlines()
-    if conflicts := [each[3:] for each in lines if is_conflict(each[:2])]:
+    if conflicts := [line[3:] for line in lines if is_conflict(line[:2])]:
         raise CommandError(
             f"{project} has conflicts. First resolve them: look for <<<<<<< in "
             f"{', '.join(conflicts)}, then git add and git commit; or git reset --hard"
         )
     if status and mark.exists():
         raise CommandError(
-            f"{project} has changes that aren't committed, and an update was killed there. Look at "
-            "them (git status); to put them all aside: git stash --include-untracked"
+            f"{project} has uncommitted changes, and an update was killed there. Look at them (git "
+            "status), or set them all aside: git stash --include-untracked"
         )
     if status:
         raise CommandError(
-            f"{project} has changes that aren't committed ({len(lines)} "
-            f"{'file' if len(lines) == 1 else 'files'}), and they would mix with what is written "
-            "now. First: git commit, or git stash"
+            f"{project} has uncommitted changes ({len(lines)} "
+            f"{'file' if len(lines) == 1 else 'files'}), which would be mixed with the new ones. "
+            "First: git commit, or git stash"
         )
     if hidden := _hidden(project):
         raise CommandError(
-            f"git was told not to look at {hidden[0]} (skip-worktree, assume-unchanged), so that a "
-            f"change there would be lost. First: git update-index --no-skip-worktree "
+            f"git ignores changes to {hidden[0]} (skip-worktree, assume-unchanged), so they would "
+            f"be lost. First: git update-index --no-skip-worktree "
             f"--no-assume-unchanged {shlex.quote(hidden[0])}"
         )
     if rejects := git(project, "ls-files", "--others", "-z", "--", "*.rej").split("\0")[0]:
         raise CommandError(
-            f"{rejects} is a left-over of a patch, and Copier would take it for its own. First: "
-            f"look at it and remove it"
+            f"{rejects} is a rejected patch, which Copier would mistake for its own. First check "
+            "and remove it"
         )
     mark.unlink(missing_ok=True)
 
 
 def is_conflict(code: str) -> bool:
-    """Whether git's short status says that a merge of this file is open."""
+    """Whether a code of git's short status means an unresolved merge."""
     return "U" in code or code in {"AA", "DD"}
 
 
 def committed_conflicts(project: Path) -> list[str]:
-    """Files that were committed with the marks of an update's conflict in them."""
+    """Files that were committed with the conflict markers of an update."""
     marks = ("-e", "^<<<<<<< before updating", "-e", "^>>>>>>> after updating")
     return list(filter(None, git(project, "grep", "-lz", *marks, none=1).split("\0")))
 
 
 def _hidden(project: Path) -> list[str]:
-    """Files that are there and that git was told to take for unchanged."""
+    """Existing files whose changes git was configured to ignore."""
     listed = git(project, "ls-files", "-v", "-z").split("\0")
-    tagged = [(each[0], each[2:]) for each in listed if each]
+    tagged = [(line[0], line[2:]) for line in listed if line]
     return [
         name for tag, name in tagged if (tag == "S" or tag.islower()) and (project / name).exists()
     ]
@@ -136,9 +136,9 @@ def _hidden(project: Path) -> list[str]:
 
 @contextmanager
 def whole_or_nothing(project: Path, changed: list[str], new: list[str]) -> Generator[None]:
-    """Take it back if what is done to these files ends early, by Ctrl-C too; no others are touched.
+    """Restore these files if an exception, Ctrl-C included, stops the changes; no others.
 
-    After a SIGKILL a mark stays in `.git`, by which `require_clean` knows what happened.
+    After a SIGKILL a file stays in `.git`, from which `require_clean` knows what happened.
     """
     mark = _mark(project)
     mark.touch()
@@ -148,7 +148,7 @@ def whole_or_nothing(project: Path, changed: list[str], new: list[str]) -> Gener
         git(project, "reset", "--quiet")
         if changed:
             git(project, *NO_HOOKS, "checkout", "--quiet", "HEAD", "--", *changed)
-        for name in [*new, *(f"{each}.rej" for each in changed)]:
+        for name in [*new, *(f"{path}.rej" for path in changed)]:
             (project / name).unlink(missing_ok=True)
         mark.unlink()
         raise
@@ -156,14 +156,14 @@ def whole_or_nothing(project: Path, changed: list[str], new: list[str]) -> Gener
 
 
 def ignored(project: Path) -> list[str]:
-    """What git ignores, as patterns for Copier, which would write over such files."""
+    """What git ignores, as patterns for Copier, which would overwrite such files."""
     listed = git(
         project, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z"
     )
     return [
         "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", path)
         for path in filter(None, listed.split("\0"))
-        if not re.search(r"\{[{%#]|[\n\ud800-\udfff]", path)  # no name that a template has
+        if not re.search(r"\{[{%#]|[\n\ud800-\udfff]", path)  # a template has no such names
     ]
 
 
@@ -171,8 +171,7 @@ def ignored(project: Path) -> list[str]:
 def temporary_folder() -> Generator[Path]:
     """A folder that is removed afterwards.
 
-    A signal that ends a clone may leave git's own child processes writing for a moment, so that
-    removing the folder once isn't always enough.
+    It is removed repeatedly, since git's child processes may still write after a signal.
     """
     folder = Path(tempfile.mkdtemp(prefix="ml-architect-"))
     try:
@@ -190,5 +189,5 @@ def _mark(project: Path) -> Path:
 
 
 def own(project: Path, name: str) -> Path:
-    """A file of git's own, wherever it keeps them for this work tree."""
+    """A file of git's own for this work tree."""
     return project / git_line(project, "rev-parse", "--git-path", name)

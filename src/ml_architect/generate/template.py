@@ -8,13 +8,11 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from copier._vcs import get_latest_tag, get_repo
 from copier.errors import CopierError
 from packaging.version import Version
 from plumbum.commands.processes import ProcessExecutionError
@@ -22,137 +20,126 @@ from plumbum.commands.processes import ProcessExecutionError
 from ..errors import CommandError, nearest
 
 ANSWERS = ".copier-answers.yml"
-"""Where a project records what it was made from."""
+"""The file in which a project records the template, its version and the answers."""
 
 FIRST = "0.6.0"
-"""The first version whose projects are updated; migrations/__main__.py, which can't import this
-package, has it too."""
+"""The first version whose projects can be updated. Repeated in migrations/__main__.py, which can't
+import this package."""
 
 HEADING = re.compile(r"^## (\d+\.\d+\.\d+\w*)\b.*$", re.MULTILINE)
 
+CATALOGUE = Path("extensions/catalogue.py")
+
 
 def require_git() -> None:
-    """Find out early.
+    """Fail early if git isn't installed.
 
     Raises:
         CommandError: there is no git.
     """
     if shutil.which("git") is None:
-        raise CommandError("git: no such command, and the template is fetched with it. Install git")
+        raise CommandError("git: no such command; it fetches the template. Install git")
 
 
 def require_questions(names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse an answer to a question that isn't asked, which Copier would pass over.
+    """Refuse answers to unknown questions, which Copier would ignore.
 
     Raises:
-        CommandError: naming the first of them, and the question that is like it, or all.
+        CommandError: with the first of them, and the most similar question or all questions.
     """
-    asked = list(known)
-    if unknown := sorted(set(names) - set(asked)):
-        hint = nearest(unknown[0], asked, f"expected one of {', '.join(asked)}")
+    questions = list(known)
+    if unknown := sorted(set(names) - set(questions)):
+        hint = nearest(unknown[0], questions, f"expected one of {', '.join(questions)}")
         raise CommandError(f"{unknown[0]}: no such question; {hint}")
 
 
 @contextmanager
-def copiers_errors(address: str, version: str | None) -> Generator[None]:
-    """Say in one line what Copier and its git say in a traceback.
+def one_line_errors(address: str, version: str | None) -> Generator[None]:
+    """Turn the exceptions of Copier and its git commands into one line.
 
     Raises:
-        CommandError: in place of theirs.
+        CommandError: instead of theirs.
     """
     try:
         yield
     except ProcessExecutionError as error:
-        said = [line for line in error.stderr.splitlines() if line.strip()]
-        reason = said[-1] if said else f"git ended with {error.retcode}"
+        lines = [line for line in error.stderr.splitlines() if line.strip()]
+        reason = lines[-1] if lines else f"git exited with {error.retcode}"
         if version is not None and "pathspec" in error.stderr:
-            raise CommandError(_unknown(version, address)) from None
+            raise CommandError(_unknown_version(version, address)) from None
         if not {"clone", "fetch", "ls-remote", "checkout"} & set(map(str, error.argv)):
             raise CommandError(f"git failed ({reason}); nothing was changed") from None
         raise CommandError(
             f"the template at {address} can't be fetched ({reason}). "
-            "Look at the address and the network, or name another: --template ADDRESS"
+            "Check the address and the network, or name another template: --template ADDRESS"
         ) from None
     except (CopierError, ValueError) as error:
         if version is not None and "Unknown revision" in str(error):
-            raise CommandError(_unknown(version, address)) from None
-        if isinstance(error, KeyboardInterrupt):  # Copier's own is both
+            raise CommandError(_unknown_version(version, address)) from None
+        if isinstance(error, KeyboardInterrupt):  # Copier's own exception is both
             raise KeyboardInterrupt from None
-        raise CommandError(_first_sentence(error)) from None
+        if "Local template must be a directory" in str(error):
+            raise CommandError(
+                "the template is neither a folder nor an address that git knows: --template ADDRESS"
+            ) from None
+        raise CommandError(str(error).strip() or type(error).__name__) from None
 
 
-def _unknown(version: str, address: str) -> str:
+def _unknown_version(version: str, address: str) -> str:
     return (
-        f"--version {version}: the template at {address} has no such version; "
-        f"it has those of: git ls-remote --tags {address.removeprefix('git+')}"
+        f"--version {version}: the template at {address} has no such version. "
+        f"List them: git ls-remote --tags {address.removeprefix('git+')}"
     )
 
 
-def _first_sentence(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    if "Local template must be a directory" in text:
-        return "the template is neither a folder nor an address that git knows: --template ADDRESS"
-    return text
-
-
-def newest(address: str, version: str | None) -> str | None:
-    """The version that was asked for, or the newest tag, or HEAD where nothing is tagged.
-
-    Copier looks for the newest tag itself, but warns in red where there is none.
-    """
-    repository = get_repo(address)
-    if version is not None or repository is None:
-        return version
-    with redirect_stderr(StringIO()):
-        return get_latest_tag(repository)
-
-
 def version_of(template: Path) -> str:
-    """The version that a checkout of the template says it has."""
+    """The version in the pyproject.toml of a checkout of the template."""
     text = (template / "pyproject.toml").read_text(encoding="utf-8")
     return str(tomllib.loads(text)["project"]["version"])
 
 
 def is_supported(version: str) -> bool:
-    """Whether projects of this version of the template are updated."""
+    """Whether projects of this version of the template can be updated."""
     return Version(version) >= Version(f"{FIRST}.dev0")
 
 
 def require_supported(template: Path) -> None:
-    """Refuse to start from a version of the template whose projects aren't updated.
+    """Refuse another template, and versions of ours whose projects can't be updated.
 
     Raises:
-        CommandError: naming the first version that is.
+        CommandError: with the first version that is supported.
     """
+    if not (template / CATALOGUE).is_file():
+        raise CommandError(f"{template} has no {CATALOGUE.as_posix()}: it is another template")
     if not is_supported(version := version_of(template)):
         raise CommandError(
             f"--version {version}: its projects can't be updated. The first version is {FIRST}; "
-            "leave --version out for the newest"
+            "omit --version for the newest"
         )
 
 
 def load_catalogue(template: Path) -> Any:
-    """The catalogue of this version of the template, under a name of its own.
+    """The catalogue of this version of the template, imported under a unique name.
 
-    A plain import would give the first version that was asked for, whatever is asked for next.
+    With its own name, Python would return the version that was imported first.
 
     Raises:
         CommandError: there is none: it is another template.
     """
-    path = template / "extensions" / "catalogue.py"
+    path = template / CATALOGUE
     spec = importlib.util.spec_from_file_location(f"ml_architect_catalogue_{uuid4().hex}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise CommandError(f"{template} has no extensions/catalogue.py: it is another template")
+        raise CommandError(f"{template} has no {CATALOGUE.as_posix()}: it is another template")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Pydantic looks annotations up there
+    sys.modules[spec.name] = module  # Pydantic resolves annotations there
     spec.loader.exec_module(module)
     return module.CATALOGUE
 
 
 def changes(changelog: str, after: str, up_to: str) -> list[tuple[str, str]]:
-    """What the changelog says of each version in between, newest first: heading and text."""
+    """Heading and text of each version in between, newest first."""
     headings = list(HEADING.finditer(changelog))
-    ends = [each.start() for each in headings[1:]] + [len(changelog)]
+    ends = [heading.start() for heading in headings[1:]] + [len(changelog)]
     return [
         (heading[0].removeprefix("## "), changelog[heading.end() : end].strip())
         for heading, end in zip(headings, ends, strict=True)
@@ -160,7 +147,8 @@ def changes(changelog: str, after: str, up_to: str) -> list[tuple[str, str]]:
     ]
 
 
-def essence(text: str) -> str:
-    """What a version brings in a sentence, and what a person has to do in a project that exists."""
-    first, *rest = text.split("\n\n")
-    return "\n\n".join([first, *(each for each in rest if each.startswith("For a project made"))])
+def summarize(text: str) -> str:
+    """The first paragraph of a version's changelog, and what existing projects have to do."""
+    first, *others = text.split("\n\n")
+    notes = [paragraph for paragraph in others if paragraph.startswith("For a project made")]
+    return "\n\n".join([first, *notes])

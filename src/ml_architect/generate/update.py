@@ -1,8 +1,8 @@
-"""`update`: what would change and why, file by file and by owner; then the change itself.
+"""`update`: shows what would change and why, file by file and by owner; then changes it.
 
-The update is made twice: first in a clone of the project that is thrown away, to show it, then in
-the project. Copier's merge depends on nothing but the two versions, the answers and the committed
-files, so that both come out alike.
+The update is run twice: first in a temporary clone of the project, to show it, then in the project.
+Both give the same result, since Copier's merge depends only on the two versions, the answers and
+the committed files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from copier._main import Worker
-from copier._settings import SettingsModel
 from packaging.version import Version
 from rich.console import Console
 
@@ -37,43 +35,48 @@ from .repository import (
     temporary_folder,
     whole_or_nothing,
 )
-from .screen import confirmed, say
+from .screen import confirm, show
 from .template import (
     ANSWERS,
     FIRST,
     changes,
-    copiers_errors,
-    essence,
     is_supported,
-    newest,
+    one_line_errors,
     require_questions,
+    summarize,
     version_of,
 )
+from .worker import newest, open_template
+
+OWNERS_FILES = (
+    "settings.py, data/source.py, features/transforms.py, models/network.py, eval/metrics.py"
+)
+"""In a project's package. `copier.yml` leaves them out of updates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the update does to one file."""
+    """A change to one file."""
 
     path: str
-    kind: str  # "new", "changed", "gone", "conflict"
+    kind: str  # "new", "changed", "deleted", "conflict"
     owner: str  # "yours", "the template's"
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an update was."""
+    """An update that was applied."""
 
     old: str  # version
     new: str
     commit: str  # of the new version
     changelog: str  # of the new version
-    notes: list[str]  # what the migrations did, a line each
+    notes: list[str]  # one line per migration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What was asked for on the command line."""
+    """The options of the command."""
 
     project: Path
     address: str
@@ -81,8 +84,8 @@ class Update:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     yes: bool = False
     preview: bool = False
-    why: bool = False  # the whole changelog
-    command: str = "ml-architect update"  # what does what a preview has shown
+    why: bool = False  # show the whole changelog
+    command: str = "ml-architect update"  # applies what a preview has shown
 
     def __call__(self, console: Console) -> bool:
         """Show, ask, update.
@@ -91,8 +94,8 @@ class Update:
             Whether it merged without a conflict.
 
         Raises:
-            CommandError: the project can't be updated as it is; nothing was touched.
-            Declined: the person said no.
+            CommandError: the project can't be updated in its present state; nothing was changed.
+            Declined: the user declined.
         """
         given = self.project.expanduser().resolve()
         project = find_root(given) if given.is_dir() else given
@@ -101,89 +104,87 @@ class Update:
         require_clean(project)
         _require_tracked(project)
         head = git_line(project, "rev-parse", "HEAD")
-        _say_forgotten(project, console)
-        with copiers_errors(self.address, self.version):
+        _show_committed_conflicts(project, console)
+        with one_line_errors(self.address, self.version):
             version = newest(recorded["_src_path"], self.version)
-        say(console, f"Trying it in a copy of {project} …", "dim")
+        show(console, f"Testing the update in a copy of {project} …", "dim")
         with temporary_folder() as folder:
             top = Path(git_line(project, "rev-parse", "--show-toplevel"))
             if top.name != top.name.rstrip():
                 raise CommandError(
                     f"Copier can't update '{top}', whose name ends in a space. First rename it"
                 )
-            copy = folder / top.name
-            git(top, "clone", "--quiet", "--no-hardlinks", ".", str(copy))
-            inside = copy / project.relative_to(top)
-            done = self._apply(inside, ignored(project), version)
-            found = found_changes(inside)
-            _bring_blobs(done.notes, copy, project)
-            hidden = hidden_by_gitignore(inside)
-        found += [Change(name, "new", "the template's") for name in hidden]
-        if not found:
-            say(console, f"Nothing to do: this project is at {done.new} already.")
+            clone = folder / top.name
+            git(top, "clone", "--quiet", "--no-hardlinks", ".", str(clone))
+            copy = clone / project.relative_to(top)
+            applied = self._apply(copy, ignored(project), version)
+            changes = find_changes(copy)
+            _copy_blobs(applied.notes, clone, project)
+            hidden = hidden_by_gitignore(copy)
+        changes += [Change(name, "new", "the template's") for name in hidden]
+        if not changes:
+            show(console, f"Nothing to do: this project is at {applied.new} already.")
             return True
-        _say_why(done, self.data, console, whole=self.why)
-        _say_what(found, done.notes, console)
+        _show_reasons(applied, self.data, console, whole=self.why)
+        _show_changes(changes, applied.notes, console)
         if self.preview:
-            say(console, f"\nNothing was changed. To do it: {self.command}")
-            return not _conflicts(found)
-        if not self.yes and not confirmed("Do it?"):
+            show(console, f"\nNothing was changed. To apply it: {self.command}")
+            return not _conflicts(changes)
+        if not self.yes and not confirm("Apply it?"):
             raise Declined("nothing was changed")
-        require_clean(project)  # a person may have taken their time over the question
+        require_clean(project)  # the user may have changed files while the question was open
         if git_line(project, "rev-parse", "HEAD") != head:
             raise CommandError(
-                f"nothing was changed: {project} has other commits than when this was shown. Look "
+                f"nothing was changed: {project} has other commits than when this was shown. Try "
                 f"again: {self.command}"
             )
-        new = [each.path for each in found if each.kind == "new"]
-        changed = [each.path for each in found if each.kind != "new"]
-        # What was shown is what is done, also where the template has a newer version by now; only
-        # a folder that isn't committed has no commit to name.
-        version = version if version == "HEAD" else done.commit
+        new = [change.path for change in changes if change.kind == "new"]
+        changed = [change.path for change in changes if change.kind != "new"]
+        # Apply the version that was shown, even if a newer one has been published since. A folder
+        # with uncommitted changes has no commit to name.
+        version = version if version == "HEAD" else applied.commit
         with whole_or_nothing(project, changed, new):
             self._apply(project, ignored(project), version)
-            if hidden:  # or they would be missing from the commit
+            if hidden:  # otherwise the user's commit would lack them
                 git(project, "add", "--force", "--intent-to-add", "--", *hidden)
-        conflicts = _conflicts(found_changes(project))
-        _say_next(project, conflicts, console)
+        conflicts = _conflicts(find_changes(project))
+        _show_next_steps(project, conflicts, console)
         return not conflicts
 
     def _require_trust(self, recorded: Mapping[str, Any], project: Path) -> None:
-        """An update runs the template's Python, so it has to come from where we came from."""
-        made_from = str(recorded["_src_path"])
-        moved = f"write `_src_path: {self.address}` into {project / ANSWERS} and commit that"
+        """Refuse other templates than the one of this package: an update runs their Python code."""
+        source = str(recorded["_src_path"])
+        edit = f"write `_src_path: {self.address}` into {project / ANSWERS} and commit that"
         reason = None
-        if not REMOTE.match(made_from):
-            if not Path(made_from).is_absolute():
-                reason = "is relative, hence another place from each folder"
-            elif not Path(made_from).is_dir():
-                reason = "isn't there any more"
+        if not REMOTE.match(source):
+            if not Path(source).is_absolute():
+                reason = "is relative, so it depends on the current folder"
+            elif not Path(source).is_dir():
+                reason = "doesn't exist any more"
         if reason:
             raise CommandError(
-                f"this project was made from {made_from}, which {reason}. If that template lies in "
-                f"{self.address} now: {moved}"
+                f"this project was made from {source}, which {reason}. If that template is in "
+                f"{self.address} now: {edit}"
             )
-        if _comparable(made_from) != _comparable(self.address):
+        if not is_same_address(source, self.address):
             raise CommandError(
-                f"this project was made from {made_from}, and this ml-architect came from "
-                f"{self.address}. If you trust the former: --template {made_from}; if it has moved "
-                f"to the latter: {moved}"
+                f"this project was made from {source}, and this ml-architect came from "
+                f"{self.address}. If you trust the former: --template {source}; if it has moved "
+                f"to the latter: {edit}"
             )
 
-    def _apply(self, project: Path, left_alone: list[str], version: str | None) -> Applied:
+    def _apply(self, project: Path, excluded: list[str], version: str | None) -> Applied:
         """Update a folder."""
         with (
-            copiers_errors(self.address, self.version),
-            Worker(
+            one_line_errors(self.address, self.version),
+            open_template(
+                None,  # the recorded address
+                version,
                 dst_path=project,
-                vcs_ref=version,
                 data=dict(self.data),
-                settings=SettingsModel(),
-                exclude=left_alone,
+                exclude=excluded,
                 defaults=True,
                 overwrite=True,
-                quiet=True,
-                unsafe=True,
             ) as worker,
         ):
             old, new = worker.subproject.template, worker.template
@@ -194,38 +195,37 @@ class Update:
             if not is_supported(versions[0]):
                 raise CommandError(
                     f"this project was made with {versions[0]}, and updates begin with {FIRST}. "
-                    "Make a new project (ml-architect new DEST) and move data/source.py, "
-                    "features/transforms.py, models/network.py and configs/ into it"
+                    f"Make a new project (ml-architect new DEST) and move configs/ and your code "
+                    f"into it: {OWNERS_FILES}"
                 )
             if Version(versions[0]) > Version(versions[1]):
                 raise CommandError(
-                    f"this project was made with {versions[0]}, newer than {versions[1]}, which "
-                    "this would bring. Leave --version out, or fetch the template's newest"
+                    f"this project was made with {versions[0]}, newer than {versions[1]}, to which "
+                    "this would update it. Omit --version, or fetch the newest template"
                 )
             changelog = (new.local_abspath / "CHANGELOG.md").read_text(encoding="utf-8")
-            with _printed() as notes:
+            with _captured_output() as notes:
                 worker.run_update()
             commit = str(new.commit_hash)
         return Applied(*versions, commit, changelog, notes)
 
 
-RESTORE = f"Was it edited? The last one that worked: git log --oneline -- {ANSWERS}"
-
+RESTORE = f"Was it edited? Find the last valid one: git log --oneline -- {ANSWERS}"
 
 REMOTE = re.compile(r"[\w+.-]{2,}:|[\w.-]+@")
-"""How an address begins that isn't a folder's; one letter and a colon are a drive of Windows."""
+"""How an address begins that isn't a folder; one letter and a colon are a drive of Windows."""
 
 
 def find_root(folder: Path) -> Path:
-    """The project that a folder lies in, or the folder itself where there is none."""
-    return next((each for each in (folder, *folder.parents) if (each / ANSWERS).is_file()), folder)
+    """The project that contains a folder, or the folder itself if there is none."""
+    return next((path for path in (folder, *folder.parents) if (path / ANSWERS).is_file()), folder)
 
 
 def read_recorded(project: Path) -> dict[str, Any]:
-    """What a project says of where it came from.
+    """The template, version and answers that a project records.
 
     Raises:
-        CommandError: it says nothing, or something that can't be read.
+        CommandError: they are missing or can't be read.
     """
     file = project / ANSWERS
     if not project.is_dir():
@@ -237,37 +237,37 @@ def read_recorded(project: Path) -> dict[str, Any]:
             f"{project} has no {ANSWERS}: it isn't a project of this template, or not its root"
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        said = str(error).splitlines()[0]
-        raise CommandError(f"{file} can't be read ({said}). {RESTORE}") from None
+        reason = str(error).splitlines()[0]
+        raise CommandError(f"{file} can't be read ({reason}). {RESTORE}") from None
     recorded = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     for name in ("_src_path", "_commit"):
         if not isinstance(recorded.get(name), str):
-            raise CommandError(f"{file} has no {name}, which says what it came from. {RESTORE}")
+            raise CommandError(f"{file} has no {name}, which names the template. {RESTORE}")
     return recorded
 
 
-def found_changes(project: Path) -> list[Change]:
-    """What an update did to a project whose files were all committed before, by path."""
-    found: list[Change] = []
-    listed = git(
+def find_changes(project: Path) -> list[Change]:
+    """The changes in a project whose files were all committed before the update, by path."""
+    changes: list[Change] = []
+    status = git(
         project, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "."
     )
-    inside = git_line(project, "rev-parse", "--show-prefix")  # empty at the repository's root
-    for entry in filter(None, listed.split("\0")):
-        code, path = entry[:2], entry[3:].removeprefix(inside)
+    prefix = git_line(project, "rev-parse", "--show-prefix")  # empty at the repository's root
+    for entry in filter(None, status.split("\0")):
+        code, path = entry[:2], entry[3:].removeprefix(prefix)
         kind = "changed"
         if is_conflict(code):
             kind = "conflict"
         elif code == "??" or "A" in code:
             kind = "new"
         elif "D" in code:
-            kind = "gone"
-        found.append(Change(path, kind, _owner(project / path)))
-    return sorted(found, key=lambda each: each.path)
+            kind = "deleted"
+        changes.append(Change(path, kind, _owner(project / path)))
+    return sorted(changes, key=lambda change: change.path)
 
 
 def hidden_by_gitignore(project: Path) -> list[str]:
-    """Files in a clone that was updated which its `.gitignore` hides: a clone has none before."""
+    """New files that `.gitignore` hides, in an updated clone: a fresh clone has no such files."""
     listed = git(project, "ls-files", "--others", "--ignored", "--exclude-standard", "-z")
     return sorted(filter(None, listed.split("\0")))
 
@@ -282,94 +282,97 @@ def _owner(file: Path) -> str:
 def _require_tracked(project: Path) -> None:
     if not git(project, "ls-files", "--", ANSWERS):
         raise CommandError(
-            f"git ignores {ANSWERS}, without which no copy of this project knows where it came "
-            f"from. First: git add --force {ANSWERS} && git commit"
+            f"git ignores {ANSWERS}, which names this project's template. "
+            f"First: git add --force {ANSWERS} && git commit"
         )
 
 
-def _say_forgotten(project: Path, console: Console) -> None:
-    if found := committed_conflicts(project):
-        say(
-            console,
-            f"Committed with the marks of an earlier conflict in it: {', '.join(found)}. Look for "
-            "<<<<<<< before updating",
-            "bold red",
-        )
+def _show_committed_conflicts(project: Path, console: Console) -> None:
+    if files := committed_conflicts(project):
+        text = f"Committed with the conflict markers of an earlier update: {', '.join(files)}. "
+        show(console, f"{text}Look for <<<<<<< before updating", "bold red")
 
 
-def _conflicts(found: list[Change]) -> list[str]:
-    return [each.path for each in found if each.kind == "conflict"]
+def _conflicts(changes: list[Change]) -> list[str]:
+    return [change.path for change in changes if change.kind == "conflict"]
 
 
-def _say_why(done: Applied, data: Mapping[str, Any], console: Console, *, whole: bool) -> None:
-    if done.old == done.new:
-        say(console, f"This project is at {done.new}.")
+def _show_reasons(
+    applied: Applied, data: Mapping[str, Any], console: Console, *, whole: bool
+) -> None:
+    if applied.old == applied.new:
+        show(console, f"This project is at {applied.new}.")
     else:
-        say(console, f"From {done.old} to {done.new}.")
-    brought = changes(done.changelog, done.old, done.new)
-    for heading, text in brought:
-        say(console, f"\n{heading}\n\n{text if whole else essence(text)}")
-    if brought and not whole:
-        say(console, "\nAll that each brings, and why: --why", "dim")
+        show(console, f"From {applied.old} to {applied.new}.")
+    sections = changes(applied.changelog, applied.old, applied.new)
+    for heading, text in sections:
+        show(console, f"\n{heading}\n\n{text if whole else summarize(text)}")
+    if sections and not whole:
+        show(console, "\nThe whole changelog: --why", "dim")
     if data:
-        said = ", ".join(f"{name} = {value}" for name, value in data.items())
-        say(console, f"\nAnswered anew: {said}")
+        answers = ", ".join(f"{name} = {value}" for name, value in data.items())
+        show(console, f"\nChanged answers: {answers}")
 
 
-def _say_what(found: list[Change], notes: list[str], console: Console) -> None:
+def _show_changes(changes: list[Change], notes: list[str], console: Console) -> None:
     for owner in ("the template's", "yours"):
-        files = [each for each in found if each.owner == owner]
+        files = [change for change in changes if change.owner == owner]
         if files:
-            say(console, f"\nFiles that are {owner}:")
-        for each in files:
-            style = "bold red" if each.kind == "conflict" else None
-            say(console, f"  {each.kind:<9} {each.path}", style)
+            show(console, f"\nFiles that are {owner}:")
+        for change in files:
+            style = "bold red" if change.kind == "conflict" else None
+            show(console, f"  {change.kind:<9} {change.path}", style)
     if notes:
-        say(console, "\nTo know:")
+        show(console, "\nNotes:")
     for note in notes:
-        say(console, f"  {note}")
-    if count := len(_conflicts(found)):
-        conflict = "1 file conflicts" if count == 1 else f"{count} files conflict"
-        say(console, f"\n{conflict}: you and the template changed the same lines.")
+        show(console, f"  {note}")
+    if count := len(_conflicts(changes)):
+        files = "1 file conflicts" if count == 1 else f"{count} files conflict"
+        show(console, f"\n{files}: you and the template changed the same lines.")
 
 
-def _say_next(project: Path, conflicts: list[str], console: Console) -> None:
-    settle, first = "", "git diff"
+def _show_next_steps(project: Path, conflicts: list[str], console: Console) -> None:
+    resolve, first = "", "git diff"
     if conflicts:
-        settle = f", with conflicts to settle by hand: look for <<<<<<< in {', '.join(conflicts)}"
+        resolve = f", with conflicts. Resolve them: look for <<<<<<< in {', '.join(conflicts)}"
         first = f"git add {shlex.join(conflicts)}"
     commands = [first, "pip install --editable '.[dev]' && pytest", "git add --all && git commit"]
     if project != Path.cwd():
         commands.insert(0, f"cd {shlex.quote(str(project))}")
-    listed = "\n".join(f"    {each}" for each in commands)
-    say(console, f"\nUpdated{settle}. Next:\n\n{listed}\n\nTo go back instead: {back(project)}")
+    lines = "\n".join(f"    {command}" for command in commands)
+    show(console, f"\nUpdated{resolve}. Next:\n\n{lines}\n\nTo undo the update: {back(project)}")
 
 
-def _bring_blobs(notes: list[str], copy: Path, project: Path) -> None:
-    """Let `git diff` of what the template changed in the owner's files work in the project, too."""
+def _copy_blobs(notes: list[str], clone: Path, project: Path) -> None:
+    """Copy the blobs of the `git diff` commands in migrations' notes into the project."""
     for note in notes:
         for blob in re.findall(r"\b[0-9a-f]{12}\b", note.partition(": git diff ")[2]):
-            show, keep = ["git", "cat-file", "blob", blob], ["git", "hash-object", "-w", "--stdin"]
-            content = subprocess.run(show, cwd=copy, capture_output=True, check=True).stdout
-            subprocess.run(keep, cwd=project, input=content, capture_output=True, check=True)
+            read, write = ["git", "cat-file", "blob", blob], ["git", "hash-object", "-w", "--stdin"]
+            content = subprocess.run(read, cwd=clone, capture_output=True, check=True).stdout
+            subprocess.run(write, cwd=project, input=content, capture_output=True, check=True)
 
 
 @contextmanager
-def _printed() -> Generator[list[str]]:
-    """Catch what the processes that Copier starts print: the migrations say what they did."""
+def _captured_output() -> Generator[list[str]]:
+    """Capture the lines that migrations, which are processes of their own, print."""
     lines: list[str] = []
     with tempfile.TemporaryFile() as file:
         sys.stdout.flush()
-        screen = os.dup(1)
+        stdout = os.dup(1)
         os.dup2(file.fileno(), 1)
         try:
             yield lines
         finally:
-            os.dup2(screen, 1)
-            os.close(screen)
+            os.dup2(stdout, 1)
+            os.close(stdout)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()
 
 
-def _comparable(address: str) -> str:
-    return address.removeprefix("git+").removesuffix("/").removesuffix(".git")
+def is_same_address(one: str, other: str) -> bool:
+    """Whether two spellings of an address name the same repository."""
+
+    def normalize(address: str) -> str:
+        return address.removeprefix("git+").removesuffix("/").removesuffix(".git")
+
+    return normalize(one) == normalize(other)

@@ -1,1 +1,1 @@
-"""Looks closely at one run's predictions, or at a data set: self-contained HTML pages."""
+"""HTML reports on the predictions of a run, or on a dataset."""

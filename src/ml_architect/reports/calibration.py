@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""Whether predicted probabilities, or predicted numbers, agree with what is observed."""
+"""Calibration: mean predicted confidence, or mean predicted number, against the observed mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .predictions import Predictions
 from .statistics import ALPHA, Array, format_p, mean_interval, stats
 
 MAX_BINS = 15
-MIN_BIN_SIZE = 10  # examples: any mean of fewer is a guess
+MIN_BIN_SIZE = 10  # examples, for a usable mean
 SIMULATIONS = 2000
 
 
@@ -35,7 +35,7 @@ class Calibration:
         text = f"expected calibration error {self.error:.4g}"
         if self.p_value >= ALPHA:
             return f"{text}, not significant ({format_p(self.p_value)})"
-        # Bins hold about equally many examples, so their plain means tell the direction.
+        # Bins have about equal sizes, so the means over bins give the direction.
         direction = "high" if self.predicted.mean() > self.observed.mean() else "low"
         return f"{text}, significant ({format_p(self.p_value)}): too {direction} on average"
 
@@ -62,7 +62,7 @@ def calibrate(predictions: Predictions) -> Calibration | None:
     error = np.abs(predicted_means - observed_means) @ sizes / sizes.sum()
 
     # The error is never 0, even of a perfect model, since a finite sample differs from its mean. So
-    # draw what a perfectly calibrated model would have: Bröcker & Smith, 2007,
+    # simulate a perfectly calibrated model: Bröcker & Smith, 2007,
     # https://doi.org/10.1175/WAF993.1
     scale = np.sqrt([weights[row] ** 2 @ variance[row] for row in rows]) / sizes
     deviations = np.random.default_rng(0).normal(0, scale, (SIMULATIONS, len(rows)))

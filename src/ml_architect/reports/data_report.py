@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""`ml-architect report data`: a close look at the examples of each split."""
+"""`ml-architect report data`: distributions, drift and near-duplicates of each split."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .statistics import Array, format_p, holm, stats
 from .tables import MISSING, Columns, categorize, parse, read_csv
 
 SPLITS = ("train", "validation", "test")
-MAX_P_VALUE = 0.01  # of all comparisons together, of which there are many in every report
-MIN_EFFECT = 0.1  # of 1: nobody needs to know of a smaller difference between splits
+MAX_P_VALUE = 0.01  # after correction; low, since every report has many comparisons
+MIN_EFFECT = 0.1  # of 1: smaller differences between splits aren't reported
 MIN_EXPECTED = 5  # examples to compare; rarer categories are pooled for the chi-square test
-IMBALANCE = 5  # times as many examples of one class as of another
-MAX_CLASSES = 50  # that are integers: more are numbers, not names
+MAX_IMBALANCE = 5  # ratio of the largest to the smallest class
+MAX_CLASSES = 50  # of integer labels; more are numbers, not classes
 MAX_FIGURES = 24
 MAX_BARS = 10
 MAX_ROWS = 40  # of a table
 
 
 class Drift(NamedTuple):
-    """How a column in a held-out split differs from that in train."""
+    """Difference of a column between a held-out split and train."""
 
     column: str
     split: str
@@ -42,7 +42,7 @@ class Drift(NamedTuple):
 
 
 def report_data(root: Path, folder: Path | None, output: Path | None, console: Console) -> None:
-    """Write the page, and print what a person should look at.
+    """Write the report, and print its warnings.
 
     Args:
         root: of the project.
@@ -90,13 +90,13 @@ def report_data(root: Path, folder: Path | None, output: Path | None, console: C
 
 
 def _has_classes(label: pl.Series) -> bool:
-    """Whether the labels are names, or as few integers as names would be."""
+    """Whether the labels are names, or at most MAX_CLASSES integers."""
     are_integers = label.drop_nulls().str.contains(r"^-?\d+$").all()
     return not parse(label).dtype.is_numeric() or (are_integers and label.n_unique() <= MAX_CLASSES)
 
 
 def _count(column: pl.Series, splits: pl.Series) -> pl.DataFrame:
-    """How often each value occurs: a column per split, the most frequent value first."""
+    """Value counts: one column per split, the most frequent value first."""
     frame = pl.DataFrame({"value": column, "split": splits}).drop_nulls()
     present = splits.unique(maintain_order=True)
     counts = frame.group_by("value").agg(
@@ -111,21 +111,21 @@ def _class_balance(label: pl.Series | None, splits: pl.Series, warnings: list[st
     counts = _count(label, splits)
     for split in counts.columns[1:]:
         ascending = counts.sort(split, maintain_order=True)["value", split]
-        (rare, fewest), (frequent, most) = ascending.row(0), ascending.row(-1)
-        if most > IMBALANCE * fewest:
-            text = f"{most} examples of {frequent}, {fewest} of {rare}"
+        (rare, min_count), (frequent, max_count) = ascending.row(0), ascending.row(-1)
+        if max_count > MAX_IMBALANCE * min_count:
+            text = f"{max_count} examples of {frequent}, {min_count} of {rare}"
             warnings.append(f"class imbalance in {split}: {text}")
     rows = counts.head(MAX_ROWS).cast(pl.String).iter_rows()
     return table(rows, ("class", *counts.columns[1:]))
 
 
 def _distributions(columns: Columns, splits: pl.Series) -> str:
-    """A figure per column: fractions of each split, so that splits of any size are comparable."""
+    """One figure per column, of fractions, so that splits of different sizes are comparable."""
     figures: list[str] = []
     for name, column in list(columns.items())[:MAX_FIGURES]:
         figure, axes = plot(name)
         if column.dtype.is_numeric() and column.n_unique() > MAX_BARS:
-            # The outermost bins hold the tails: one outlier would squeeze all others into one bin.
+            # Clip to quantiles, since one outlier would put all other values into one bin.
             low, high = np.nanquantile(column.to_numpy(), (0.005, 0.995)).tolist()
             smallest = min(splits.value_counts()["count"].to_list())
             bins = int(np.clip(np.sqrt(smallest), 5, 30))  # more would show noise
@@ -135,11 +135,13 @@ def _distributions(columns: Columns, splits: pl.Series) -> str:
                 axes.stairs(counts / max(1, len(values)), edges, label=split)
         else:
             counts = _count(categorize(column), splits).head(MAX_BARS)
-            places = np.arange(len(counts))
+            positions = np.arange(len(counts))
             for number, split in enumerate(counts.columns[1:]):
                 fractions = counts[split] / (splits == split).sum()
-                axes.barh(places + number / 4, fractions, height=0.25, label=split)
-            axes.set_yticks(places + 0.25, counts["value"].str.head(16).to_list(), parse_math=False)
+                axes.barh(positions + number / 4, fractions, height=0.25, label=split)
+            axes.set_yticks(
+                positions + 0.25, counts["value"].str.head(16).to_list(), parse_math=False
+            )
             axes.invert_yaxis()
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         figures.append(image(figure, f"Distribution of {name} in each split"))
@@ -147,7 +149,7 @@ def _distributions(columns: Columns, splits: pl.Series) -> str:
 
 
 def find_drift(columns: Columns, splits: pl.Series) -> list[Drift]:
-    """Compare each column, and where it is missing, in each held-out split with train."""
+    """Compare each column, and its missing values, in each held-out split with train."""
     missing = {f"{name} missing": columns[name].is_null().cast(pl.String) for name in columns}
     results: list[Drift] = []
     for name, column in {**columns, **missing}.items():
@@ -172,7 +174,7 @@ def find_drift(columns: Columns, splits: pl.Series) -> list[Drift]:
 
 
 def _pool_rare(counts: Array) -> Array:
-    """Counts, (C, 2), with the categories pooled that are too rare for a chi-square test."""
+    """Pool the categories, (C, 2), that are too rare for a chi-square test."""
     expected = counts.sum(axis=1) * counts.sum(axis=0).min() / max(1, counts.sum())
     rare = expected < MIN_EXPECTED
     pooled = np.vstack([counts[~rare], counts[rare].sum(axis=0)])
@@ -217,7 +219,7 @@ def _duplicates(folder: Path, examples: pl.DataFrame, warnings: list[str]) -> st
             if len(rows) > 0:
                 text = f"{len(rows)} of {sizes[split]} {split} examples have one in {other}"
                 warnings.append(f"near-duplicates: {text}")
-            # One example for each: a hundred blank images are listed once.
+            # List one example of each group, since there may be a hundred blank images.
             different, firsts = np.unique(partners[rows, column], return_index=True)
             names = zip(ids[rows[firsts]], ids[different], strict=True)
             pairs += [(f"{name} ({split})", f"{partner} ({other})") for name, partner in names]

@@ -1,6 +1,6 @@
-"""Near-duplicates among inputs or texts, found without comparing each with each.
+"""Near-duplicates among inputs or texts, without comparing all pairs.
 
-An example is reduced to a signature of W words of 64 bits. Those that share half of a word are
+An example is reduced to a signature of W words of 64 bits. Those with half of a word in common are
 candidates; near-duplicates differ in few bits. Shapes: N examples, W words, S splits.
 """
 
@@ -15,14 +15,15 @@ import numpy as np
 from ..errors import CommandError
 from .statistics import Array
 
-CHUNK = 1 << 22  # values that are in memory at once
-DOCUMENTS = 64  # that are
+CHUNK = 1 << 22  # values in memory at the same time
+DOCUMENTS = 64  # in memory at the same time
 MAX_VALUES = 1024  # of an input; larger ones are averaged
 SHINGLE = 8  # tokens
-NEIGHBOURS = 8  # compared of those that share a word, however many they are
+MAX_NEIGHBOURS = 8  # that are compared with an example, of those with a common word
 MAX_BITS = {1: 0, 6: 12, 32: 192}
-"""That may differ, by W. 12 of the 384 of SimHash: a correlation of about 0.995. 192 of MinHash: 6
-of 32 words, since of two unrelated words half of the bits differ; about 4 in 5 runs are shared."""
+"""Different bits of near-duplicates, by W. 12 of the 384 of SimHash: a correlation of about 0.995.
+192 of MinHash: 6 of 32 words, since half of the bits of two unrelated words differ; about 4 in 5
+shingles are the same."""
 
 
 def find_duplicates(folder: Path, split_sizes: Mapping[str, int]) -> Array | None:
@@ -67,9 +68,9 @@ def _sign(path: Path, split: str) -> Array:
 
 
 def simhash(inputs: Array) -> Array:
-    """On which side of 384 random planes each input is, (N, 6).
+    """Signs of 384 random projections of each input, (N, 6).
 
-    Brightness and contrast don't matter. Source: Charikar, 2002,
+    They don't depend on brightness and contrast. Source: Charikar, 2002,
     https://doi.org/10.1145/509907.509965
     """
     size = int(np.prod(inputs.shape[1:]))
@@ -94,19 +95,19 @@ def rounded(rows: Array) -> Array:
 
 
 def minhash(tokens: Array, ends: Array) -> Array:
-    """The smallest of each of 32 hashes over all runs of 8 tokens of a document, (N, 32).
+    """The minimum of each of 32 hashes over all shingles of 8 tokens of a document, (N, 32).
 
-    Two documents share about as many of them as they share runs. Source: Broder, 1997,
-    https://doi.org/10.1109/SEQUEN.1997.666900
+    The fraction that two documents have in common estimates that of their shingles. Source:
+    Broder, 1997, https://doi.org/10.1109/SEQUEN.1997.666900
     """
-    counts = np.diff(ends) - SHINGLE  # runs in each document, without the separator
+    counts = np.diff(ends) - SHINGLE  # shingles in each document, without the separator
     words = np.empty((len(counts), 32), dtype=np.uint64)
 
-    # A document without a run is compared as a whole.
+    # A document that is shorter than a shingle is compared as a whole.
     short = np.flatnonzero(counts <= 0)
-    places = ends[short, None] + np.arange(SHINGLE)
-    is_inside = places < ends[short + 1, None] - 1
-    text = np.where(is_inside, tokens[places.clip(max=len(tokens) - 1)].astype(np.uint64) + 1, 0)
+    positions = ends[short, None] + np.arange(SHINGLE)
+    is_inside = positions < ends[short + 1, None] - 1
+    text = np.where(is_inside, tokens[positions.clip(max=len(tokens) - 1)].astype(np.uint64) + 1, 0)
     words[short] = _hash(text.astype(np.uint64))[:, None]
 
     factors = _odd(32)
@@ -152,7 +153,7 @@ def match(words: Array, splits: Array) -> Array:
     neighbours = np.full_like(first, -1)
     for band in words.view(np.uint32).T:
         order = np.argsort(band, kind="stable")
-        for distance in range(1, NEIGHBOURS + 1):
+        for distance in range(1, MAX_NEIGHBOURS + 1):
             shared = np.flatnonzero(band[order[:-distance]] == band[order[distance:]])
             left, right = order[shared], order[shared + distance]
             bits = np.bitwise_count(words[left] ^ words[right]).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: one file each, which opens without a network."""
+"""Self-contained HTML reports: one file, without network access."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
-    """A table of texts, whose first column names the rows; one that is too wide scrolls."""
+    """A table of texts; the first column has the names of the rows. A wide table scrolls."""
     names = "".join(f"<th>{escape(text)}</th>" for text in header)
     lines = [f"<thead><tr>{names}</tr></thead>"] if header else []
     for name, *cells in rows:
@@ -34,10 +34,10 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
 
 
 def image(figure: Figure, alternative: str) -> str:
-    """A figure inside the page, and what it shows for those who can't see it.
+    """A figure as an inline image, with alternative text.
 
-    Draw several of about 4 inches rather than one with panels: on a phone they are below each
-    other. A figure shrinks with the page until its text gets too small to read; then it scrolls.
+    Use several figures of about 4 inches instead of panels: on a phone they are stacked. A figure
+    shrinks with the page until its text would be too small; then it scrolls.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -52,7 +52,7 @@ def image(figure: Figure, alternative: str) -> str:
 
 
 def plot(title: str, height: float = 3.0) -> tuple[Figure, Axes]:
-    """An empty figure, two of which fit beside each other; the title may have any characters."""
+    """An empty figure of half the page's width; the title may have any characters."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.8, height), layout="constrained")
@@ -63,7 +63,7 @@ def plot(title: str, height: float = 3.0) -> tuple[Figure, Axes]:
 
 
 def gallery(parts: Iterable[str]) -> str:
-    """Images, as many side by side as there is room for."""
+    """Images side by side, as many as fit."""
     return f"<div class='gallery'>{''.join(parts)}</div>"
 
 
@@ -83,7 +83,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def write_page(path: Path, title: str, summary: str, parts: Iterable[str]) -> None:
-    """Write the page completely or not at all.
+    """Write a report completely or not at all.
 
     Args:
         path: HTML file.

@@ -30,7 +30,7 @@ class Predictions:
 
     @property
     def error(self) -> tuple[str, Array]:
-        """What slices are compared by, (N,): lower is better."""
+        """Name and values, (N,), of the error by which slices are compared."""
         if "correct" in self.numbers:
             return "error rate", 1 - self.numbers["correct"]
         if self.values.size:
@@ -38,7 +38,7 @@ class Predictions:
         return "mean loss", self.numbers["loss"]
 
     def metrics(self, weights: Array) -> dict[str, float]:
-        """All metrics that such predictions have, with the examples weighted so, (N,)."""
+        """All metrics that apply to these predictions, with weights of the examples, (N,)."""
         metrics: dict[str, float] = {}
         if "correct" in self.numbers:
             metrics["accuracy"] = np.average(self.numbers["correct"], weights=weights)
@@ -68,13 +68,13 @@ def read_predictions(path: Path) -> Predictions:
         CommandError: there are none, or the file isn't as documented.
     """
     if not path.is_file():
-        way_out = f"first: COMMAND evaluate {path.parent}, or see docs/run-format.md"
-        raise CommandError(f"{path}: no such file; {way_out}")
+        hint = f"first: COMMAND evaluate {path.parent}, or see docs/run-format.md"
+        raise CommandError(f"{path}: no such file; {hint}")
     table = read_csv(path, required=("id", "loss"))
     if "weight" in table.columns:  # an example of weight 0 counts nothing
         table = table.filter(table["weight"].cast(pl.Float64, strict=False).ne_missing(0))
         if table.is_empty():
-            raise CommandError(f"{path}: every weight is 0; expected what each example counts")
+            raise CommandError(f"{path}: every weight is 0; expected positive weights")
     given = [name for name in LIMITS if name in table.columns]
     numbers = {name: read_numbers(table, name, path, *LIMITS[name]) for name in given}
     numbers.setdefault("weight", np.ones(len(table)))

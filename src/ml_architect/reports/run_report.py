@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""`ml-architect report RUN`: a close look at one run's predictions on the test split."""
+"""`ml-architect report RUN`: analyzes one run's predictions on the test split."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def report_run(run: Run, slice_by: Sequence[str], output: Path | None, console: 
     """Write the page, and print its summary.
 
     Args:
-        run: to look at; it has been evaluated.
+        run: has been evaluated.
         slice_by: columns; all of them if there are none.
         output: HTML file; analysis.html in the run's folder if None.
         console: for the summary.
@@ -86,7 +86,7 @@ def _metrics(predictions: Predictions) -> list[tuple[str, str, str]]:
 
 
 def _learning_curve(run: Run) -> str:
-    """A figure per metric, loss first; train and validation share one."""
+    """A figure per metric, loss first, with both train and validation."""
     names = sorted({name for _, metrics in run.metrics for name in metrics})
     titles = {name.rpartition("/")[2] for name in names}
     best_step = (run.outcome or {}).get("best_step")
@@ -145,9 +145,9 @@ def _error_analysis(predictions: Predictions) -> Iterator[str]:
     names = [name for name in RESERVED if name in examples.columns]
     order = np.argsort(-predictions.numbers["loss"], kind="stable")[:MAX_ROWS]
     worst = examples[order].select(*names, pl.exclude(names))
-    as_they_are = ("id", "label", "predicted") if predictions.class_names else ("id",)
+    unchanged = ("id", "label", "predicted") if predictions.class_names else ("id",)
     worst = worst.with_columns(
-        shorten(worst[name]) for name in worst.columns if name not in as_they_are
+        shorten(worst[name]) for name in worst.columns if name not in unchanged
     )
     yield table(worst.fill_null("").iter_rows(), worst.columns)
 
@@ -165,21 +165,21 @@ def _error_analysis(predictions: Predictions) -> Iterator[str]:
 
 
 def _provenance(run: Run) -> Iterator[tuple[str, str]]:
-    """What is known; a project of one's own may write little."""
+    """The entries of run.json and outcome.json, most of which are optional."""
     provenance = run.provenance
     git = provenance.get("git") or {}
     packages = provenance.get("packages") or {}
     changed = "with" if git.get("diff") or git.get("untracked") else "without"
-    facts = {
+    entries = {
         "started": provenance["started"],
         "command": shlex.join(map(str, provenance.get("command", []))),
         "git commit": git and f"{git.get('commit')}, {changed} uncommitted changes",
-        **{name: provenance.get(name) for name in ("data", "seed", "device", "python", "template")},
+        **{name: provenance.get(name) for name in ("data", "seed", "device", "python")},
         "packages": {name: packages[name] for name in PACKAGES if name in packages},
         "resumptions": len(provenance.get("continued") or []),
         "outcome": run.outcome or "the run hasn't ended",
         "config": run.config,
     }
-    for name, value in flatten(facts).items():
+    for name, value in flatten(entries).items():
         if value not in (None, ""):
             yield name, str(value)

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""Where a model does worse: slices of the test split by metadata."""
+"""Slice metrics: errors of parts of the test split by metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from .statistics import ALPHA, Array, Interval, holm, is_binary, mean_interval, stats
 from .tables import Columns, categorize
 
-MIN_SLICE_SIZE = 10  # examples, and as many outside: any mean of fewer is a guess
+MIN_SLICE_SIZE = 10  # examples, inside and outside, for a usable mean
 
 
 class Slice(NamedTuple):
@@ -26,7 +26,7 @@ class Slice(NamedTuple):
 
     @property
     def is_worse(self) -> bool:
-        """Whether that is significant."""
+        """Whether the slice is significantly worse than the rest."""
         return self.p_value < ALPHA
 
 
@@ -70,7 +70,7 @@ def _p_value_of_worse(errors: Array, weights: Array, inside: Array) -> float:
 
 
 def associations(errors: Array, columns: Columns) -> list[tuple[str, float, float]]:
-    """How strongly each column is associated with errors: name, strength, adjusted p-value.
+    """The association of each column with errors: name, strength, adjusted p-value.
 
     The Kruskal-Wallis test over the column's categories or quartiles. The strength is the root of
     its effect size η² and from 0 to 1, as a correlation.

@@ -1,4 +1,4 @@
-"""Intervals and corrections that every report uses."""
+"""Confidence intervals and corrections for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def bootstrap(metrics: Callable[[Array], Sequence[float]], weights: Array) -> list[Interval]:
     """Percentile intervals of metrics that are functions of the examples' weights.
 
-    A resample multiplies the weight of each example by how often it was drawn. All metrics share
-    the resamples, which `scipy.stats.bootstrap` can't do: with 100,000 examples that takes a
-    fraction of the time.
+    A resample multiplies the weight of each example by the number of times it was drawn. All
+    metrics use the same resamples, unlike in `scipy.stats.bootstrap`, which takes several times as
+    long with 100,000 examples.
 
     Args:
         metrics: the metrics at given weights, (N,).
@@ -51,13 +51,13 @@ def bootstrap(metrics: Callable[[Array], Sequence[float]], weights: Array) -> li
 
 
 def wilson(successes: float, trials: int) -> Interval:
-    """Interval of a proportion; it says something even where all trials succeed."""
+    """Interval of a proportion, which isn't empty even if all trials succeed."""
     low, high = stats.binomtest(round(successes), trials).proportion_ci(method="wilson")
     return float(low), float(high)
 
 
 def is_binary(values: Array, weights: Array) -> bool:
-    """Whether these are 0 and 1 of equal weight, so that exact methods apply."""
+    """Whether exact methods apply: all values are 0 or 1, with equal weights."""
     return bool(np.isin(values, (0, 1)).all() and (weights == 1).all())
 
 
@@ -77,11 +77,11 @@ def mean_interval(values: Array, weights: Array) -> Interval:
 
 
 def format_interval(interval: Interval) -> str:
-    """For people, in one line of a table; empty where there is none, as for a single example."""
+    """Format for a table, without line breaks; empty for a single example."""
     low, high = interval
     return f"{low:.4g}\xa0to\xa0{high:.4g}" if np.isfinite([low, high]).all() else ""
 
 
 def format_p(p_value: float) -> str:
-    """For people, in one line of a table."""
+    """Format for a table, without line breaks."""
     return "p\xa0<\xa00.001" if p_value < 0.001 else f"p\xa0=\xa0{p_value:.3f}"

@@ -1,4 +1,4 @@
-"""CSV files of the run format, as columns of texts and numbers."""
+"""Reads CSV files of the run format as columns of texts and numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .statistics import Array
 
 Columns = Mapping[str, pl.Series]  # by name, (N,)
 
-MAX_CATEGORIES = 20  # of a column, each by itself; the rest together
+MAX_CATEGORIES = 20  # of a column; rarer ones are pooled
 MAX_CHARACTERS = 40  # of a cell in a table
 OTHER, MISSING = "(other)", "(missing)"
 
 
 def read_csv(path: Path, required: Iterable[str]) -> pl.DataFrame:
-    """All columns as texts, so that a class named 007 keeps its name; an empty field is null.
+    """Read all columns as texts, so that a class named 007 keeps its name; an empty field is null.
 
     Raises:
         CommandError: it isn't such a file, or these columns aren't complete.
@@ -66,7 +66,7 @@ def parse(column: pl.Series) -> pl.Series:
 
 
 def shorten(column: pl.Series) -> pl.Series:
-    """The texts as a table shows them: four digits of a number, the beginning of a long text."""
+    """Shorten for a table: four digits of a number, the beginning of a long text."""
     numbers = parse(column)
     if numbers.dtype.is_numeric():
         return numbers.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")
@@ -74,7 +74,7 @@ def shorten(column: pl.Series) -> pl.Series:
 
 
 def categorize(column: pl.Series) -> pl.Series:
-    """The column as a few texts, (N,): its most frequent values, or the quartile of each number."""
+    """Reduce to at most MAX_CATEGORIES texts, (N,): the most frequent values, or quartiles."""
     texts = column.cast(pl.String)
     if column.dtype.is_numeric():
         texts = texts.str.strip_suffix(".0")

@@ -1,1 +1,1 @@
-"""Reads what training runs leave behind: docs/run-format.md."""
+"""Reads the files of training runs: docs/run-format.md."""

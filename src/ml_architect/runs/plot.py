@@ -1,4 +1,4 @@
-"""Learning curves of one run, or of several in the same panels."""
+"""Learning curves of one or several runs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def plot_runs(names: Sequence[Path], output: Path | None) -> None:
 
 
 def draw_curves(histories: Mapping[str, History]) -> Figure:
-    """A panel per metric and a color per run; validation is dashed.
+    """Plot one panel per metric, with one color per run; validation is dashed.
 
     Args:
-        histories: by the run's name. `train/loss` and `validation/loss` share a panel.
+        histories: by the run's name. `train/loss` and `validation/loss` are in one panel.
     """
     titles = metric_titles(histories)
     columns = min(2, len(titles))

@@ -45,7 +45,7 @@ class Run:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What run.json says.
+        """The content of run.json.
 
         Raises:
             CommandError: it can't be read, or is of a later format.
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def outcome(self) -> dict[str, Any] | None:
-        """What outcome.json says; None until the run has ended."""
+        """The content of outcome.json; None until the run has ended."""
         path = self.folder / "outcome.json"
         if not path.exists():
             return None
@@ -91,7 +91,7 @@ class Run:
         return list(read_lines(self.folder / "timings.jsonl"))
 
     def is_locked(self) -> bool:
-        """Whether a process is training it right now."""
+        """Whether a process is training it now."""
         try:
             import fcntl
         except ImportError:  # Windows has no flock

@@ -1,4 +1,4 @@
-"""The runs in a table, or some of them side by side."""
+"""Lists runs in a table, or compares some of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .run import Run, all_runs, find_root, flatten, open_run
 
 @dataclass(frozen=True)
 class Summary:
-    """How far a run has come."""
+    """Progress and results of a run."""
 
     run: Run
 
@@ -46,12 +46,12 @@ class Summary:
 
     @cached_property
     def outcome(self) -> Mapping[str, Any]:
-        """What outcome.json says; empty until the run has ended."""
+        """The content of outcome.json; empty until the run has ended."""
         return self.run.outcome or {}
 
     @property
     def state(self) -> str:
-        """Whether it has ended, is being trained, or can be resumed."""
+        """`finished`, `running` or `unfinished`."""
         if self.outcome:
             return "finished"
         return "running" if self.run.is_locked() else "unfinished"
@@ -86,7 +86,7 @@ class Summary:
 
 
 def list_runs(console: Console) -> None:
-    """Print a line per run, the newest last. A run that can't be read is named instead."""
+    """Print one line per run, the newest last. Runs that can't be read are reported instead."""
     root = find_root()
     rows: list[tuple[tuple[float, int], list[str]]] = []
     for run in all_runs(root):
@@ -107,12 +107,12 @@ def list_runs(console: Console) -> None:
     for _, cells in sorted(rows):
         table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
     if not console.is_terminal:
-        console = Console(width=200)  # lines of a pipe aren't to be cut
+        console = Console(width=200)  # don't cut lines in a pipe
     console.print(table)
 
 
 def compare_runs(names: Sequence[Path], console: Console) -> None:
-    """Print settings that differ, where the runs come from, and metrics, a column per run."""
+    """Print differences in settings and provenance, and the results, one column per run."""
     root = find_root()
     runs = [open_run(name, root) for name in names]
     summaries = [Summary(run) for run in runs]

@@ -1,8 +1,8 @@
-"""Change one thing at a time, with several seeds, and see what difference it makes.
+"""Compare changes, one at a time, with a baseline over several seeds.
 
-Runs of one seed share the order of batches and every random draw that the change doesn't affect,
-so each change is compared with the baseline seed by seed: paired differences vary less than the
-runs themselves. After Bouthillier et al. 2021 (https://arxiv.org/abs/2103.03098).
+Runs of one seed have the same order of batches and the same random draws, except those that the
+change affects. So each change is compared with the baseline seed by seed, since paired differences
+vary less than the runs. After Bouthillier et al. 2021 (https://arxiv.org/abs/2103.03098).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..reports.page import bullets, image, paragraph, table
 from ..reports.statistics import holm
 from ..runs.run import flatten
 from .project import Settings
-from .study import Study, StudyTable, distinct, folder_names, merge, require_accepted
+from .study import Study, StudyTable, distinct, folder_names, merge
 
 ALPHA = 0.05
 BASELINE = "baseline"
@@ -38,7 +38,7 @@ Values = dict[str, dict[int, float]]
 
 
 class AblateTable(StudyTable):
-    """What [ablate] contains."""
+    """The table [ablate]."""
 
     seeds: Annotated[list[int], Field(min_length=2), AfterValidator(distinct)]
     changes: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
@@ -46,7 +46,7 @@ class AblateTable(StudyTable):
 
 @dataclass(frozen=True)
 class Effect:
-    """Difference that a change makes to the metric: change minus baseline, over the seeds."""
+    """Difference in the metric, change minus baseline, over the seeds."""
 
     mean: float
     low: float  # 95% confidence interval of the mean
@@ -64,11 +64,10 @@ class Effect:
 def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) -> int:
     """Run the study. Returns the exit code: 0 if every run has a result."""
     runs = plan_runs(study, plan)
-    settings = {name: settings for name, (_, _, settings) in runs.items()}
     if dry_run:
         print(f"{len(runs)} runs:", *runs, sep="\n")
         return 0
-    study.begin(settings)
+    settings = {name: settings for name, (_, _, settings) in runs.items()}
     results, failures = study.train_all(settings, console, study.read_value)
 
     values: Values = {}
@@ -85,13 +84,12 @@ def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) 
     parts += [paragraph(METHOD), "<h2>Conclusions</h2>", bullets(conclusions)]
     if failures:
         parts += ["<h2>Failed runs</h2>", table(list(failures.items()))]
-    summary = "; ".join(f"{name} failed: {reason}" for name, reason in failures.items()) or (
-        f"changes: {len(plan.changes)}, seeds: {len(plan.seeds)}, significant effects: "
-        f"{sum(effect.is_significant for effect in effects.values())}"
-    )
-    study.write_results(summary, parts, HEADER, rows(values, effects))
+    problems = "; ".join(f"{name} failed: {reason}" for name, reason in failures.items())
+    significant = sum(effect.is_significant for effect in effects.values())
+    summary = f"changes: {len(plan.changes)}, seeds: {len(plan.seeds)}, significant effects: "
     print(*conclusions, sep="\n")
-    return study.conclude(not failures, summary)
+    rows = table_rows(values, effects)
+    return study.finish(problems, f"{summary}{significant}", parts, HEADER, rows)
 
 
 def plan_runs(study: Study, plan: AblateTable) -> dict[str, tuple[str, int, Settings]]:
@@ -100,7 +98,7 @@ def plan_runs(study: Study, plan: AblateTable) -> dict[str, tuple[str, int, Sett
     changed = {name: merge(study.settings, change) for name, change in plan.changes.items()}
     variants = [(f"ablate.changes.{name}", settings) for name, settings in changed.items()]
     was = flatten(study.config)
-    for (path, _), config in zip(variants, require_accepted(study, variants), strict=True):
+    for (path, _), config in zip(variants, study.project.resolve_all(variants), strict=True):
         now = flatten(config)
         if was == now:
             raise CommandError(f"{path}: changes nothing; the settings have these values already")
@@ -114,12 +112,12 @@ def plan_runs(study: Study, plan: AblateTable) -> dict[str, tuple[str, int, Sett
         for name, settings in {BASELINE: study.settings, **changed}.items():
             with_seed = merge(settings, {"seed": seed})
             runs[f"{folders[name]}-seed-{seed}"] = (name, seed, with_seed)
-    require_accepted(study, [("ablate.seeds", runs[f"{BASELINE}-seed-{plan.seeds[-1]}"][2])])
+    study.project.resolve_all([("ablate.seeds", runs[f"{BASELINE}-seed-{plan.seeds[-1]}"][2])])
     return runs
 
 
 def compare(values: Values) -> dict[str, Effect]:
-    """The effect of each change that shares at least two seeds with the baseline."""
+    """The effect of each change that has at least two seeds in common with the baseline."""
     baseline = values[BASELINE]
     effects: dict[str, Effect] = {}
     for name, by_seed in values.items():
@@ -160,8 +158,8 @@ def conclude(study: Study, effect: Effect) -> str:
     )
 
 
-def rows(values: Values, effects: Mapping[str, Effect]) -> list[list[str]]:
-    """A table's row for the baseline and for each change."""
+def table_rows(values: Values, effects: Mapping[str, Effect]) -> list[list[str]]:
+    """A row for the baseline and for each change."""
     lines: list[list[str]] = []
     for name, by_seed in values.items():
         mean = f"{np.mean(list(by_seed.values())):.4g}" if by_seed else ""

@@ -1,4 +1,4 @@
-"""Where Optuna keeps the trials: SQLite in the study's folder, or a database that is shared."""
+"""Optuna's storage: SQLite in the study's folder, or a shared database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)  # heartbeats, m
 warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to be used with")
 
 requeue = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
-"""Optuna's RetryFailedTrialCallback, by its present name."""
+"""Named RetryFailedTrialCallback in earlier versions of Optuna."""
 
 
 def original_number(trial: FrozenTrial) -> int:
@@ -58,7 +58,7 @@ def open_database(
         pruner=MedianPruner(n_startup_trials=5),
         load_if_exists=True,
     )
-    # The folder's study.json says the same, but another machine may have another folder.
+    # Also checked in study.json, but another machine may have another folder.
     settings = {"config": study.config, "metric": study.metric, "mode": study.mode}
     settings["space"] = dict(space)
     if trials.user_attrs.get("settings", settings) != settings:
@@ -84,7 +84,7 @@ def _connect(url: URL) -> RDBStorage:
                 event.listen(storage.engine, "begin", _lock_database)
             return storage
         except (SQLAlchemyError, StorageInternalError):
-            # Two commands that create the tables at the same time get in each other's way.
+            # Another command may create the tables at the same time.
             if attempt == 2:
                 raise
             time.sleep(0.5)
@@ -120,7 +120,7 @@ def parse_url(study: Study, given: str) -> URL:
 
 @contextmanager
 def one_line_errors(url: URL, *others: type[Exception]) -> Generator[None]:
-    """Say in one line what is wrong with the database, without its password.
+    """Turn errors of the database into one line, without its password.
 
     Raises:
         CommandError: there is no such database, or it can't be used.

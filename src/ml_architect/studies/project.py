@@ -1,4 +1,4 @@
-"""A project as studies see it: a command line with two commands. See docs/run-format.md."""
+"""A project's command line, as studies use it: docs/run-format.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Project:
     command: tuple[str, ...]
 
     def resolve(self, settings: Mapping[str, Any]) -> Settings:
-        """The whole config that follows from some settings, by `train --dry-run`.
+        """Complete the settings by `train --dry-run`.
 
         Raises:
             CommandError: the project refuses the settings; the message is the project's own.
@@ -63,20 +63,30 @@ class Project:
                 f"standard output: {error}"
             ) from None
 
-    def resolve_all(self, variants: Sequence[Settings]) -> list[Settings | CommandError]:
-        """`resolve` for several settings, some at the same time."""
+    def resolve_all(self, variants: Sequence[tuple[str, Settings]]) -> list[Settings]:
+        """`resolve` several settings at the same time.
 
-        def resolve(settings: Settings) -> Settings | CommandError:
-            try:
-                return self.resolve(settings)
-            except CommandError as error:
-                return error
+        Args:
+            variants: settings, each with a name for messages, such as `scale.sizes.wide`.
 
+        Raises:
+            CommandError: the project refuses some; with the project's messages.
+        """
+        configs: list[Settings] = []
+        problems: list[str] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(resolve, variants))
+            futures = [pool.submit(self.resolve, settings) for _, settings in variants]
+        for (name, _), future in zip(variants, futures, strict=True):
+            try:
+                configs.append(future.result())
+            except CommandError as error:
+                problems += [f"{name}: {line}" for line in str(error).splitlines()]
+        if problems:
+            raise CommandError("\n".join(dict.fromkeys(problems)))
+        return configs
 
     def environment(self) -> dict[str, str]:
-        """What a run inherits: everything but the password of the study's database."""
+        """The environment of runs, without the password of the study's database."""
         return {name: value for name, value in os.environ.items() if name != STORAGE_VARIABLE}
 
     def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -101,7 +111,7 @@ def find_project(command: str | None) -> Project:
     """The project of the current folder.
 
     Args:
-        command: what starts it, such as `uv run digits`; by default the script in `pyproject.toml`.
+        command: to start it, such as `uv run digits`; by default the script in `pyproject.toml`.
 
     Raises:
         CommandError: there is no script, there are several, or it isn't installed.
@@ -121,8 +131,8 @@ def find_project(command: str | None) -> Project:
     file = root / "pyproject.toml"
     if not file.exists():
         raise CommandError(
-            f"{root}: no pyproject.toml here or above. Go to a project's folder, or say how to "
-            'start it: --command "python train.py"'
+            f"{root}: no pyproject.toml here or above. Go to a project's folder, or give its "
+            'command: --command "python train.py"'
         )
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -131,7 +141,7 @@ def find_project(command: str | None) -> Project:
     scripts = list(content.get("project", {}).get("scripts", {}))
     if len(scripts) != 1:
         given = f"has the scripts {', '.join(scripts)}" if scripts else "has no [project.scripts]"
-        raise CommandError(f'{file} {given}. Say which one trains: --command "NAME"')
+        raise CommandError(f'{file} {given}. Choose the one that trains: --command "NAME"')
     return Project(root, (_find_executable(scripts[0], root),))
 
 
@@ -146,6 +156,6 @@ def _find_executable(name: str, root: Path) -> str:
             return executable
     raise CommandError(
         f"{name}: not installed in the active environment or in {root / '.venv'}. First: "
-        'pip install --editable . (or say how to start it: --command "uv run '
+        'pip install --editable . (or give its command: --command "uv run '
         f'{name}")'
     )

@@ -1,9 +1,8 @@
-"""Training runs as processes: started, watched, continued, stopped.
+"""Starts, monitors, resumes and stops training runs as processes.
 
-Each run is a process of its own, in a session of its own. So memory is measured per run, a run that
-is out of memory doesn't take others down with it, and Ctrl-C at a terminal reaches the study only,
-which then stops its runs once. A run that a killed study left behind goes on; the next study waits
-for its end.
+Each run is a process in its own session. So memory is measured per run, a run that is out of memory
+doesn't end others, and Ctrl-C at a terminal reaches only the study, which then stops its runs once.
+If a study is killed, its runs continue, and the next study waits for their end.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ RESUMABLE = 75
 
 
 class Stopped(CommandError):  # noqa: N818 - nothing went wrong
-    """The study was stopped; what was trained is saved."""
+    """The study was stopped; its runs are saved."""
 
     exit_code = RESUMABLE
 
 
 class StopRequest:
-    """Whether the study has to stop: for a signal, or because something went wrong."""
+    """Whether the study has to stop, because of a signal or an error."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -48,11 +47,11 @@ class StopRequest:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether a second signal asks to kill the runs instead of letting them save."""
+        """Whether a second signal came, so that the runs are killed instead of saved."""
         return self._signals > 1
 
     def handle_signal(self, number: int, _: object) -> None:
-        """Handle a signal."""
+        """See `signal.signal`."""
         self._signals += 1
         self.reason = self.reason or signal.Signals(number).name
 
@@ -60,14 +59,13 @@ class StopRequest:
         """Raise Stopped if the study has to stop."""
         if self.reason:
             raise Stopped(
-                f"stopped by {self.reason}; what was trained is saved. Continue with: "
-                f"{command_line()}"
+                f"stopped by {self.reason}; the runs are saved. Continue with: {command_line()}"
             )
 
 
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
-    """Let signals stop the runs before they end this process, except those that are ignored."""
+    """Let signals stop the runs first, except signals that are ignored."""
     request = StopRequest()
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -91,15 +89,15 @@ def train(
     threads: int | None = None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> str:
-    """Train one run to completion, however often it is interrupted.
+    """Train one run to completion, resuming it after interruptions.
 
     Args:
-        project: whose command is started.
-        run: that is created, or continued; nothing happens if it has ended.
+        project: has the command.
+        run: is created or resumed; nothing happens if it has ended.
         config: file with its settings.
-        stop: looked at several times a second.
-        threads: that the run may use; None leaves it to its libraries.
-        give_up: called several times a second; true stops the run for good.
+        stop: checked several times a second.
+        threads: limit for the run; by default that of its libraries.
+        give_up: called several times a second; true ends the run.
 
     Returns:
         Why the run has no outcome; an empty string if it has one.
@@ -165,17 +163,17 @@ def _train_once(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        is_stopping, is_group_told = False, False
+        is_stopping, is_group_signaled = False, False
         try:
             while process.poll() is None or (is_stopping and _signal_group(process, 0)):
                 time.sleep(POLL_SECONDS)
                 if not is_stopping and (stop.reason or give_up()):
                     process.terminate()  # it finishes its step and saves
                     is_stopping = True
-                if is_stopping and not is_group_told and process.poll() is not None:
-                    # A wrapper such as a shell script has exited without telling its child.
+                if is_stopping and not is_group_signaled and process.poll() is not None:
+                    # A wrapper such as a shell script has exited without stopping its child.
                     _signal_group(process, signal.SIGTERM)
-                    is_group_told = True
+                    is_group_signaled = True
                 if stop.is_urgent:
                     _signal_group(process, signal.SIGKILL)
         finally:
@@ -188,7 +186,7 @@ def _train_once(
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal to a run and what it started. Returns whether any of them is there."""
+    """Send a signal to a run and its child processes. Returns whether any of them exists."""
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):
@@ -197,7 +195,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
 
 
 class StudyProgress:
-    """A line per run that ended and, on a terminal, a bar with the best value and the time left."""
+    """One line per finished run and, on a terminal, a bar with the best value and the time left."""
 
     def __init__(self, console: Console, total: int, done: int) -> None:
         self._total, self._started = total, time.monotonic()
@@ -216,7 +214,7 @@ class StudyProgress:
             self._print(f"{done} of {total} runs have already finished")
 
     def run_ended(self, line: str, done: int, best: str = "") -> None:
-        """Say what came of a run, how many are done, and what is the best result so far."""
+        """Print the result of a run, how many are done, and the best result so far."""
         elapsed = time.monotonic() - self._started
         seconds = elapsed / max(1, done - self._done_before) * max(0, self._total - done)
         time_left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
@@ -229,5 +227,5 @@ class StudyProgress:
 
 
 def command_line() -> str:
-    """The command as it was given."""
+    """The command line of this process."""
     return shlex.join(["ml-architect", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""Train on more and more data, with models of several sizes, and see what that improves.
+"""Train models of several sizes on increasing fractions of the data, and fit scaling laws.
 
 For each size a power law, loss = a * examples^-b, is fitted to the loss over the number of training
 examples; it is a straight line on two logarithmic axes: Hestness et al. 2017
@@ -23,7 +23,7 @@ from scipy import stats
 from ..errors import CommandError
 from ..reports.page import bullets, image, paragraph
 from .project import Settings
-from .study import Study, StudyTable, distinct, folder_names, merge, nest, require_accepted
+from .study import Study, StudyTable, distinct, folder_names, merge, nest
 
 HEADER = ("run", "examples", "parameters", "loss", "seconds", "memory (MB)")
 CAUTION = (
@@ -34,7 +34,7 @@ CAUTION = (
 
 
 class ScaleTable(StudyTable):
-    """What [scale] contains."""
+    """The table [scale]."""
 
     metric: str = "validation/loss"  # pyright: ignore[reportIncompatibleVariableOverride]
     mode: Literal["min"] = "min"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -45,7 +45,7 @@ class ScaleTable(StudyTable):
 
 @dataclass(frozen=True)
 class Point:
-    """What one run of the study reached."""
+    """The result of one run."""
 
     run: str
     examples: int
@@ -87,11 +87,10 @@ class PowerLaw:
 def scale(study: Study, plan: ScaleTable, console: Console, *, dry_run: bool) -> int:
     """Run the study. Returns the exit code: 0 if the loss falls with the number of examples."""
     runs = plan_runs(study, plan)
-    settings = {name: settings for name, (_, settings) in runs.items()}
     if dry_run:
         print(f"{len(runs)} runs:", *runs, sep="\n")
         return 0
-    study.begin(settings)
+    settings = {name: settings for name, (_, settings) in runs.items()}
     points, failures = study.train_all(settings, console, lambda name: _read_point(study, name))
 
     curves: dict[str, list[Point]] = {}
@@ -106,18 +105,17 @@ def scale(study: Study, plan: ScaleTable, console: Console, *, dry_run: bool) ->
     problems = [f"{name} failed: {reason}" for name, reason in failures.items()]
     problems += find_problems(curves, laws)
     exponents = [f"{size} examples^{-law.exponent:.2f}" for size, law in laws.items()]
-    summary = "; ".join(problems) or f"the loss falls with more data: {', '.join(exponents)}"
+    summary = f"the loss falls with more data: {', '.join(exponents)}"
 
     parts = ["<h2>Scaling curve</h2>"]
     if laws:
         parts.append(image(draw(curves, laws), "Loss over the number of training examples"))
     parts += [bullets(f"{size} {law}" for size, law in laws.items()), paragraph(CAUTION)]
     rows = [point.row() for points in curves.values() for point in points]
-    study.write_results(summary, parts, HEADER, rows)
     print(*(f"{size}: {law}" if size else law for size, law in laws.items()), sep="\n")
     tune = study.project.root / "configs/tune.toml"
     next_step = f"ml-architect tune {tune}" if tune.exists() else ""
-    return study.conclude(not problems, summary, next_step)
+    return study.finish("; ".join(problems), summary, parts, HEADER, rows, next_step)
 
 
 def plan_runs(study: Study, plan: ScaleTable) -> dict[str, tuple[str, Settings]]:
@@ -132,12 +130,12 @@ def plan_runs(study: Study, plan: ScaleTable) -> dict[str, tuple[str, Settings]]
     variants = [
         (f"scale.sizes.{size}" if size else "scale", settings) for size, settings in runs.values()
     ]
-    require_accepted(study, variants)
+    study.project.resolve_all(variants)
     return runs
 
 
 def _read_point(study: Study, name: str) -> Point:
-    """What a run reached. Its loss needn't be what selects the best checkpoint."""
+    """Read the lowest loss of a run, which may not be the metric that selects checkpoints."""
     run = study.run(name)
     outcome = run.outcome or {}
     losses = [line[study.metric] for _, line in run.metrics if study.metric in line]
@@ -154,7 +152,7 @@ def fit(examples: Sequence[int], losses: Sequence[float]) -> PowerLaw | None:
 
     Args:
         examples: numbers of training examples.
-        losses: loss of the run with as many, positive.
+        losses: positive loss of the run with as many examples.
 
     Returns:
         None with fewer than two different numbers, or a loss that isn't positive.
@@ -179,7 +177,7 @@ def fit(examples: Sequence[int], losses: Sequence[float]) -> PowerLaw | None:
 
 
 def find_problems(curves: Mapping[str, list[Point]], laws: Mapping[str, PowerLaw]) -> list[str]:
-    """Which curves don't fall, and the likely causes."""
+    """Describe the curves that don't fall, with likely causes."""
     problems: list[str] = []
     for size, points in curves.items():
         first, last = points[0], points[-1]

@@ -1,4 +1,4 @@
-"""The search space of `tune`: which values each setting may take."""
+"""The search space of `tune`: the values that each setting may take."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pydantic import (
 from ..errors import CommandError, nearest
 from ..runs.run import flatten
 from .project import Settings
-from .study import Study, merge, nest, one_line_each, require_accepted
+from .study import Study, format_errors, merge, nest
 
-MAX_CORNERS = 8  # that are checked; in a larger space, each value at least once
+MAX_CORNERS = 8  # checked by the project; in a larger space, each value at least once
 
 
 def _number(value: Any) -> Any:
@@ -51,11 +51,11 @@ class Options(BaseModel):
         return json.loads(str(trial.suggest_categorical(name, choices)))
 
     def encode(self, value: Any) -> Any:
-        """A value as Optuna has it, whose choices are texts and numbers: lists become JSON."""
+        """Convert a value for Optuna, whose choices can't be lists, to JSON."""
         return json.dumps(value, default=str)
 
     def contains(self, value: Any) -> bool:
-        """Whether a value is one of them."""
+        """Whether a value is one of the options."""
         return self.encode(value) in map(self.encode, self.options)
 
 
@@ -85,7 +85,7 @@ class Range(BaseModel):
 
     @property
     def is_integer(self) -> bool:
-        """Whether only integers are meant."""
+        """Whether only integers are suggested."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
     def suggest(self, trial: Trial, name: str) -> Any:
@@ -96,7 +96,7 @@ class Range(BaseModel):
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
     def encode(self, value: Any) -> Any:
-        """A value as Optuna has it."""
+        """Convert a value for Optuna."""
         return value
 
     def contains(self, value: Any) -> bool:
@@ -106,7 +106,7 @@ class Range(BaseModel):
 
 
 Space = dict[str, Options | Range]
-"""What each setting may be, by its full name."""
+"""The values of each setting, by its full name."""
 
 
 def parse_space(study: Study, table: Settings) -> Space:
@@ -121,7 +121,7 @@ def parse_space(study: Study, table: Settings) -> Space:
         for name, entry in space.items()
     }
     corners = [merge(study.settings, nest(corner)) for corner in _corners(values)]
-    require_accepted(study, [("tune.space", corner) for corner in corners])
+    study.project.resolve_all([("tune.space", corner) for corner in corners])
 
     present = flatten(study.config)
     for name, entry in space.items():
@@ -156,12 +156,12 @@ def _entries(path: str, table: Settings) -> Space:
         try:
             space[name] = kind.model_validate(entry)
         except ValidationError as error:
-            raise CommandError(one_line_each(f"{path}.{name}", error)) from None
+            raise CommandError(format_errors(f"{path}.{name}", error)) from None
     return space
 
 
 def _corners(values: dict[str, list[Any]]) -> list[Settings]:
-    """Combinations of extreme values: all of them, or so many that each value occurs."""
+    """Combinations of extreme values: all of them, or enough that each value occurs."""
     combinations = list(islice(product(*values.values()), MAX_CORNERS + 1))
     if len(combinations) > MAX_CORNERS:
         count = max(len(choices) for choices in values.values())

@@ -50,13 +50,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Study:
-    """What the three kinds of study have in common."""
+    """The common part of the three kinds of study."""
 
     kind: str
     project: Project
     folder: Path
-    settings: Settings  # what is passed to every run
-    config: Settings  # the whole config that follows from these settings
+    settings: Settings  # passed to every run
+    config: Settings  # the complete config with these settings
     metric: str
     mode: str  # min or max
     jobs: int  # runs that train at the same time
@@ -76,7 +76,7 @@ class Study:
         """Write study.json, or check that the folder has the same study.
 
         Args:
-            plan: what is varied.
+            plan: the runs, or the search space.
 
         Raises:
             CommandError: the folder has a run, or a study with other settings.
@@ -145,17 +145,18 @@ class Study:
         Raises:
             CommandError: there is none, or the run measured another metric than the study compares.
         """
-        run = self.run(name)
-        outcome = run.outcome
+        path = self.folder / name / "outcome.json"
+        outcome = self.run(name).outcome
         if outcome is None:
-            raise CommandError(f"{run.folder / 'outcome.json'}: no such file")
-        if (outcome["metric"], outcome["mode"]) != (self.metric, self.mode):
-            raise CommandError(
-                f"{run.folder / 'outcome.json'}: the metric is {outcome['metric']} "
-                f"({outcome['mode']}), expected {self.metric} ({self.mode})"
-            )
+            raise CommandError(f"{path}: no such file")
+        metric, expected = (
+            f"{outcome['metric']} ({outcome['mode']})",
+            f"{self.metric} ({self.mode})",
+        )
+        if metric != expected:
+            raise CommandError(f"{path}: the metric is {metric}, expected {expected}")
         if outcome["best_value"] is None:
-            raise CommandError(f"{run.folder / 'outcome.json'}: there is no best_value")
+            raise CommandError(f"{path}: there is no best_value")
         return outcome["best_value"]
 
     def require_one_dataset(self, names: Iterable[str]) -> None:
@@ -190,24 +191,25 @@ class Study:
     def train_all(
         self, runs: Mapping[str, Settings], console: Console, read: Callable[[str], Result]
     ) -> tuple[dict[str, Result], dict[str, str]]:
-        """Train the runs that haven't ended yet.
+        """Write study.json, and train the runs that haven't ended yet.
 
         Args:
             runs: their settings by their names.
             console: where progress is shown.
-            read: gives the result of a run that has ended, by its name.
+            read: returns the result of a run that has ended, by its name.
 
         Returns:
-            The results, and why there is none, by the names of the runs.
+            The results and the failures by the names of the runs.
 
         Raises:
-            Stopped: a signal came; the runs have saved their state.
+            Stopped: by a signal; the runs have saved their state.
         """
+        self.begin(runs)
         configs = {name: self.write_config(name, settings) for name, settings in runs.items()}
         results: dict[str, Result] = {}
         failures: dict[str, str] = {}
 
-        def finish(name: str, failure: str = "") -> str:
+        def record(name: str, failure: str = "") -> str:
             try:
                 if failure:
                     raise CommandError(failure)
@@ -219,7 +221,7 @@ class Study:
 
         ended = [name for name in runs if (self.folder / name / "outcome.json").exists()]
         for name in ended:
-            finish(name)
+            record(name)
         progress = StudyProgress(console, len(runs), len(ended))
         with progress.bar, stop_on_signal() as stop, ThreadPoolExecutor(self.jobs) as pool:
             futures = {
@@ -229,57 +231,62 @@ class Study:
             }
             try:
                 for done, future in enumerate(as_completed(futures), len(ended) + 1):
-                    progress.run_ended(finish(futures[future], future.result()), done)
+                    progress.run_ended(record(futures[future], future.result()), done)
             except BaseException:
                 stop.reason = stop.reason or "an error"  # the other runs save their state
                 raise
         self.require_one_dataset(runs)
         return results, failures
 
-    def write_results(
+    def finish(
         self,
+        problems: str,
         summary: str,
         parts: Iterable[str],
         header: Sequence[str],
         rows: Sequence[Sequence[str]],
-    ) -> None:
-        """Write table.md and report.html.
+        next_step: str = "",
+    ) -> int:
+        """Write table.md and report.html, and print the summary.
 
         Args:
-            summary: the result in a sentence.
+            problems: why the study has failed; empty if it has passed.
+            summary: the result in a sentence if it has passed.
             parts: HTML, shown before the table.
             header: of the table.
             rows: of the table.
+            next_step: the next command, if the study has passed.
+
+        Returns:
+            The exit code.
         """
+        summary = problems or summary
         lines = [header, ["---"] * len(header), *rows]
         cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
         markdown = "".join(f"| {line} |\n" for line in cells)
-        write_text(self.folder / "table.md", f"{summary}\n\n{markdown}")
-        title = f"{self.kind.title()}: {self.folder.name}"
+        table_path, report_path = self.folder / "table.md", self.folder / "report.html"
+        write_text(table_path, f"{summary}\n\n{markdown}")
         parts = [*parts, "<h2>All results</h2>", table(rows, header)]
-        write_page(self.folder / "report.html", title, summary, parts)
-
-    def conclude(self, passed: bool, summary: str, next_step: str = "") -> int:
-        """Say what the study found, where that is and what is next. Returns the exit code."""
-        print(f"{'Passed' if passed else 'Failed'}: {summary}")
-        print(f"Results: {self.folder / 'report.html'}, {self.folder / 'table.md'}")
-        if passed and next_step:
+        write_page(report_path, f"{self.kind.title()}: {self.folder.name}", summary, parts)
+        print(f"{'Failed' if problems else 'Passed'}: {summary}")
+        print(f"Results: {report_path}, {table_path}")
+        if next_step and not problems:
             print(f"Next: {next_step}")
-        return 0 if passed else 1
+        return 1 if problems else 0
 
 
 def open_study(
     kind: str, table: type[TableType], file: Path, project: Project, name: str, jobs: int
 ) -> tuple[Study, TableType]:
-    """The study that a config file describes, and its own table.
+    """Read the study in a config file, and its own table.
 
     Args:
         kind: scale, tune or ablate: the name of the table.
-        table: what the table has to contain.
+        table: the model of the table.
         file: the config.
         project: whose runs are trained.
         name: folder in runs/; empty for the file's name.
-        jobs: how many runs train at the same time.
+        jobs: number of runs that train at the same time.
 
     Raises:
         CommandError: the file can't be read, lacks the table, or the project refuses its settings.
@@ -298,7 +305,7 @@ def open_study(
     try:
         plan = table.model_validate(given)
     except ValidationError as error:
-        raise CommandError(one_line_each(kind, error)) from None
+        raise CommandError(format_errors(kind, error)) from None
     name = name or file.stem
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise CommandError(f"{name!r} can't be a study's folder. Name one: --study NAME")
@@ -331,8 +338,8 @@ def open_study(
     return study, plan
 
 
-def one_line_each(path: str, error: ValidationError) -> str:
-    """What is wrong with a table: name, value and expectation of each problem."""
+def format_errors(path: str, error: ValidationError) -> str:
+    """Name, value and expectation of each problem of a table, one per line."""
     lines: list[str] = []
     for problem in error.errors(include_url=False):
         name = ".".join([path, *map(str, problem["loc"])])
@@ -342,34 +349,8 @@ def one_line_each(path: str, error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def require_accepted(study: Study, variants: Sequence[tuple[str, Settings]]) -> list[Settings]:
-    """Have the project check the settings of runs before anything is trained.
-
-    Args:
-        study: whose project is asked.
-        variants: settings, each with a name for messages, such as `scale.sizes.wide`.
-
-    Returns:
-        The whole config that follows from each.
-
-    Raises:
-        CommandError: the project refuses some; the message has its words.
-    """
-    configs: list[Settings] = []
-    problems: list[str] = []
-    resolved = study.project.resolve_all([settings for _, settings in variants])
-    for (name, _), config in zip(variants, resolved, strict=True):
-        if isinstance(config, CommandError):
-            problems += [f"{name}: {line}" for line in str(config).splitlines()]
-        else:
-            configs.append(config)
-    if problems:
-        raise CommandError("\n".join(dict.fromkeys(problems)))
-    return configs
-
-
 def merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
-    """Settings with some replaced, table by table."""
+    """Replace some settings, table by table."""
     merged = dict(settings)
     for name, value in changes.items():
         below = merged.get(name)
@@ -381,7 +362,7 @@ def merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
 
 
 def nest(values: Mapping[str, Any]) -> Settings:
-    """Settings by their full names, in their tables."""
+    """Turn settings by their full names into tables."""
     nested: Settings = {}
     for path, value in values.items():
         for name in reversed(path.split(".")):
@@ -391,10 +372,10 @@ def nest(values: Mapping[str, Any]) -> Settings:
 
 
 def folder_names(path: str, names: Iterable[str]) -> dict[str, str]:
-    """A folder's name for each name of a config file.
+    """Make a folder name of each name in a config file.
 
     Raises:
-        CommandError: two of them would share one, or one would have none.
+        CommandError: a folder name would be empty or not unique.
     """
     folders: dict[str, str] = {}
     for name in names:

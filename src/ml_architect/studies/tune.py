@@ -1,17 +1,17 @@
-"""Choose settings by trying them, the next ones near those that did well.
+"""Search for better settings.
 
 Optuna keeps the trials in a database and suggests their settings by the tree-structured Parzen
 estimator of Bergstra et al. 2011 (https://arxiv.org/abs/1907.10902); a trial that falls behind the
 median of earlier ones is pruned.
 
-Any number of these commands may share a study. Each records heartbeats of the trials that it
-trains. A trial whose command was killed no longer has any; its settings are then requeued under a
-new number, and whoever takes that trial continues the run of the first: see `database.run_name`.
+Any number of these commands may work on one study. Each records heartbeats of the trials that it
+trains. If a command is killed, the heartbeats of its trials stop; their settings are then requeued
+under a new number, and the command that takes that trial continues the run of the first: see
+`database.run_name`.
 """
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -46,14 +46,14 @@ from .project import Settings
 from .runner import Stopped, StopRequest, StudyProgress, stop_on_signal
 from .space import Space, parse_space
 from .study import Study, StudyTable, merge, nest
-from .tune_report import FAILURE, SETTINGS, STATES, best_trials, describe, write_results
+from .tune_report import FAILURE, SETTINGS, STATES, best_trials, write_results
 
 HAS_HEARTBEAT = "has_heartbeat"  # attribute of a trial: its number, since requeued ones inherit it
-READ_SECONDS = 1.0  # between two looks at the metrics of a run
+READ_SECONDS = 1.0  # between two reads of the metrics of a run
 
 
 class TuneTable(StudyTable):
-    """What [tune] contains."""
+    """The table [tune]."""
 
     trials: PositiveInt
     space: dict[str, Any]
@@ -93,11 +93,7 @@ def tune(study: Study, plan: TuneTable, url: str, console: Console, *, dry_run: 
             _Tuning(study, plan.trials, storage, trials, space, stop, progress).run()
         done = finished_trials(trials)
         study.require_one_dataset(map(run_name, done))
-        write_results(study, trials, done, space)
-    best = study.folder / "best.toml"
-    next_step = ["train", "--config", str(best), "--run-name", f"{study.folder.name}-best"]
-    next_step = shlex.join([*study.project.command, *next_step])
-    return study.conclude(bool(best_trials(study, done)), describe(study, done, space), next_step)
+        return write_results(study, trials, done, space)
 
 
 def finished_trials(trials: optuna.Study) -> list[FrozenTrial]:
@@ -112,7 +108,7 @@ def finished_trials(trials: optuna.Study) -> list[FrozenTrial]:
 
 @dataclass(frozen=True)
 class _Tuning:
-    """What this command contributes to a study that others may work on, too."""
+    """The part of this command in a study that others may work on, too."""
 
     study: Study
     total: int
@@ -189,8 +185,8 @@ class _Tuning:
             self.held.discard(trial.number)
             return None
 
-        # A sampler per trial, so that commands that are started together differ, and that what is
-        # suggested follows from the seed and the history.
+        # One sampler per trial, so that commands that start together suggest different settings,
+        # which depend only on the seed and the history.
         seed = (self.study.seed + trial.number) % 2**32
         sampler: BaseSampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
         present = flatten(self.study.config)
@@ -203,7 +199,7 @@ class _Tuning:
         return trial, values
 
     def _wanted(self, trials: list[FrozenTrial]) -> set[int]:
-        """Numbers of the first trials, as many as there should be, not counting requeued ones."""
+        """Numbers of the first `total` trials, not counting requeued ones."""
         originals = [trial.number for trial in trials if original_number(trial) == trial.number]
         return set(originals[: self.total])
 
@@ -254,7 +250,7 @@ class _Tuning:
         self._report(name)
 
     def _pruning(self, trial: Trial, name: str) -> Callable[[], bool]:
-        """A function that reports new metrics, and says whether the trial is to be pruned."""
+        """Make a function that reports new metrics and returns whether to prune the trial."""
         path = self.study.folder / name / "metrics.jsonl"
         next_read, size, is_pruned = 0.0, 0, False
 
@@ -279,7 +275,7 @@ class _Tuning:
         self.trials.tell(trial, value, state=state, skip_if_finished=True)
 
     def _report(self, name: str) -> None:
-        """Say what came of a trial."""
+        """Print the result of a trial."""
         done = finished_trials(self.trials)
         best = best_trials(self.study, done)
         for trial in done:

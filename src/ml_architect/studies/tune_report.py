@@ -1,7 +1,8 @@
-"""What a tuning study found: a table, a config file and a page."""
+"""The results of a tuning study: a table, a config file and a report."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,9 @@ STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-MIN_TRIALS = 4  # with different values: fewer say nothing about importance
+MIN_TRIALS = 4  # with different values, to estimate importance
 
-mpl.use("Agg")  # Optuna draws with pyplot, which would look for a display
+mpl.use("Agg")  # Optuna plots with pyplot, which would need a display
 
 
 def best_trials(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -65,8 +66,8 @@ def describe(study: Study, trials: Sequence[FrozenTrial], space: Space) -> str:
 
 def write_results(
     study: Study, all_trials: optuna.Study, trials: Sequence[FrozenTrial], space: Space
-) -> None:
-    """Write best.toml, table.md and report.html."""
+) -> int:
+    """Write best.toml, table.md and report.html. Returns the exit code."""
     best = best_trials(study, trials)
     if best:
         settings = merge(study.settings, nest(best[0].user_attrs[SETTINGS]))
@@ -78,7 +79,7 @@ def write_results(
     if best:
         history = plots.plot_optimization_history(all_trials, target_name=study.metric)
         parts.append("<h2>Optimization history</h2>")
-        parts.append(_image(history, 4.0, "Value of each trial, and the best so far"))
+        parts.append(_image(history, 4.0, "Value of each trial, and the best value so far"))
         caution = "The best of many trials on one validation split is optimistically biased."
         parts.append(paragraph(caution))
     if len({_value(trial) for trial in best}) >= MIN_TRIALS and len(space) > 1:
@@ -104,7 +105,10 @@ def write_results(
         reason = trial.user_attrs.get(FAILURE, "")
         state = STATES[trial.state] + (f": {reason}" if reason else "")
         rows.append([run_name(trial), state, value, *params])
-    study.write_results(describe(study, trials, space), parts, header, rows)
+    summary = describe(study, trials, space)
+    command = [*study.project.command, "train", "--config", str(study.folder / "best.toml")]
+    next_step = shlex.join([*command, "--run-name", f"{study.folder.name}-best"])
+    return study.finish("" if best else summary, summary, parts, header, rows, next_step)
 
 
 def _short(value: object) -> str:

@@ -1,152 +1,133 @@
 # The template's: updates improve this file and keep your edits.
-"""Baselines: gradient boosting, and a constant guess.
+"""Is the model better than gradient boosting? Run `python -m PACKAGE.eval.baseline RUN`.
 
 On tables, boosted trees with default settings are hard to beat (https://arxiv.org/abs/2207.08815).
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
-from functools import cached_property
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.preprocessing import OrdinalEncoder
 
+from ..config import from_dict
+from ..data.cache import load_split
 from ..data.dataset import Dataset
 from ..data.source import COLUMNS
 from ..data.table import Categorical
-from ..protocols import Array
-from .evaluate import Classification, Predictions, Regression
-from .intervals import bootstrap
-
-MOST = 200_000  # records that the baseline learns from: about a minute on two cores
-CATEGORIES = 254  # of a column that it tells apart; the bins of its histograms allow no more
-LEAST = 1e-7  # probability, so that no class costs without bound
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Network, gradient boosting and a plain guess, on the same records."""
-
-    network: Predictions
-    boosting: Predictions
-    guess: Predictions
-    learned_from: int  # records
-
-    @cached_property
-    def differences(self) -> dict[str, tuple[float, float, float]]:
-        """By measure, network less boosting: the value, and between what it lies at 95 %.
-
-        From a paired bootstrap, so that records which are hard for both cancel out.
-        """
-
-        def less(one: Predictions, other: Predictions) -> dict[str, float]:
-            measures = other.measures()
-            return {name: value - measures[name] for name, value in one.measures().items()}
-
-        ends = bootstrap(
-            lambda rows: less(self.network.at(rows), self.boosting.at(rows)),
-            len(self.network.labels),
-        )
-        found = less(self.network, self.boosting)
-        return {name: (value, *ends[name]) for name, value in found.items()}
-
-    @property
-    def verdict(self) -> str:
-        """Whether the network is better than boosting, in one sentence."""
-        name, (distance, low, high) = next(iter(self.differences.items()))
-        ours, theirs, plain = (
-            model.measures()[name] for model in (self.network, self.boosting, self.guess)
-        )
-        if high < 0:
-            begin = "Better than gradient boosting"
-        elif low > 0:
-            begin = "Worse than gradient boosting"
-        else:
-            begin = f"No significant difference on {len(self.network.labels)} examples"
-        side = "below" if distance < 0 else "above"
-        return (
-            f"{begin}: its {name.replace('_', ' ')} of {ours:.4g} is {abs(distance):.4g} {side} "
-            f"gradient boosting's {theirs:.4g} (95 % CI of the difference: {low:+.4g} to "
-            f"{high:+.4g}); a constant guess has {plain:.4g}."
-        )
+from ..data.validation import Array
+from ..errors import ProjectError
+from ..section import default_mode
+from ..training.loop import load_best
+from ..training.retention import CheckpointConfig
+from ..training.run import Run
+from .evaluate import bootstrap, predict
+from .metrics import metrics
 
 
-def compare(found: Predictions, training: Dataset, dataset: Dataset) -> Comparison:
-    """The network's predictions for a split beside those of the baselines.
+def predict_baselines(
+    train_set: Dataset, validation_set: Dataset, test_set: Dataset, seed: int
+) -> dict[str, Array]:
+    """Predictions of gradient boosting, and of a constant, for the test split.
 
-    Boosting learns from the training split, as the network does, and like it is stopped by the
-    validation split. Both see the same inputs, before `prepare`.
+    Boosting sees the same inputs as the network, without preprocessing. Like the network, it learns
+    from the training split and is stopped by the validation split.
+    """
+    # Columns without any value, such as the target's, are left out. The rarest categories are one,
+    # unknown categories are missing values.
+    inputs = np.asarray(train_set.inputs)
+    kept = np.flatnonzero(~np.isnan(inputs).all(axis=0))
+    columns = list(COLUMNS.values())
+    is_categorical = [isinstance(columns[index], Categorical) for index in kept]
+    categories = OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=np.nan,
+        max_categories=254,  # its histograms have no more bins
+    )
+    encoder = make_column_transformer((categories, is_categorical), remainder="passthrough")
+    encoder.fit(inputs[:, kept])
+    x_train, x_validation, x_test = (
+        encoder.transform(split.inputs[:, kept]) for split in (train_set, validation_set, test_set)
+    )
+
+    classes = train_set.schema.classes
+    boosting: Any = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    first = range(sum(is_categorical))  # where the encoder puts the categorical columns
+    model = boosting(categorical_features=first, early_stopping=True, random_state=seed)
+    model.fit(x_train, train_set.targets, X_val=x_validation, y_val=validation_set.targets)
+    if not classes:
+        mean = train_set.targets.mean(dtype=np.float64)
+        return {"boosting": model.predict(x_test), "constant": np.full(len(test_set), mean)}
+    probabilities = np.zeros((len(test_set), len(classes)))
+    probabilities[:, model.classes_] = model.predict_proba(x_test)
+    frequencies = np.bincount(train_set.targets, minlength=len(classes)) / len(train_set)
+    return {"boosting": probabilities, "constant": np.tile(frequencies, (len(test_set), 1))}
+
+
+def compare(predictions: Mapping[str, Array], targets: Array, config: CheckpointConfig) -> str:
+    """A table of all metrics, and a sentence about the one that selects the best checkpoint.
 
     Args:
-        found: the network's predictions.
-        training: the records that it learnt from.
-        dataset: the records that the predictions are about.
+        predictions: of "network", "boosting" and others, (N, ...) each.
+        targets: (N,).
+        config: its metric is compared; if it is the loss, which baselines lack, the first one.
     """
-    validation = replace(training.plain(), split="validation")
-    random = np.random.default_rng(training.seed)
-    count = min(MOST, len(training))
-    rows = np.sort(random.choice(len(training), count, replace=False))
-    inputs, labels = training.inputs[rows], training.labels[rows]
-    encoder = _Encoder(inputs)
-    model = _boosting(bool(dataset.classes), encoder.is_categorical, training.seed)
-    model.fit(encoder(inputs), labels, X_val=encoder(validation.inputs), y_val=validation.labels)
-    answers, classes = encoder(dataset.inputs), len(dataset.classes)
-    if classes:
-        probabilities = np.zeros((len(dataset), classes))
-        probabilities[:, model.classes_] = model.predict_proba(answers)
-        shares = np.bincount(training.labels, minlength=classes) / len(training)
-        boosting = _classified(dataset.labels, probabilities)
-        guess = _classified(dataset.labels, np.tile(shares, (len(dataset), 1)))
-    else:
-        mean = training.labels.mean(dtype=np.float64)
-        variance = float(training.labels.var(dtype=np.float64))
-        boosting = _guessed(dataset.labels, model.predict(answers), variance)
-        guess = _guessed(dataset.labels, np.full(len(dataset), mean), variance)
-    return Comparison(found, boosting, guess, count)
+    results = {name: metrics(values, targets) for name, values in predictions.items()}
+    lines = ["".join(f"{name:>12}" for name in ["", *results])]
+    for metric in results["network"]:
+        cells = [f"{result[metric]:>12.4g}" for result in results.values()]
+        lines.append("".join([f"{metric:>12}", *cells]))
 
+    # Paired: on the same sample of examples, so that those which are hard for both cancel out.
+    first = config.metric.removeprefix("validation/")
+    mode = config.mode
+    if first not in results["network"]:
+        first = next(iter(results["network"]))
+        mode = default_mode(first)
 
-def _boosting(classify: bool, is_categorical: Array, seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    kind: Any = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
-    return kind(categorical_features=is_categorical, early_stopping=True, random_state=seed)
-
-
-def _classified(labels: Array, probabilities: Array) -> Classification:
-    truth = np.clip(probabilities[np.arange(len(labels)), labels], LEAST, 1)
-    return Classification(labels=labels, losses=-np.log(truth), probabilities=probabilities)
-
-
-def _guessed(labels: Array, guesses: Array, variance: float) -> Regression:
-    return Regression(labels=labels, losses=(guesses - labels) ** 2 / variance, guesses=guesses)
-
-
-class _Encoder:
-    """Categories as small numbers, by what the training rows hold; the rest as it is.
-
-    Rare and unseen categories count as missing, as do hidden cells; a column that holds nothing in
-    training is left out.
-    """
-
-    def __init__(self, inputs: Array) -> None:
-        from sklearn.preprocessing import OrdinalEncoder
-
-        categorical = np.array([isinstance(each, Categorical) for each in COLUMNS.values()])
-        self._kept = np.flatnonzero(~np.isnan(inputs).all(axis=0))
-        self.is_categorical = categorical[self._kept]
-        self._codes = OrdinalEncoder(
-            handle_unknown="use_encoded_value",
-            unknown_value=np.nan,
-            encoded_missing_value=np.nan,
-            max_categories=CATEGORIES,
+    def difference(rows: Array | slice) -> dict[str, float]:
+        network, boosting = (
+            metrics(predictions[name][rows], targets[rows]) for name in ("network", "boosting")
         )
-        if self.is_categorical.any():
-            self._codes.fit(inputs[:, self._kept[self.is_categorical]])
+        return {first: network[first] - boosting[first]}
 
-    def __call__(self, inputs: Array) -> Array:
-        """The columns that are kept, (N, columns), as float64."""
-        kept = inputs[:, self._kept]
-        if self.is_categorical.any():
-            kept[:, self.is_categorical] = self._codes.transform(kept[:, self.is_categorical])
-        return kept
+    value = difference(slice(None))[first]
+    low, high = bootstrap(difference, len(targets))[first]
+    if low <= 0 <= high:
+        verdict = "the interval includes 0, so this test split doesn't tell which one is better"
+    else:
+        better = (value > 0) == (mode == "max")
+        verdict = f"the network is {'better' if better else 'worse'} than boosting"
+    lines.append(
+        f"network - boosting: {first} {value:+.4g} (95 % bootstrap interval {low:+.4g} to "
+        f"{high:+.4g}, {len(targets)} examples): {verdict}."
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = ArgumentParser(description="Compare a run with gradient boosting and a constant.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    run = Run.open(parser.parse_args().run)
+    config = from_dict(run.read_config())
+    train_set, validation_set, test_set = (
+        load_split(config, split) for split in ("train", "validation", "test")
+    )
+    run.require_same(config, test_set.digest)
+    model, _ = load_best(config, run)
+    predictions = {"network": predict(model, test_set, config.training.batch_size).values}
+    predictions |= predict_baselines(train_set, validation_set, test_set, config.seed)
+    print(compare(predictions, test_set.targets, config.checkpoint))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ProjectError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-# Throwaway: may go after 2027-02-22.
+# Throwaway: may be deleted after 2027-02-22.
 # Yours: an update never touches this file.
 """Step 1: look at the data before deciding anything. Delete this script when you are done.
 
@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8)
 print(f"{len(images)} images of {images[0].shape}, values {images.min():g} to {images.max():g}")
-print("records a class:", dict(enumerate(np.bincount(labels).tolist())))
+print("examples per class:", dict(enumerate(np.bincount(labels).tolist())))
 print("share of pixels that never vary:", f"{(images.std(axis=0) == 0).mean():.0%}")
 
 figure = Figure(figsize=(8, 8), layout="constrained")

@@ -1,42 +1,27 @@
 # The template's: updates improve this file and keep your edits.
-"""The command line: reads the settings, then runs one command; see commands/.
+"""The command line. Torch is imported by the commands that need it, so that --help is fast."""
 
-Whatever needs torch is imported inside the command that needs it, so that `--help` and a misspelt
-setting don't wait for it.
-"""
-
-from __future__ import annotations
-
-import logging
+import json
+import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import MISSING, fields
+import tomllib
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NoReturn
 
-import tyro
-from tyro.conf import OmitSubcommandPrefixes, subcommand
+import tomli_w
 
-from .commands import COMMANDS
-from .commands.base import Command
-from .commands.training import DISK_ERRORS
-from .config import Config, flat, from_dict, merge, read, to_dict
-from .errors import NAME, ConfigError, ProjectError, RunError
+from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
+from .errors import PROGRAM, ConfigError, Interrupted, ProjectError, RunError, did_you_mean
 
-DEBUG: dict[str, Any] = {
-    "training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1},
-    "overfit": {"loss_threshold": 1e9},  # two steps can't learn anything
-}
-"""Settings of `--debug`."""
+DEBUG = {"training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1}}
 
-PROFILE: dict[str, Any] = {
-    "training": {"max_steps": 15, "warmup_steps": 0, "log_every": 15, "evaluate_every": 15}
-}
-"""Settings of `--profile`: see training/profiling.py."""
 
-STUDIES = ("scale", "tune", "ablate")
-"""Tables of a config file that the command `ml-architect` reads, beside the settings."""
+class Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage."""
+        raise ConfigError(f"{self.prog}: {message}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,118 +31,230 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 passed, 1 failed, 2 wrong input, 3 the run is in use by another process,
         75 stopped and resumable.
     """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = _parse(argv)
-        logging.basicConfig(format="%(name)s: %(message)s")
-        logging.getLogger(__package__).setLevel(logging.DEBUG if command.debug else logging.INFO)
-        return command()
+        args = parse(list(sys.argv[1:] if arguments is None else arguments))
+        return COMMANDS[args.command](args, load_config(args))
     except ProjectError as error:
-        print(error, file=sys.stderr)
+        print(error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
         return error.exit_code
-    except OSError as error:  # a folder without permission, a full disk
-        if error.filename is None and error.errno not in DISK_ERRORS:
-            raise
-        print(f"{error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+    except OSError as error:  # no permission, a full disk
+        print(f"{error.filename or 'writing failed'}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
 
 
-def _parse(argv: list[str]) -> Command:
-    """Read the config first: the command line gets its defaults from it."""
-    name = argv[0] if argv else ""
-    settings = Config()
-    if name in COMMANDS:
-        settings = from_dict(merge(_from_file(name, argv), _from_options(argv)))
-    commands: Any = None
-    for title, kind in COMMANDS.items():
-        values: dict[str, Any] = {
-            field.name: tyro.MISSING
-            for field in fields(kind)
-            if field.default is MISSING and field.default_factory is MISSING
-        }
-        offered = Annotated[kind, subcommand(title, default=kind(settings=settings, **values))]
-        commands = offered if commands is None else commands | offered
-    return tyro.cli(commands, args=argv, prog=NAME, config=(OmitSubcommandPrefixes,))
+def parse(arguments: list[str]) -> Namespace:
+    parser = Parser(prog=PROGRAM, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    defaults = flatten(to_dict(Config()))
+    for name, function in COMMANDS.items():
+        text = function.__doc__
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        add = command.add_argument
+        if name in ("evaluate", "predict"):
+            add("run", type=Path, metavar="RUN", help="folder of the run")
+        else:
+            add("--config", type=Path, metavar="FILE", help="TOML file with settings")
+        if name == "predict":
+            add("data", type=Path, metavar="DATA", help="file or folder with new data")
+            add("--output", type=Path, metavar="FILE", default=Path("predictions.csv"))
+        if name == "train":
+            add("--run-name", metavar="NAME", help="folder in runs/; default: the config's name")
+            add("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
+            add("--or-resume", action="store_true", help="continue the run if it exists")
+            add("--allow-changes", action="store_true", help="resume with other settings or data")
+            add("--dry-run", action="store_true", help="print the config as TOML, train nothing")
+            add("--debug", action="store_true", help="two steps with NaN detection, thrown away")
+        for path, description in descriptions().items():
+            help_text = f"{description} [{defaults[path]}]".replace("%", "%%")
+            kind = type(defaults[path]).__name__.upper()
+            add(option_name(path), dest=path, default=SUPPRESS, metavar=kind, help=help_text)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        option = unknown[0].partition("=")[0]
+        near = did_you_mean(option, map(option_name, defaults))
+        raise ConfigError(f"{args.command}: unknown option {option}{near}")
+    return args
 
 
-def _from_file(name: str, argv: list[str]) -> dict[str, Any]:
-    """The settings of the config file, or of the run that is continued, repeated or evaluated."""
-    run = _value("--resume", argv)
-    if name == "evaluate" and not {"-h", "--help"} & set(argv):
-        if len(argv) < 2 or argv[1].startswith("-"):
-            raise RunError(f"evaluate: expected a run first: {NAME} evaluate RUN [options]")
-        run = argv[1]
-    settings: dict[str, Any] = {}
-    if file := _value("--config", argv):
-        settings = read(Path(file))
-        for study in STUDIES:
-            if study in settings:
-                raise ConfigError([f"{file} is for: ml-architect {study} {file}"])
-    elif run:
-        from .training.run import Run
-
-        settings = _known(read(Run.open(Path(run)).config), to_dict(Config()))
-    elif original := _value("--from-run", argv):
-        from .training.run import Run
-
-        recorded = Run.open(Path(original)).read_provenance()["config"]
-        settings = _known(recorded, to_dict(Config()))
-    for flag, layer in (("--profile", PROFILE), ("--debug", DEBUG)):
-        if flag in argv and not run:
-            settings = merge(settings, layer)
-    return settings
+def option_name(path: str) -> str:
+    """Of a setting: `training.max_steps` is `--training.max-steps`."""
+    return f"--{path.replace('_', '-')}"
 
 
-def _from_options(argv: list[str]) -> dict[str, Any]:
-    """The settings on the command line, so that their problems are listed with those of the file.
+def load_config(args: Namespace) -> Config:
+    """The config file, or the config of the run; options override it."""
+    from .training.run import Run
 
-    What isn't a setting is left to the parser.
-    """
-    known = flat(to_dict(Config()))
-    settings: dict[str, Any] = {}
-    for option, value in _options(argv):
-        section, _, name = option.removeprefix("--").replace("-", "_").rpartition(".")
-        path, off = f"{section}.{name}".lstrip("."), f"{section}.{name.removeprefix('no_')}"
-        given: Any = value
-        if isinstance(known.get(path), bool) or isinstance(known.get(off), bool):
-            path, given = (path, True) if path in known else (off, False)
-        elif value is None or (not section and path not in known):
-            continue
-        elif isinstance(known.get(path), (int, float)):
-            with suppress(ValueError):  # left as text, it is refused with what was expected
-                given = type(known[path])(value)
-        *sections, name = path.split(".")
-        for parent in reversed(sections):
-            given, name = {name: given}, parent
-        settings = merge(settings, {name: given})
-    return settings
+    values: dict[str, Any] = {}
+    if run := getattr(args, "resume", None) or getattr(args, "run", None):
+        values = Run.open(run).read_config()
+    elif args.config:
+        values = read_toml(args.config)
+        for study in {"scale", "tune", "ablate"} & values.keys():
+            raise ConfigError(f"{args.config} is for: ml-architect {study} {args.config}")
+    if getattr(args, "debug", False):
+        values = merge(values, DEBUG)
 
-
-def _options(argv: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Each option with its value, if it has one."""
-    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
-        option, equals, value = word.partition("=")
-        if option.startswith("--"):
-            yield option, value if equals else None if following.startswith("--") else following
+    if "checkpoint.metric" in args:  # its mode is derived again
+        values.get("checkpoint", {}).pop("mode", None)
+    for path, default in flatten(to_dict(Config())).items():
+        if text := getattr(args, path, ""):
+            quoted = json.dumps(text)
+            try:
+                literal = quoted if isinstance(default, str) else text
+                values = merge(values, tomllib.loads(f"{path} = {literal}"))
+            except tomllib.TOMLDecodeError:  # refused below, with the type that is expected
+                values = merge(values, tomllib.loads(f"{path} = {quoted}"))
+    return from_dict(values)
 
 
-def _value(option: str, argv: list[str]) -> str | None:
-    """The value of an option; the last one counts."""
-    given = [value for name, value in _options(argv) if name == option]
-    return given[-1] if given else None
+def report(passed: bool, summary: str, output: object, next_command: str) -> int:
+    """Print the result of a step, where it is and what to run next. Returns the exit code."""
+    print(f"{'Passed' if passed else 'Failed'}: {summary}\nResult: {output}")
+    if passed:
+        print(f"Next: {next_command}")
+    return 0 if passed else 1
 
 
-def _known(settings: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
-    """The settings of an earlier run, without those that no longer exist."""
-    return {
-        name: _known(value, present[name]) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if name in present
-    }
+def validate(args: Namespace, config: Config) -> int:
+    """Step 2: check every example, and the splits for leaks."""
+    from .data import cache
 
+    validator = cache.validate(config)
+    for split, size in validator.sizes.items():
+        classes = enumerate(validator.schema.classes)
+        counts = {name: validator.class_counts[split, label] for label, name in classes}
+        print(f"{split}: {size} examples", *([counts] if counts else []))
+    for warning in validator.warnings:
+        print(f"Warning: {warning}")
+    validator.raise_problems()
+    summary = f"{validator.sizes.total()} examples fit the schema, and no split leaks"
+    return report(True, summary, cache.prepare(config), f"{PROGRAM} features")
+
+
+def features(args: Namespace, config: Config) -> int:
+    """Step 3: check preprocessing and augmentation, and plot them."""
+    from .data.cache import load_split
+    from .training.checks import check_transforms
+
+    plot = Path("runs/features.png")
+    checks = check_transforms(config, load_split(config, "train"), plot)
+    print(*checks, sep="\n")
+    passed = all(check.passed for check in checks)
+    next_command = f"{PROGRAM} overfit --config configs/overfit.toml"
+    return report(passed, f"{len(checks)} checks; look at the plot", plot, next_command)
+
+
+def overfit(args: Namespace, config: Config) -> int:
+    """Step 4: overfit a few batches, and learn nothing from shuffled targets."""
+    from .data.cache import load_split
+    from .training import checks
+
+    train_set, validation_set = load_split(config, "train"), load_split(config, "validation")
+    checks.require_trainable(config, train_set, validation_set)
+    results = checks.overfit(config, train_set, validation_set)
+    print(*results, sep="\n")
+    passed = all(check.passed for check in results)
+    next_command = f"{PROGRAM} train --config configs/full.toml"
+    if Path("configs/scale.toml").exists():
+        next_command = "ml-architect scale configs/scale.toml"
+    return report(passed, f"{len(results)} checks", "runs/overfit-few", next_command)
+
+
+def train(args: Namespace, config: Config) -> int:
+    """Step 7: train a model, or resume a run."""
+    from .training.run import Run, run_folder, stop_signals
+
+    if args.resume and (args.run_name or args.or_resume or args.debug):
+        raise RunError("--resume: can't be combined with --run-name, --or-resume or --debug")
+    name = "debug" if args.debug else args.config.stem if args.config else "default"
+    folder = args.resume or run_folder(args.run_name or name)
+    if args.dry_run:
+        print(tomli_w.dumps(to_dict(config)), end="")
+        return 0
+    run = None
+    if args.resume or (args.or_resume and folder.exists()):
+        run = Run.open(folder)
+        if not args.allow_changes:
+            run.require_same(config)
+        if args.or_resume and run.outcome_path.exists():  # fast, since torch isn't imported yet
+            return report(True, "the run has ended", folder, f"{PROGRAM} evaluate {folder}")
+
+    for number in stop_signals():  # until the training loop handles them
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return _train(args, config, folder, run)
+    except KeyboardInterrupt:
+        message = "stopped before the first step; start again with the same command --or-resume"
+        raise Interrupted(message) from None
+
+
+def _train(args: Namespace, config: Config, folder: Path, run: Any) -> int:
+    from torch.autograd import set_detect_anomaly
+
+    from .data.cache import load_split
+    from .training import checks, loop
+    from .training.run import RUNS, Run
+
+    train_set, validation_set = load_split(config, "train"), load_split(config, "validation")
+    checks.require_trainable(config, train_set, validation_set)
+    resumed = run is not None
+    if resumed and not args.allow_changes:
+        run.require_same(config, train_set.digest)
+    if not resumed:
+        name = folder.relative_to(RUNS).as_posix()
+        run = Run.create(name, config, train_set, scratch=args.debug)
+    with run.locked(), set_detect_anomaly(args.debug):
+        if resumed:
+            run.record_resume(config, train_set)
+        state = loop.train(config, run, train_set, validation_set)
+    best = f"{config.checkpoint.mode}imum {config.checkpoint.metric} {state.best_value:.4f}"
+    summary = f"{state.step} steps; {best} at step {state.best_step}"
+    return report(True, summary, run.folder, f"{PROGRAM} evaluate {run.folder}")
+
+
+def evaluate(args: Namespace, config: Config) -> int:
+    """Step 7: evaluate the best checkpoint of a run on the test split."""
+    from .data.cache import load_split
+    from .eval.evaluate import predict, write_predictions
+    from .eval.report import write_report
+    from .training.logger import read_metrics
+    from .training.loop import load_best
+    from .training.run import Run
+
+    run, test_set = Run.open(args.run), load_split(config, "test")
+    run.require_same(config, test_set.digest)
+    model, step = load_best(config, run)
+    predictions = predict(model, test_set, config.training.batch_size)
+    write_predictions(run.folder / "predictions.csv", predictions, test_set)
+    path = run.folder / "report.html"
+    title = f"{run.folder.as_posix()}, checkpoint of step {step}, {len(test_set)} test examples"
+    history = read_metrics(run.folder / "metrics.jsonl")
+    summary = write_report(path, title, history, predictions, test_set)
+    lines = [f"{name}: {text}" for name, text in summary.items()]
+    next_command = f"look at the worst mistakes, then: ml-architect report {run.folder}"
+    return report(True, "\n  ".join([title, *lines]), path, next_command)
+
+
+def predict(args: Namespace, config: Config) -> int:
+    """Predict new data with the best checkpoint of a run."""
+    from .data.validation import Schema
+    from .eval.evaluate import predict_new
+    from .training.loop import load_best
+    from .training.run import Run
+
+    run = Run.open(args.run)
+    model, _ = load_best(config, run)
+    schema = Schema.load(run.folder)
+    predicted, failed = predict_new(model, schema, args.data, config, args.output)
+    summary = f"{predicted} predicted, {failed} unreadable or invalid"
+    return report(not failed, summary, args.output, f"look at {args.output}")
+
+
+COMMANDS = {run.__name__: run for run in (validate, features, overfit, train, evaluate, predict)}
 
 if __name__ == "__main__":
     sys.exit(main())

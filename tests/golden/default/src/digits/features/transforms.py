@@ -1,55 +1,57 @@
 # Yours: an update never touches this file.
-"""From an image to what the network sees, and the random changes that training makes to it.
+"""Preprocessing and augmentation of a batch of images.
 
-Shapes: B images in a batch, C channels, H by W pixels.
+Shapes: B images, C channels, H by W pixels.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.axes import Axes
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
-from ..config import FeaturesConfig
-from ..protocols import Array, Keeps
+from ..settings import FeaturesConfig
 
-KEEPS = {
-    "prepare": Keeps(shape=False, dtype=False, low=0, high=1),
-    "augment": Keeps(low=0, high=1, label=0.4),
-}
-"""What the command `features` looks for."""
+if TYPE_CHECKING:  # half a second, which `train` doesn't need
+    from matplotlib.axes import Axes
 
-
-def prepare(inputs: Array) -> Array:
-    """Images (B, H, W) or (B, H, W, C) in 0..255 as (B, C, H, W) in 0..1."""
-    channels = inputs[:, None] if inputs.ndim == 3 else np.moveaxis(inputs, -1, 1)
-    return channels.astype(np.float32) / 255
+RANGE = (0.0, 1.0)
+"""Smallest and largest value after preprocessing; the command `features` checks it."""
 
 
-def augment(inputs: Array, random: np.random.Generator, config: FeaturesConfig) -> Array:
-    """Shift each image by whole pixels, mirror half of them, add noise; the label stays.
+def preprocess(images: Tensor) -> Tensor:
+    """uint8 images (B, H, W) or (B, H, W, C) to float32 (B, C, H, W) in [0, 1]."""
+    channels_first = images[:, None] if images.ndim == 3 else images.movedim(-1, 1)
+    return channels_first.float() / 255
+
+
+def augment(images: Tensor, rng: torch.Generator, config: FeaturesConfig) -> Tensor:
+    """Random translation, flip and noise. The label stays valid.
 
     Args:
-        inputs: prepared images, (B, C, H, W).
-        random: the only source of chance, so that a batch can be made again.
-        config: how far, whether, and how strong.
+        images: preprocessed, (B, C, H, W).
+        rng: the only source of randomness, so that a resumed run sees the same batches.
+        config: how strong.
     """
-    pad, (batch, _, height, width) = config.max_shift, inputs.shape
-    padded = np.pad(inputs, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    rows = random.integers(0, 2 * pad + 1, size=(batch, 1)) + np.arange(height)
-    columns = random.integers(0, 2 * pad + 1, size=(batch, 1)) + np.arange(width)
+    shift, (batch, _, height, width) = config.max_shift, images.shape
+    padded = pad(images, (shift, shift, shift, shift))
+    rows = torch.randint(2 * shift + 1, (batch, 1), generator=rng) + torch.arange(height)
+    columns = torch.randint(2 * shift + 1, (batch, 1), generator=rng) + torch.arange(width)
     if config.flip:
-        mirrored = random.random(batch) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    shifted = padded[np.arange(batch)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    shifted = np.moveaxis(shifted, -1, 1)  # indexing has put the channels last
-    noise = random.standard_normal(shifted.shape, dtype=np.float32) * np.float32(config.noise)
-    return np.clip(shifted + noise, 0, 1)
+        flipped = torch.rand(batch, generator=rng) < 0.5
+        columns[flipped] = columns[flipped].flip(1)
+
+    # Indexing with tensors around a slice moves the channels to the end.
+    image = torch.arange(batch)[:, None, None]
+    shifted = padded[image, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    noise = torch.randn(shifted.shape, generator=rng) * config.noise
+    return (shifted + noise).clamp(0, 1)
 
 
-def draw(axes: Axes, inputs: Array) -> None:
-    """Show one prepared image, (C, H, W), to a person."""
-    if len(inputs) == 3:
-        axes.imshow(np.moveaxis(inputs, 0, -1))
+def plot_example(axes: "Axes", image: Tensor) -> None:
+    """Draw one preprocessed image, (C, H, W)."""
+    if len(image) == 3:
+        axes.imshow(image.movedim(0, -1))
     else:
-        axes.imshow(inputs[0], cmap="gray_r", vmin=0, vmax=1)
+        axes.imshow(image[0], cmap="gray_r", vmin=0, vmax=1)
     axes.set_axis_off()

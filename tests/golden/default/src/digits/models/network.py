@@ -1,22 +1,25 @@
 # Yours: an update never touches this file.
-"""A small convolutional network.
+"""The model and its loss.
 
 Shapes: B images in a batch, C channels, H by W pixels, K classes.
 """
 
-from __future__ import annotations
-
-import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from ..config import ModelConfig
+from ..settings import ModelConfig
 
 
 class Network(nn.Module):
-    """Two convolutions and a linear layer: enough for digits, small enough to read."""
+    """A small convolutional network.
 
-    def __init__(self, config: ModelConfig, shape: tuple[int, ...], outputs: int) -> None:
-        """Take the shape of one prepared record, (C, H, W), and the number of classes, K."""
+    Args:
+        config: its hyperparameters.
+        shape: of one preprocessed image, (C, H, W).
+        num_outputs: number of classes, K.
+    """
+
+    def __init__(self, config: ModelConfig, shape: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
         channels, height, width = shape
         self.layers = nn.Sequential(
@@ -27,14 +30,18 @@ class Network(nn.Module):
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Dropout(config.dropout),
-            nn.Linear(2 * config.channels * (height // 2) * (width // 2), outputs),
+            nn.Linear(2 * config.channels * (height // 2) * (width // 2), num_outputs),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits, (B, K)."""
         return self.layers(x_BCHW)
 
+    def postprocess(self, logits_BK: Tensor) -> Tensor:
+        """Predictions, as metrics and `predict` use them: class probabilities, (B, K)."""
+        return logits_BK.float().softmax(dim=1)
 
-def losses(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
-    """The loss of each record, (B,): cross-entropy in nats. A uniform guess has log K."""
-    return torch.nn.functional.cross_entropy(logits_BK.float(), labels_B, reduction="none")
+
+def per_example_loss(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
+    """Cross-entropy in nats, (B,)."""
+    return cross_entropy(logits_BK.float(), labels_B, reduction="none")

@@ -1,0 +1,66 @@
+# Yours: an update never touches this file.
+"""Settings of the code that is yours: data, augmentation and model. Add your own here."""
+
+from dataclasses import dataclass
+
+from .section import require
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    path: str = "diabetes"
+    """A .csv or .parquet file, or "diabetes" for scikit-learn's table."""
+    target: str = "progression"
+    """The column to predict, one of COLUMNS in data/source.py."""
+    validation_fraction: float = 0.1
+    """Fraction of the examples used for validation."""
+    test_fraction: float = 0.1
+    """Fraction of the examples used for the final test."""
+
+    def __post_init__(self) -> None:
+        held_out = self.validation_fraction + self.test_fraction
+        require(
+            self,
+            ("validation_fraction", 0 < self.validation_fraction < 1, "more than 0, less than 1"),
+            ("test_fraction", 0 < self.test_fraction < 1, "more than 0, less than 1"),
+            ("validation_fraction + test_fraction", held_out < 1, "less than 1"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesConfig:
+    noise: float = 0.05
+    """Standard deviation of the noise on a numeric column, as a fraction of the column's."""
+    masking: float = 0.05
+    """Probability that a cell is masked, as if it were missing."""
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            ("noise", 0 <= self.noise <= 1, "0 to 1"),
+            ("masking", 0 <= self.masking < 1, "at least 0, less than 1"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    width: int = 64
+    """Width of the layers."""
+    blocks: int = 2
+    """Residual blocks, of two layers each."""
+    categories: int = 64
+    """Categories of a column that are distinguished: the most frequent ones."""
+    embedding: int = 8
+    """Size of a category's embedding."""
+    dropout: float = 0.1
+    """Dropout probability."""
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            ("width", self.width >= 1, "at least 1"),
+            ("blocks", self.blocks >= 0, "at least 0"),
+            ("categories", self.categories >= 1, "at least 1"),
+            ("embedding", self.embedding >= 1, "at least 1"),
+            ("dropout", 0 <= self.dropout < 1, "at least 0, less than 1"),
+        )
