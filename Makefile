@@ -9,7 +9,7 @@ tools := .venv/installed
 project := .venv-project/installed
 peers := .venv-bench/installed
 
-# A new machine has no name for commits. PIP_CONSTRAINT also pins what packages are built with.
+# A new machine has no git user. PIP_CONSTRAINT also pins build dependencies.
 export GIT_AUTHOR_NAME ?= ml-architect
 export GIT_AUTHOR_EMAIL ?= ml-architect@localhost
 export GIT_COMMITTER_NAME ?= ml-architect
@@ -34,7 +34,7 @@ demo: $(tools) $(project) ## generate a project, check its data, train and evalu
 	digits validate && digits train --config configs/small.toml && digits evaluate runs/small
 	@echo
 	@echo "The project:  $(CURDIR)/$(DEMO)"
-	@echo "The report:   $(CURDIR)/$(DEMO)/runs/small/report.html"
+	@echo "Its mistakes: $(CURDIR)/$(DEMO)/runs/small/mistakes.png"
 
 test: lint ## everything: lint, types, the template, the projects that it makes
 	$(PYTEST)
@@ -88,7 +88,7 @@ $(project): extensions/catalogue.py tests/requirements.py tests/constraints.txt 
 	.venv-project/bin/pip install -qq --requirement .venv-project/requirements.txt
 	touch $@
 
-# The requirements of a project without most trackers, and the libraries to compare with.
+# The requirements of a project without most trackers, and the frameworks to compare with.
 $(peers): benchmarks/constraints.txt $(project)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
 	grep -vE '^(mlflow|wandb|trackio)' .venv-project/requirements.txt > .venv-bench/requirements.txt

@@ -1,19 +1,19 @@
 """Measures how long a checkpoint stops the training loop: `make bench`.
 
-100 million float32 weights with AdamW's moments, 1.2 GB. Four ways, alternating in one process:
+100 million float32 weights with AdamW's moments, 1.2 GB. Four methods, alternating in one process:
 
-- ours, synchronous: written, flushed, checksummed, renamed; the loop waits for all of it.
+- ours, synchronous: written, flushed, checksummed, renamed; the loop waits for all of this.
 - ours, background: the loop waits for a copy into buffers that are reused.
 - `torch.save` of both state dicts into one file: neither flushed nor checksummed.
 - `torch.distributed.checkpoint.async_save` of both state dicts, as in its documentation for one
   process (a gloo group, default options, which copy in the calling thread).
 
 The loop stalls in the call, and later wherever a step takes more than three times the median, for
-example while the writer holds Python's global lock. What steps without a checkpoint lose in that
-way is subtracted. One thread computes, so that the other core is free for the writer, as it is
-with a GPU. The first background checkpoint, which allocates its buffers, is shown apart.
+example while the writer holds the GIL. Stalls of steps without a checkpoint are measured as a
+baseline and subtracted. One thread computes, so that the other core is free for the writer, as with
+a GPU. The first background checkpoint, which allocates the buffers, is shown separately.
 
-Target: in the background, at most 0.15 of the stall of `torch.save`.
+Target: a background checkpoint stalls the loop at most 0.15 times as long as `torch.save`.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WIDTH = 2500  # 16 square matrices of it are 100 million weights
+WIDTH = 2500  # 16 square matrices of this width have 100 million weights
 LAYERS = 16
-SECONDS = 8.0  # a write of 1.2 GB in the background ends within them
+SECONDS = 8.0  # enough for a background write of 1.2 GB
 
 
-def package_of(folder: Path) -> Any:
-    """The package of a rendered project, imported."""
+def import_package(folder: Path) -> Any:
+    """Import the package of a rendered project."""
     (inner,) = (path.parent for path in (folder / "src").glob("*/cli.py"))
     sys.path.insert(0, str(folder / "src"))
     package = importlib.import_module(inner.name)
@@ -67,7 +67,6 @@ def join_writer() -> None:
 
 
 def main() -> None:
-    """Measure all four."""
     parser = argparse.ArgumentParser(description=__doc__, usage="%(prog)s SYNCHRONOUS BACKGROUND")
     parser.add_argument(
         "synchronous", type=Path, help="a project with checkpoint_writer=synchronous"
@@ -75,7 +74,7 @@ def main() -> None:
     parser.add_argument("background", type=Path, help="a project with checkpoint_writer=background")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--width", type=int, default=WIDTH, help="of the 16 square matrices")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="watched after each save")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="measured after each save")
     options = parser.parse_args()
 
     import torch
@@ -83,7 +82,7 @@ def main() -> None:
     import torch.distributed.checkpoint as distributed_checkpoint
 
     torch.set_num_threads(1)
-    package = package_of(options.synchronous.resolve())
+    package = import_package(options.synchronous.resolve())
     training = package.training
     width = options.width
     model = torch.nn.Sequential(*(torch.nn.Linear(width, width, bias=False) for _ in range(LAYERS)))
@@ -92,14 +91,14 @@ def main() -> None:
     optimizer.step()
     optimizer.zero_grad()
     state = training.checkpoint.TrainState({"model": model}, optimizer)
-    product = torch.randn(256, 256)
+    matrix = torch.randn(256, 256)
 
-    def stalled(seconds: float) -> float:
-        """Work for so long in small steps. Returns the fraction of the time that they stalled."""
+    def stalled_fraction(seconds: float) -> float:
+        """Compute in small steps. Returns the fraction of the time that they stalled."""
         durations: list[float] = []
         last = start = time.perf_counter()
         while last - start < seconds:
-            _ = product @ product
+            _ = matrix @ matrix
             now = time.perf_counter()
             durations.append(now - last)
             last = now
@@ -133,54 +132,54 @@ def main() -> None:
 
         return save
 
-    def plain() -> Callable[[], object]:
-        both = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save(both, scratch / "last.pt")
+    def torch_save() -> Callable[[], object]:
+        state_dicts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save(state_dicts, scratch / "last.pt")
         return lambda: None
 
-    def asynchronous() -> Callable[[], object]:
-        both = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    def async_save() -> Callable[[], object]:
+        state_dicts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         folder = scratch / "distributed"
         shutil.rmtree(folder, ignore_errors=True)
         future: Any = distributed_checkpoint.async_save(  # pyright: ignore[reportPrivateImportUsage]
-            both, checkpoint_id=str(folder)
+            state_dicts, checkpoint_id=str(folder)
         )
         return future.result
 
-    ways: dict[str, Callable[[], Callable[[], object]]] = {
-        "torch.save": plain,
+    methods: dict[str, Callable[[], Callable[[], object]]] = {
+        "torch.save": torch_save,
         "ours, synchronous": ours("ours, synchronous"),
         "ours, background": ours("ours, background"),
-        "async_save": asynchronous,
+        "async_save": async_save,
     }
-    calls: dict[str, list[float]] = {name: [] for name in ways}
-    stalls: dict[str, list[float]] = {name: [] for name in ways}
+    calls: dict[str, list[float]] = {name: [] for name in methods}
+    stalls: dict[str, list[float]] = {name: [] for name in methods}
     try:
         with stack:
             for number in range(options.rounds + 1):
-                for name, save in ways.items():
-                    os.sync()  # so that it doesn't wait for the data of another way
-                    usual = stalled(options.seconds)
+                for name, save in methods.items():
+                    os.sync()  # so that it doesn't wait for the data of another method
+                    baseline = stalled_fraction(options.seconds)
                     start = time.perf_counter()
                     wait = save()
                     call = time.perf_counter() - start
-                    fraction = stalled(options.seconds)
+                    fraction = stalled_fraction(options.seconds)
                     wait()
                     calls[name].append(call)
-                    stalls[name].append(call + max(0.0, fraction - usual) * options.seconds)
+                    stalls[name].append(call + max(0.0, fraction - baseline) * options.seconds)
                     if number == 0 and name == "ours, background":
-                        print(f"the first in the background, which allocates: {call:.2f} s")
+                        print(f"the first background checkpoint, which allocates: {call:.2f} s")
     finally:
         distributed.destroy_process_group()
         shutil.rmtree(scratch, ignore_errors=True)
 
     gigabytes = 12 * LAYERS * width**2 / 1e9
     print(f"seconds that the loop stalls for {gigabytes:.2f} GB; medians of the later checkpoints")
-    print(f"{'':<20}{'in the call':>12}{'in all':>10}{'ratio':>8}")
-    for name in ways:
+    print(f"{'':<20}{'in the call':>12}{'total':>10}{'ratio':>8}")
+    for name in methods:
         ratio = statistics.median(
-            mine / theirs
-            for mine, theirs in zip(stalls[name][1:], stalls["torch.save"][1:], strict=True)
+            stall / reference
+            for stall, reference in zip(stalls[name][1:], stalls["torch.save"][1:], strict=True)
         )
         call, stall = (statistics.median(values[name][1:]) for values in (calls, stalls))
         print(f"{name:<20}{call:>12.3f}{stall:>10.3f}{ratio:>8.3f}")

@@ -1,20 +1,20 @@
 """Measures a step of the generated training loop, a bare loop and three frameworks: `make bench`.
 
 All train the same small model on the same examples with the same augmentation, gradient clipping,
-AdamW and learning rates, alternating in one process, each time from fresh weights:
+AdamW and learning rates, alternating in one process, each time from newly initialized weights:
 
-- bare: a shuffled order, the step, the schedule, nothing else.
+- bare: shuffling, the step and the schedule, nothing else.
 - ours: the project's `train` with everything on: it seeds each step, checks for stops, and logs
   every ten steps to metrics.jsonl, timings.jsonl and the console. The cost of a checkpoint every
-  500 steps is shown apart, since `checkpoint.every` decides on it.
-- Fabric, Accelerate, Trainer: see peers.py. They need `.venv-bench`; without it, they are left out.
+  500 steps is shown separately, since it depends on `checkpoint.every`.
+- Fabric, Accelerate, Trainer: see peers.py. They need `.venv-bench`; without it, they are skipped.
 
-The model is small, so that the overhead shows; with a larger one it vanishes. Evaluation and the
-start aren't counted: the clock starts with the first batch. With a GPU, it waits for the GPU.
-`--clock cpu` counts processor time, for a machine that is busy.
+The model is small, so that the overhead is visible; with a larger model it is negligible. Startup
+and evaluation aren't counted: the clock starts with the first batch. The clock synchronizes the
+GPU, if there is one. `--clock cpu` measures CPU time, for a busy machine.
 
 Prints medians, medians of the ratios within a round, and the ratio of the fastest rounds. Targets:
-ours, checkpoints included, at most 1.03 times bare, and less than each of the three.
+ours, checkpoints included, at most 1.03 times bare, and less than each of the three frameworks.
 
 If the model's file has a function `flops_per_token` (forward and backward), tokens per second and
 model FLOP utilization are printed too.
@@ -38,7 +38,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from peers import LOG_EVERY, PEERS, Work
+from peers import LOG_EVERY, PEERS, Workload
 
 MAX_RATIO = 1.03
 
@@ -47,7 +47,7 @@ STARTERS = {
     "blank": {"model": {"hidden": 64}, "training": {"batch_size": 16}},
 }
 
-PEAK = {  # FLOP/s of dense bfloat16 products, from NVIDIA's data sheets; the first match counts
+PEAK_FLOPS = {  # per second, dense bfloat16, from NVIDIA's data sheets; the first match is used
     "H200 NVL": 836e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -57,8 +57,8 @@ PEAK = {  # FLOP/s of dense bfloat16 products, from NVIDIA's data sheets; the fi
 }
 
 
-def project(folder: Path) -> Any:
-    """The package of a rendered project, imported."""
+def import_package(folder: Path) -> Any:
+    """Import the package of a rendered project."""
     (source,) = (path.parent for path in (folder / "src").glob("*/cli.py"))
     package = source.name
     for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
@@ -77,43 +77,43 @@ def starter_of(folder: Path) -> str:
     return answer
 
 
-def bare(work: Work) -> float:
+def bare(workload: Workload) -> float:
     """Seconds per step of a handwritten loop."""
     import torch
 
-    device_module = work.package.training.device
-    device = device_module.select_device(work.config.training)
-    clip = work.config.training.gradient_clip
-    model = work.model().to(device)
-    optimizer = work.optimizer(model)
-    schedule = work.schedule(optimizer)
-    start = work.clock()
-    for rows in work.rows():
-        inputs, targets = (device_module.to_device(x, device) for x in work.gather(rows))
-        with device_module.autocast(device, work.config.training):
-            loss = work.loss(model, inputs, targets)
+    device_module = workload.package.training.device
+    device = device_module.select_device(workload.config.training)
+    clip = workload.config.training.gradient_clip
+    model = workload.model().to(device)
+    optimizer = workload.optimizer(model)
+    schedule = workload.schedule(optimizer)
+    start = workload.clock()
+    for rows in workload.rows():
+        inputs, targets = (device_module.to_device(x, device) for x in workload.gather(rows))
+        with device_module.autocast(device, workload.config.training):
+            loss = workload.loss(model, inputs, targets)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         schedule.step()
-    return (work.clock() - start) / work.steps
+    return (workload.clock() - start) / workload.steps
 
 
-def ours(work: Work, validation_set: Any, name: str) -> tuple[float, float]:
-    """Seconds per step of the generated loop, without evaluation: without saving, and of saving."""
-    package, config = work.package, work.config
+def ours(workload: Workload, validation_set: Any, name: str) -> tuple[float, float]:
+    """Seconds per step of the generated loop without evaluation: training, and checkpoints."""
+    package, config = workload.package, workload.config
     loop, checkpoints = package.training.loop, package.training.checkpoint.CheckpointManager
     logger = package.training.logger.MetricsLogger
-    run = package.training.run.Run.create(name, config, work.train_set)
+    run = package.training.run.Run.create(name, config, workload.train_set)
     spent: dict[str, float] = dict.fromkeys(("evaluating", "saving"), 0.0)
     start: list[float] = []
 
     def timed(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            before = work.clock()
+            before = workload.clock()
             result = function(*arguments)
-            spent[kind] += work.clock() - before
+            spent[kind] += workload.clock() - before
             return result
 
         return call
@@ -122,7 +122,7 @@ def ours(work: Work, validation_set: Any, name: str) -> tuple[float, float]:
         batches = originals[0](*arguments)
 
         def first_batch() -> Iterator[Any]:
-            start.append(work.clock())
+            start.append(workload.clock())
             yield next(batches)
 
         return itertools.chain(first_batch(), batches)
@@ -135,16 +135,16 @@ def ours(work: Work, validation_set: Any, name: str) -> tuple[float, float]:
     )
     try:
         with run.locked():
-            loop.train(config, run, work.train_set, validation_set)
-            seconds = work.clock() - start[0]
+            loop.train(config, run, workload.train_set, validation_set)
+            seconds = workload.clock() - start[0]
     finally:
         loop.load_batches, loop.predict, checkpoints.save, logger.sync = originals
-    steps = work.steps
+    steps = workload.steps
     return (seconds - spent["evaluating"] - spent["saving"]) / steps, spent["saving"] / steps
 
 
 def clock(which: str) -> Callable[[], float]:
-    """A clock that waits for the GPU."""
+    """A clock that synchronizes the GPU."""
     import torch
 
     read = time.process_time if which == "cpu" else time.perf_counter
@@ -157,30 +157,30 @@ def clock(which: str) -> Callable[[], float]:
     return now
 
 
-def peak() -> float | None:
+def peak_flops() -> float | None:
     """The peak FLOP/s of this GPU, if known."""
     import torch
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    return next((flops for gpu, flops in PEAK.items() if gpu in name), None)
+    return next((flops for gpu, flops in PEAK_FLOPS.items() if gpu in name), None)
 
 
-def throughput(work: Work, microseconds: float) -> str:
+def throughput(workload: Workload, microseconds: float) -> str:
     """Tokens per second and model FLOP utilization, if the model counts FLOPs per token."""
-    flops_per_token = getattr(work.package.models.network, "flops_per_token", None)
+    flops_per_token = getattr(workload.package.models.network, "flops_per_token", None)
     if flops_per_token is None:
         return ""
-    _, targets = work.gather(next(work.rows()))
+    _, targets = workload.gather(next(workload.rows()))
     tokens = targets.numel() / microseconds * 1e6
-    most = peak()
-    used = tokens * flops_per_token(work.model())
-    utilization = f"{used / most:.1%} of the peak" if most else f"{used:.3g} FLOP/s, unknown peak"
+    peak = peak_flops()
+    flops = tokens * flops_per_token(workload.model())
+    utilization = f"{flops / peak:.1%} of the peak" if peak else f"{flops:.3g} FLOP/s, unknown peak"
     return f"{tokens:>12.0f} tokens/s, {utilization}"
 
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """Without the output of the frameworks and of the loop."""
+    """Suppress the output of the frameworks and of the loop."""
     for name in ("lightning.pytorch", "lightning.fabric", "accelerate"):
         logging.getLogger(name).setLevel(logging.ERROR)
     output = io.StringIO()
@@ -191,18 +191,18 @@ def quiet() -> Generator[None]:
 
 
 def measure(
-    work: Work, validation_set: Any, rounds: int, peers: list[str]
+    workload: Workload, validation_set: Any, rounds: int, peers: list[str]
 ) -> dict[str, list[float]]:
     """Microseconds per step of each round, by name."""
     times: dict[str, list[float]] = {}
 
     def run(name: str, number: int) -> dict[str, float]:
         if name == "bare":
-            return {name: bare(work)}
+            return {name: bare(workload)}
         if name == "ours":
-            without, saving = ours(work, validation_set, f"bench-{number}")
-            return {"ours, no checkpoints": without, "ours": without + saving}
-        return {name: PEERS[name][1](work, Path("peers") / f"{name}-{number}")}
+            training, saving = ours(workload, validation_set, f"bench-{number}")
+            return {"ours, no checkpoints": training, "ours": training + saving}
+        return {name: PEERS[name][1](workload, Path("peers") / f"{name}-{number}")}
 
     for number in range(rounds + 1):
         names = ["bare", "ours", *peers]
@@ -218,7 +218,6 @@ def measure(
 
 
 def main() -> None:
-    """Measure each project."""
     parser = argparse.ArgumentParser(description=__doc__, usage="%(prog)s [options] PROJECT…")
     parser.add_argument("projects", nargs="+", type=Path, help="rendered projects")
     parser.add_argument("--rounds", type=int, default=9)
@@ -237,7 +236,7 @@ def main() -> None:
         f"µs per step ({options.clock} clock), and times bare, medians of {options.rounds} rounds"
     )
     for folder in folders:
-        package, starter = project(folder), starter_of(folder)
+        package, starter = import_package(folder), starter_of(folder)
         with tempfile.TemporaryDirectory() as scratch:
             os.chdir(scratch)
             tables = [str(path) for path in folder.glob("data/*.csv")]
@@ -256,15 +255,15 @@ def main() -> None:
                 package.config.merge(STARTERS.get(starter, {}), values)
             )
             load_split = package.data.cache.load_split
-            work = Work(package, config, load_split(config, "train"), clock(options.clock))
-            times = measure(work, load_split(config, "validation"), options.rounds, peers)
+            workload = Workload(package, config, load_split(config, "train"), clock(options.clock))
+            times = measure(workload, load_split(config, "validation"), options.rounds, peers)
             print(f"\n{starter:<24}{'µs per step':>12}{'x bare':>10}{'fastest':>10}")
             for name, values in times.items():
-                middle = statistics.median(values)
+                median = statistics.median(values)
                 ratio = statistics.median(b / a for a, b in zip(times["bare"], values, strict=True))
                 fastest = min(values) / min(times["bare"])  # of all rounds: less noise
-                columns = f"{middle:>12.0f}{ratio:>10.3f}{fastest:>10.3f}"
-                print(f"  {name:<22}{columns}{throughput(work, middle)}")
+                columns = f"{median:>12.0f}{ratio:>10.3f}{fastest:>10.3f}"
+                print(f"  {name:<22}{columns}{throughput(workload, median)}")
             os.chdir(folder)
     print(
         f"\nTargets: ours at most {MAX_RATIO:.2f} times bare, and less than each of the frameworks."

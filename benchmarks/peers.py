@@ -1,17 +1,17 @@
 """The same training in Lightning Fabric, Hugging Face Accelerate and Lightning's Trainer.
 
-Each is used as in its documentation, and logs every ten steps, as ours does:
+Each is used as in its documentation, and logs every ten steps, like our loop:
 
 - Fabric: `setup`, `setup_dataloaders`, `backward`, `clip_gradients`, and its CSV logger. No
-  checkpoints: its user writes them.
-- Accelerate: `prepare`, `backward`, `clip_grad_norm_`, and `log` with a tracker that writes lines
-  of JSON, since it has none for files. No checkpoints either.
-- Trainer: a `LightningModule`, its CSV logger and the learning-rate monitor; progress bar and
-  checkpoints are the default. No evaluation. Unlike ours, it doesn't log the gradient norm.
+  checkpoints, which are left to the user.
+- Accelerate: `prepare`, `backward`, `clip_grad_norm_`, and `log` with a tracker that writes
+  JSON lines, since it has none for files. No checkpoints either.
+- Trainer: a `LightningModule`, its CSV logger, the learning-rate monitor, and the default progress
+  bar and checkpoints. No evaluation. Unlike ours, it doesn't log the gradient norm.
 
-Their `DataLoader` gathers a whole batch at once, so nothing is collated, in one pass as long as the
-run, so no epoch has to be started. Their augmentation draws from one generator. The clock starts
-with the first batch.
+Their `DataLoader` fetches a whole batch at once, so nothing has to be collated, and makes one pass
+over all steps, so no epoch has to be started. Their augmentation uses one generator. The clock
+starts with the first batch.
 """
 
 import importlib
@@ -26,16 +26,16 @@ LOG_EVERY = 10
 
 
 @dataclass(frozen=True)
-class Work:
-    """What every loop trains: the model, the batches, the optimizer, the schedule."""
+class Workload:
+    """What every loop trains on: the model, the batches, the optimizer, the schedule."""
 
     package: Any  # of a rendered project
     config: Any
     train_set: Any
-    clock: Callable[[], float]  # waits for the device
+    clock: Callable[[], float]  # synchronizes the device
 
     def model(self) -> Any:
-        """With fresh weights."""
+        """A newly initialized model."""
         import torch
 
         device = torch.device("cpu")
@@ -46,7 +46,7 @@ class Work:
         return self.package.training.optimizer.build_optimizer(model, self.config.training)
 
     def schedule(self, optimizer: Any) -> Any:
-        """The project's learning rate as torch's scheduler."""
+        """The project's learning rate as a PyTorch scheduler."""
         import torch
 
         settings = self.config.training
@@ -66,7 +66,7 @@ class Work:
 
     @property
     def precision(self) -> str:
-        """As Lightning calls it."""
+        """The precision by Lightning's name."""
         return "bf16-mixed" if self.config.training.precision == "bfloat16" else "32-true"
 
     def rows(self) -> Iterator[Any]:
@@ -85,7 +85,7 @@ class Work:
 
     @cached_property
     def gather(self) -> Callable[[Any], tuple[Any, Any]]:
-        """The function from rows to an augmented batch, from arrays in memory."""
+        """A function that returns the augmented batch of some rows, from arrays in memory."""
         import numpy as np
         import torch
 
@@ -100,61 +100,61 @@ class Work:
         return gather
 
     def loader(self) -> Any:
-        """The batches as frameworks take them."""
+        """The batches as a `DataLoader`."""
         import torch
         from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-        work = self
+        workload = self
 
         class Examples(Dataset[Any]):
-            """A map-style dataset that gives a whole batch at once."""
+            """A map-style dataset that returns a whole batch at once."""
 
             def __getitems__(self, rows: Any) -> Any:
-                return work.gather(rows)
+                return workload.gather(rows)
 
             def __len__(self) -> int:
-                return len(work.train_set)
+                return len(workload.train_set)
 
         class Batches(BatchSampler):
             """All batches of the run."""
 
             def __init__(self) -> None:
-                self.batch_size, self.drop_last = work.config.training.batch_size, True
+                self.batch_size, self.drop_last = workload.config.training.batch_size, True
 
             def __iter__(self) -> Iterator[Any]:
-                return work.rows()
+                return workload.rows()
 
             def __len__(self) -> int:
-                return work.steps
+                return workload.steps
 
         return DataLoader(
             Examples(),
             batch_sampler=Batches(),
-            collate_fn=_unchanged,
+            collate_fn=_identity,
             pin_memory=torch.cuda.is_available(),
         )
 
 
-def _unchanged(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
-def fabric(work: Work, folder: Path) -> float:
+def fabric(workload: Workload, folder: Path) -> float:
     """Seconds per step with Lightning Fabric."""
     lightning = importlib.import_module("lightning.fabric")
     loggers = importlib.import_module("lightning.fabric.loggers")
     fabric = lightning.Fabric(
-        devices=1, precision=work.precision, loggers=loggers.CSVLogger(folder)
+        devices=1, precision=workload.precision, loggers=loggers.CSVLogger(folder)
     )
     fabric.launch()
-    model = work.model()
-    model, optimizer = fabric.setup(model, work.optimizer(model))
-    schedule = work.schedule(optimizer)
-    clip = work.config.training.gradient_clip
-    loader = fabric.setup_dataloaders(work.loader())
-    start = work.clock()
+    model = workload.model()
+    model, optimizer = fabric.setup(model, workload.optimizer(model))
+    schedule = workload.schedule(optimizer)
+    clip = workload.config.training.gradient_clip
+    loader = fabric.setup_dataloaders(workload.loader())
+    start = workload.clock()
     for step, (inputs, targets) in enumerate(loader, 1):
-        loss = work.loss(model, inputs, targets)
+        loss = workload.loss(model, inputs, targets)
         optimizer.zero_grad()
         fabric.backward(loss)
         norm = fabric.clip_gradients(model, optimizer, max_norm=clip)
@@ -164,17 +164,17 @@ def fabric(work: Work, folder: Path) -> float:
             (rate,) = {*schedule.get_last_lr()}
             fabric.log_dict(_metrics(loss, norm, rate), step)
     fabric.logger.finalize("success")
-    return (work.clock() - start) / work.steps
+    return (workload.clock() - start) / workload.steps
 
 
-def accelerate(work: Work, folder: Path) -> float:
+def accelerate(workload: Workload, folder: Path) -> float:
     """Seconds per step with Hugging Face Accelerate."""
     library = importlib.import_module("accelerate")
     tracking = importlib.import_module("accelerate.tracking")
     folder.mkdir(parents=True)
 
-    class Lines(tracking.GeneralTracker):
-        """A line of JSON for each logged step."""
+    class JsonLinesTracker(tracking.GeneralTracker):
+        """Writes one JSON object per logged step."""
 
         name, requires_logging_directory = "lines", False
 
@@ -184,32 +184,29 @@ def accelerate(work: Work, folder: Path) -> float:
 
         @property
         def tracker(self) -> Any:
-            """What it writes to."""
             return self.file
 
         def store_init_configuration(self, values: Any) -> None:
             """Nothing to store."""
 
         def log(self, values: Any, step: int | None = None, **_: Any) -> None:
-            """One line."""
             print(json.dumps({"step": step, **values}), file=self.file, flush=True)
 
         def finish(self) -> None:
-            """The end."""
             self.file.close()
 
-    mixed = "bf16" if work.precision.startswith("bf16") else "no"
-    accelerator = library.Accelerator(mixed_precision=mixed, log_with=Lines())
+    mixed_precision = "bf16" if workload.precision.startswith("bf16") else "no"
+    accelerator = library.Accelerator(mixed_precision=mixed_precision, log_with=JsonLinesTracker())
     accelerator.init_trackers("bench")
-    model = work.model()
-    optimizer = work.optimizer(model)
+    model = workload.model()
+    optimizer = workload.optimizer(model)
     model, optimizer, loader, schedule = accelerator.prepare(
-        model, optimizer, work.loader(), work.schedule(optimizer)
+        model, optimizer, workload.loader(), workload.schedule(optimizer)
     )
-    clip = work.config.training.gradient_clip
-    start = work.clock()
+    clip = workload.config.training.gradient_clip
+    start = workload.clock()
     for step, (inputs, targets) in enumerate(loader, 1):
-        loss = work.loss(model, inputs, targets)
+        loss = workload.loss(model, inputs, targets)
         optimizer.zero_grad()
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(model.parameters(), clip)
@@ -219,10 +216,10 @@ def accelerate(work: Work, folder: Path) -> float:
             (rate,) = {*schedule.get_last_lr()}
             accelerator.log(_metrics(loss, norm, rate), step=step)
     accelerator.end_training()
-    return (work.clock() - start) / work.steps
+    return (workload.clock() - start) / workload.steps
 
 
-def trainer(work: Work, folder: Path) -> float:
+def trainer(workload: Workload, folder: Path) -> float:
     """Seconds per step with Lightning's Trainer."""
     lightning = importlib.import_module("lightning.pytorch")
     loggers = importlib.import_module("lightning.pytorch.loggers")
@@ -234,43 +231,42 @@ def trainer(work: Work, folder: Path) -> float:
 
         def __init__(self) -> None:
             super().__init__()
-            self.model = work.model()
+            self.model = workload.model()
 
         def training_step(self, batch: Any, index: int) -> Any:
-            """The loss of one batch."""
-            loss = work.loss(self.model, *batch)
+            loss = workload.loss(self.model, *batch)
             self.log("train/loss", loss)
             return loss
 
         def configure_optimizers(self) -> Any:
-            """AdamW, with a rate that changes in every step."""
-            optimizer = work.optimizer(self.network)
-            schedule = {"scheduler": work.schedule(optimizer), "interval": "step"}
+            """AdamW, with a learning rate that changes at every step."""
+            optimizer = workload.optimizer(self.model)
+            schedule = {"scheduler": workload.schedule(optimizer), "interval": "step"}
             return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    class Clock(callbacks.Callback):
-        """From the first batch to the end."""
+    class Timer(callbacks.Callback):
+        """Measures the time from the first batch to the end."""
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             """The first batch comes next."""
-            times["start"] = work.clock()
+            times["start"] = workload.clock()
 
         def on_train_end(self, trainer: Any, module: Any) -> None:
-            """The last checkpoint is written."""
-            times["end"] = work.clock()
+            """The last checkpoint has been written."""
+            times["end"] = workload.clock()
 
     lightning.Trainer(
         devices=1,
-        precision=work.precision,
-        max_steps=work.steps,
-        gradient_clip_val=work.config.training.gradient_clip,
+        precision=workload.precision,
+        max_steps=workload.steps,
+        gradient_clip_val=workload.config.training.gradient_clip,
         log_every_n_steps=LOG_EVERY,
         limit_val_batches=0,
         default_root_dir=folder,
         logger=loggers.CSVLogger(folder),
-        callbacks=[callbacks.LearningRateMonitor(), Clock()],
-    ).fit(Module(), work.loader())
-    return (times["end"] - times["start"]) / work.steps
+        callbacks=[callbacks.LearningRateMonitor(), Timer()],
+    ).fit(Module(), workload.loader())
+    return (times["end"] - times["start"]) / workload.steps
 
 
 def _metrics(loss: Any, norm: Any, rate: float) -> dict[str, float]:

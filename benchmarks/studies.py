@@ -1,10 +1,10 @@
-"""What a study costs beside calling the project by hand, and how fast runs are listed.
+"""The overhead of a study over starting its runs by hand, and the time to list runs.
 
     .venv/bin/python benchmarks/studies.py
 
-Prints medians. A study's overhead per run is its time, less that of the same runs started by hand
-one after the other, divided by their number. It includes the tool's start, the check of the plan
-by `train --dry-run`, the comparison and the report.
+Prints medians. The overhead per run is the time of a study minus the time of the same runs, started
+by hand one after the other, divided by their number. It includes the startup of the tool, checking
+the config with `train --dry-run`, the comparison and the report.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ REPETITIONS = 3
 
 
 def seconds(command: list[str], folder: Path) -> float:
-    """How long a command takes."""
+    """Time a command."""
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def time_listing(folder: Path) -> None:
-    """`runs` on many runs, each with 200 logged steps."""
+    """Time `runs` on many runs, each with 200 logged steps."""
     lines = [{"step": step, "train/loss": 1 / step} for step in range(10, 2010, 10)]
     metrics = "".join(f"{json.dumps(line)}\n" for line in lines)
     for number in range(RUNS):
@@ -51,7 +51,7 @@ def time_listing(folder: Path) -> None:
 
 
 def time_study(folder: Path) -> None:
-    """`ablate` beside the same runs by hand."""
+    """Time `ablate`, and the same runs started by hand."""
     project = folder / "project"
     shutil.copytree(ROOT / "examples/torch_regression", project)
     seeds = list(range(SEEDS // 2))
@@ -75,7 +75,6 @@ def time_study(folder: Path) -> None:
 
 
 def main() -> None:
-    """Print all figures."""
     with tempfile.TemporaryDirectory() as folder:
         help_time = median(seconds([*TOOL, "--help"], Path(folder)) for _ in range(9))
         print(f"--help: {help_time:.2f} s")

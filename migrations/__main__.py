@@ -33,7 +33,7 @@ OWNERS = re.compile(r"_copier_operation == 'update' %}/(\S+?)\{% endif %}")
 """How `copier.yml` excludes the owner's files from updates."""
 
 GIT = ("git", "-c", f"core.hooksPath={os.devnull}")
-"""Without the owner's hooks, one of which may fail; Copier doesn't run them, either."""
+"""Without the owner's hooks, which may fail. Copier doesn't run them, either."""
 
 FIRST = "0.6.0"
 """The first version whose projects can be updated. Also in generate/template.py of the tool."""
@@ -86,7 +86,7 @@ def version_at(template: Path, commit: str) -> str | None:
 
 
 def migrate_answers() -> None:
-    """Rewrite recorded answers for the present questions and options."""
+    """Rewrite recorded answers for the current questions and options."""
     renames = [entry for entry in HISTORY if isinstance(entry, RenamedQuestion)]
     removals = [entry for entry in HISTORY if isinstance(entry, RemovedOption)]
     if not renames and not removals:
@@ -253,7 +253,7 @@ def remove_unwanted(path: str, old: Path, moves: Mapping[str, str], now: Answers
 
 
 def unwanted(path: str, old: Path, moves: Mapping[str, str], now: Answers) -> str | None:
-    """The earlier path under which the owner has deleted a file or taken it over, or None."""
+    """The earlier path at which the owner deleted a file or took it over, or None."""
     origins = {new: old for old, new in moves.items()}
     while path in origins:
         path = origins[path]
@@ -292,7 +292,7 @@ def is_taken_over(path: str, answers: Answers) -> bool:
 def may_add_owners_files(template: Path, before: Answers, now: Answers) -> bool:
     """Whether a new version, or new answers, may add a file of the owner's.
 
-    To know it, two projects have to be rendered; this checks the template's history first.
+    Finding out means rendering two projects, so this checks the template's history first.
     """
     if {**plain(before), "yours": ()} != {**plain(now), "yours": ()}:  # `yours` adds no file
         return True

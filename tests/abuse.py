@@ -1,8 +1,8 @@
 """Scenarios that a training run of a rendered project has to survive, run in its environment.
 
-`test_abuse.py` starts this file with the name of a scenario, and gets what was observed as JSON.
-Torch and the package are imported once, and each run is a fork, so that hundreds of runs can be
-killed within minutes. Each kill is a real SIGKILL of a process that does what `train` does.
+`test_abuse.py` starts this file with the name of a scenario, and reads the result as JSON. Torch
+and the package are imported once, and each run is a fork, so that hundreds of runs can be killed
+within minutes. Each kill is a real SIGKILL of a process that does what `train` does.
 
 No thread may be started here before a fork: the child would inherit its locks, but not the thread.
 """
@@ -59,15 +59,15 @@ class Trainer:
     def steps(self) -> int:
         return self.config.training.max_steps
 
-    def fork(self, act: Callable[[], object]) -> int:
-        """Let a child do something without output. Returns its process id."""
+    def fork(self, function: Callable[[], object]) -> int:
+        """Call a function in a child process without output. Returns the process id."""
         child = os.fork()
         if child:
             return child
         code = 1
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            act()
+            function()
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -77,9 +77,7 @@ class Trainer:
 
     def train(self, name: str) -> None:
         """Start or resume a run, as `train --or-resume` does."""
-        train_set = load_split(self.config, "train")
-        validation_set = load_split(self.config, "validation")
-        checks.require_trainable(self.config, train_set, validation_set)
+        train_set, validation_set = checks.load_splits(self.config)
         resumed = (RUNS / name).exists()
         if resumed:
             opened = Run.open(RUNS / name)
@@ -92,26 +90,26 @@ class Trainer:
             loop.train(self.config, opened, train_set, validation_set)
 
     def resume(self, name: str) -> int:
-        """Train a run to its end in a child. Returns the step from which it was resumed."""
-        note = Path(f"{name}.first")
-        learning_rate = loop.learning_rate  # is called with the number of each step
+        """Train a run to the end in a child process. Returns the step that it resumed from."""
+        marker = Path(f"{name}.first-step")
+        learning_rate = loop.learning_rate  # called with the number of each step
 
-        def recording(step: int, *others: Any) -> float:
-            if not note.exists():
-                note.write_text(str(step), encoding="utf-8")
+        def record_first_step(step: int, *others: Any) -> float:
+            if not marker.exists():
+                marker.write_text(str(step), encoding="utf-8")
             return learning_rate(step, *others)
 
-        def act() -> None:
-            loop.learning_rate = recording
+        def train() -> None:
+            loop.learning_rate = record_first_step
             self.train(name)
 
-        assert wait(self.fork(act)) == 0, f"{name} couldn't be resumed"
-        first_step = int(note.read_text(encoding="utf-8")) if note.exists() else self.steps
-        note.unlink(missing_ok=True)
+        assert wait(self.fork(train)) == 0, f"{name} couldn't be resumed"
+        first_step = int(marker.read_text(encoding="utf-8")) if marker.exists() else self.steps
+        marker.unlink(missing_ok=True)
         return first_step
 
     def digest(self, name: str) -> dict[str, str]:
-        """Of everything that has to be equal at the end: weights, optimizer, metrics."""
+        """Digests of what has to be equal at the end: weights, optimizer, metrics."""
         last = self.checkpoints(name).path(self.steps)
         files = [*(last / file for file in FINAL), RUNS / name / "metrics.jsonl"]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -121,17 +119,17 @@ class Trainer:
 
 
 def wait(child: int) -> int:
-    """Returns the exit code; minus the signal that ended the child."""
+    """Returns the exit code, or the negated number of the signal that ended the child."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def ended(child: int) -> bool:
+def has_ended(child: int) -> bool:
     """Whether a child has ended; its exit code can still be read."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def file_names(folder: Path) -> list[str]:
-    """Empty if there is no such folder yet."""
+    """The names in a folder, or none if it doesn't exist yet."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]
@@ -139,8 +137,8 @@ def file_names(folder: Path) -> list[str]:
         return []
 
 
-def unfinished(folder: Path) -> set[str]:
-    """The checkpoints that are being written, without those that are being removed."""
+def being_written(folder: Path) -> set[str]:
+    """The checkpoints that are being written, but not those that are being removed."""
     return {name for name in file_names(folder) if re.fullmatch(r"\.tmp-\d+", name)}
 
 
@@ -150,13 +148,13 @@ def newest_name(folder: Path) -> int:
     return max((int(match[1]) for match in matches if match), default=0)
 
 
-def watch(trainer: Trainer, name: str) -> tuple[float, list[float]]:
-    """Train a whole run. Returns the seconds since its folder appeared, and those of each write."""
+def time_run(trainer: Trainer, name: str) -> tuple[float, list[float]]:
+    """Train a whole run. Returns its duration in seconds, and that of each checkpoint write."""
     folder, writes, since, writing = RUNS / name / "checkpoints", [], 0.0, set[str]()
     child = trainer.fork(lambda: trainer.train(name))
     start = wait_for_folder(child, RUNS / name)
-    while not ended(child):
-        now = unfinished(folder)
+    while not has_ended(child):
+        now = being_written(folder)
         if writing and now != writing:
             writes.append(time.perf_counter() - since)
         if now and now != writing:
@@ -168,7 +166,7 @@ def watch(trainer: Trainer, name: str) -> tuple[float, list[float]]:
 
 def wait_for_folder(child: int, folder: Path) -> float:
     """Returns the time at which a child has created the folder."""
-    while not folder.exists() and not ended(child):
+    while not folder.exists() and not has_ended(child):
         time.sleep(0.0005)
     return time.perf_counter()
 
@@ -176,13 +174,13 @@ def wait_for_folder(child: int, folder: Path) -> float:
 def stop_during_write(
     child: int, folder: Path, number: int, write: float, rng: random.Random
 ) -> None:
-    """Stop a child at a random moment of its number-th write of a checkpoint, or of a later one.
+    """Stop a child at a random time during its number-th checkpoint write, or a later one.
 
-    A SIGKILL then finds it there, as nothing of it runs between the two signals.
+    A SIGKILL then hits it there, since nothing of it runs between the two signals.
     """
     seen: set[str] = set()
-    while not ended(child):
-        now = unfinished(folder)
+    while not has_ended(child):
+        now = being_written(folder)
         seen |= now
         if not now or len(seen) < number:
             continue
@@ -191,16 +189,16 @@ def stop_during_write(
             pass
         os.kill(child, signal.SIGSTOP)
         os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        if unfinished(folder):
+        if being_written(folder):
             return
         os.kill(child, signal.SIGCONT)  # too late for this write
 
 
 def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
-    """Kill so many runs, half of them while a checkpoint is written, and resume each."""
+    """Kill `count` runs, half of them while a checkpoint is written, and resume each."""
     rng = random.Random(seed)
-    duration, writes = watch(trainer, "unbroken")
-    expected, write = trainer.digest("unbroken"), statistics.median(writes)
+    duration, writes = time_run(trainer, "uninterrupted")
+    expected, write = trainer.digest("uninterrupted"), statistics.median(writes)
     killed = during_write = during_removal = without_checkpoint = 0
     problems: list[str] = []
     for number in itertools.count():
@@ -213,18 +211,18 @@ def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
             before_creation = rng.random() < 0.1
             start = time.perf_counter() if before_creation else wait_for_folder(child, RUNS / name)
             until = start + rng.uniform(0, duration)
-            while time.perf_counter() < until and not ended(child):
+            while time.perf_counter() < until and not has_ended(child):
                 time.sleep(0.0005)
         else:
             stop_during_write(child, folder, rng.randint(1, len(writes)), write, rng)
         committed = newest_name(folder)
         os.kill(child, signal.SIGKILL)
         if wait(child) != -signal.SIGKILL:
-            continue  # it had ended before
-        left = file_names(folder)
+            continue  # it had already ended
+        remaining = file_names(folder)
         killed += 1
-        during_write += bool(unfinished(folder))
-        during_removal += any(file.startswith(".tmp-removed-") for file in left)
+        during_write += bool(being_written(folder))
+        during_removal += any(file.startswith(".tmp-removed-") for file in remaining)
         checkpoints = trainer.checkpoints(name)
         try:
             latest = checkpoints.latest() or 0
@@ -233,11 +231,13 @@ def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
             continue
         without_checkpoint += latest == 0
         if latest < committed or checkpoints.corrupt:
-            problems.append(f"{name}: {committed} was committed, {latest} is intact, of {left}")
+            problems.append(
+                f"{name}: {committed} was committed, {latest} is intact, of {remaining}"
+            )
         if (first_step := trainer.resume(name)) != latest:
             problems.append(f"{name}: resumed from {first_step}, though {latest} was intact")
         if trainer.digest(name) != expected:
-            problems.append(f"{name}: killed after {latest}, it ended with another result")
+            problems.append(f"{name}: killed after {latest}, the result differs")
         if any(file.startswith(".tmp-") for file in file_names(folder)):
             problems.append(f"{name}: left {file_names(folder)}")
         shutil.rmtree(RUNS / name)
@@ -250,8 +250,8 @@ def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
     }
 
 
-def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
-    """Kill `torch.save` while it overwrites one file; how many files can't be read then."""
+def torch_save(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
+    """Kill `torch.save` while it overwrites one file, and count the unreadable files."""
     rng, flag, path = random.Random(seed), mmap.mmap(-1, 1), Path("last.pt")
     state = small_state(trainer)
 
@@ -268,14 +268,14 @@ def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
 
     def wait_for(value: int) -> None:
         while flag[0] != value:
-            assert not ended(child)
+            assert not has_ended(child)
 
     durations: list[float] = []
     killed = unreadable = 0
     while killed < count:
         flag[0] = 0
         child = trainer.fork(overwrite)
-        wait_for(2)  # there is a complete file
+        wait_for(2)  # the file is complete
         wait_for(1)
         start = time.perf_counter()
         if len(durations) < 5:
@@ -298,7 +298,7 @@ def overwriting(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
 
 
 def batches(trainer: Trainer) -> dict[str, Any]:
-    """Digests of the batches of three epochs, and of a whole run, by number of workers."""
+    """Digests of the batches of three epochs, and of a whole run, per number of workers."""
     train_set, training = load_split(trainer.config, "train"), trainer.config.training
     per_epoch = len(train_set) // training.batch_size
 
@@ -322,13 +322,13 @@ def batches(trainer: Trainer) -> dict[str, Any]:
     return result
 
 
-def moments(trainer: Trainer) -> dict[str, Any]:
-    """Runs that are killed at certain steps, and from where they are resumed."""
+def kill_steps(trainer: Trainer) -> dict[str, Any]:
+    """Runs that are killed at certain steps, and the step that they resume from."""
     train_set = load_split(trainer.config, "train")
     per_epoch = len(train_set) // trainer.config.training.batch_size
-    assert wait(trainer.fork(lambda: trainer.train("unbroken"))) == 0
-    expected = trainer.digest("unbroken")
-    assert trainer.steps > 2 * per_epoch, "the last step is none of the others"
+    assert wait(trainer.fork(lambda: trainer.train("uninterrupted"))) == 0
+    expected = trainer.digest("uninterrupted")
+    assert trainer.steps > 2 * per_epoch, "the steps have to differ"
     last_steps = {
         "in the first step": 0,
         "in an epoch": per_epoch + per_epoch // 2,
@@ -336,24 +336,24 @@ def moments(trainer: Trainer) -> dict[str, Any]:
         "at the last step": trainer.steps,
     }
     result: dict[str, Any] = {}
-    for number, (moment, last_step) in enumerate(last_steps.items()):
-        name = f"moment-{number}"
-        child = trainer.fork(lambda name=name, step=last_step: die_after(trainer, name, step))
+    for number, (when, last_step) in enumerate(last_steps.items()):
+        name = f"killed-{number}"
+        child = trainer.fork(lambda name=name, step=last_step: kill_after(trainer, name, step))
         assert wait(child) == -signal.SIGKILL
         before = checkpointed(name)
         latest, first_step = trainer.checkpoints(name).latest() or 0, trainer.resume(name)
-        result[moment] = {
+        result[when] = {
             "killed after": last_step,
             "latest": latest,
             "resumed from": first_step,
             "equal": trainer.digest(name) == expected,
-            "untouched": checkpointed(name) == before,
+            "unchanged": checkpointed(name) == before,
         }
     return result
 
 
 def checkpointed(name: str) -> dict[str, str]:
-    """Digests of the files of a run, without those that each start changes."""
+    """Digests of the files of a run, without those that change at every start."""
     return {
         path.relative_to(RUNS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (RUNS / name).rglob("*")
@@ -361,23 +361,23 @@ def checkpointed(name: str) -> dict[str, str]:
     }
 
 
-def die_after(trainer: Trainer, name: str, last_step: int) -> None:
-    """Train until a step's checkpoint is on the disk; with 0, only until the first step."""
+def kill_after(trainer: Trainer, name: str, last_step: int) -> None:
+    """Train until the checkpoint of a step is on disk; with 0, only until the first step."""
     train_step, save = loop.train_step, CheckpointManager.save
 
-    def stepping(*arguments: Any) -> Any:
+    def step_or_kill(*arguments: Any) -> Any:
         result = train_step(*arguments)
         if last_step == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    def saving(self: CheckpointManager, state: TrainState, write: Any) -> None:
+    def save_and_kill(self: CheckpointManager, state: TrainState, write: Any) -> None:
         save(self, state, write)
         if state.step == last_step:
             join_writer()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    loop.train_step, CheckpointManager.save = stepping, saving
+    loop.train_step, CheckpointManager.save = step_or_kill, save_and_kill
     trainer.train(name)
 
 
@@ -388,18 +388,18 @@ def join_writer() -> None:
             thread.join()
 
 
-class Trap:
-    """Unpickled, it would create a folder."""
+class MaliciousPickle:
+    """Creates a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return (os.mkdir, ("sprung",))
+        return (os.mkdir, ("unpickled",))
 
 
-def damage(trainer: Trainer) -> dict[str, list[object]]:
-    """Damage the newest of two checkpoints in many ways; what is read, and what is saved then."""
+def corruption(trainer: Trainer) -> dict[str, list[object]]:
+    """Corrupt the newest of two checkpoints in many ways. What is read, and what is saved then?"""
 
     def rewrite(folder: Path, file: str, content: bytes, *, checksum: bool = True) -> None:
-        """Replace a file; its checksum too, as somebody would who wants it to be read."""
+        """Replace a file, and its checksum as well, as an attacker would."""
         (folder / file).write_bytes(content)
         if checksum:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -411,69 +411,71 @@ def damage(trainer: Trainer) -> dict[str, list[object]]:
         content[-1] ^= 1
         rewrite(folder, "model.safetensors", bytes(content), checksum=False)
 
-    def without_entry(folder: Path) -> None:
+    def flip_a_bit_and_drop_entry(folder: Path) -> None:
         flip_a_bit(folder)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         del manifest["model.safetensors"]
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
-    def half(folder: Path) -> None:
+    def truncate(folder: Path) -> None:
         content = (folder / "optimizer.safetensors").read_bytes()
         rewrite(folder, "optimizer.safetensors", content[: len(content) // 2])
 
-    def another_step(folder: Path) -> None:
-        numbers = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        rewrite(folder, "state.json", json.dumps(numbers | {"step": 1}).encode())
+    def change_the_step(folder: Path) -> None:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        rewrite(folder, "state.json", json.dumps(state | {"step": 1}).encode())
 
-    ways: dict[str, Callable[[Path], object]] = {
+    corruptions: dict[str, Callable[[Path], object]] = {
         "a flipped bit": flip_a_bit,
         "half a file": lambda folder: rewrite(folder, "state.json", b"{", checksum=False),
-        "half a file with its checksum": half,
+        "half a file with its checksum": truncate,
         "a file is missing": lambda folder: (folder / "optimizer.safetensors").unlink(),
         "no manifest": lambda folder: (folder / "manifest.json").unlink(),
         "an empty manifest": lambda folder: (folder / "manifest.json").write_text("{}"),
         "a manifest that is a list": lambda folder: (folder / "manifest.json").write_text("[1]"),
-        "a manifest without the file that is corrupt": without_entry,
-        "the state of another step": another_step,
+        "a manifest without the file that is corrupt": flip_a_bit_and_drop_entry,
+        "the state of another step": change_the_step,
         "a state without keys": lambda folder: rewrite(folder, "state.json", b"{}"),
-        "a pickle": lambda folder: rewrite(folder, "model.safetensors", pickle.dumps(Trap())),
-        "a folder in the place of a file": lambda folder: (
+        "a pickle": lambda folder: rewrite(
+            folder, "model.safetensors", pickle.dumps(MaliciousPickle())
+        ),
+        "a folder instead of a file": lambda folder: (
             (folder / "state.json").unlink(),
             (folder / "state.json").mkdir(),
         ),
     }
     result: dict[str, list[object]] = {}
-    for way, spoil in ways.items():
+    for name, corrupt in corruptions.items():
         state = small_state(trainer)
-        folder = Path("damaged", way.replace(" ", "-"))
+        folder = Path("corrupt", name.replace(" ", "-"))
 
         def save(step: int, folder: Path = folder, state: TrainState = state) -> None:
             state.step = step
             with checkpoint_writer() as write:
-                reader(folder).save(state, write)
+                manager_of(folder).save(state, write)
 
-        def reader(folder: Path) -> CheckpointManager:
+        def manager_of(folder: Path) -> CheckpointManager:
             return CheckpointManager(folder, trainer.config.checkpoint)
 
-        reader(folder).remove_temporary_files()
+        manager_of(folder).remove_temporary_files()
         for step in (1, 2):
             save(step)
-        spoil(folder / "step_00000002")
-        manager = reader(folder)
-        result[way] = [manager.latest(), sorted(manager.corrupt)]
+        corrupt(folder / "step_00000002")
+        manager = manager_of(folder)
+        result[name] = [manager.latest(), sorted(manager.corrupt)]
         save(2)
-        result[way].append(reader(folder).latest())
-    result["a pickle"].append(Path("sprung").exists())
+        result[name].append(manager_of(folder).latest())
+    result["a pickle"].append(Path("unpickled").exists())
     return result
 
 
 def background(trainer: Trainer) -> dict[str, bool]:
-    """The promises of the background writer, each with a write that takes long."""
+    """The guarantees of the background writer, each with a slow write."""
     weight = torch.arange(12.0).view(3, 4)
     tensors = {"model": {"weight": weight}, "optimizer": {"0.exp_avg": weight.t().contiguous()}}
     expected = weight.clone()
     proceed, committed = threading.Event(), list[dict[str, Any]]()
-    running = [0]  # number of writes at once, after each change
+    running = [0]  # number of concurrent writes, after each change
 
     def commit(content: Any) -> None:
         running.append(running[-1] + 1)
@@ -498,7 +500,7 @@ def background(trainer: Trainer) -> dict[str, bool]:
     result["the end waits for the last write"] = running[-1] == 0 and len(committed) == 2
     result["one write at a time"] = max(running) == 1
     first, second = committed
-    result["a write has the values of its moment"] = (
+    result["a write has the values at the time of the call"] = (
         torch.equal(first["model"]["weight"], expected)
         and torch.equal(first["optimizer"]["0.exp_avg"], expected.t())
         and bool((second["model"]["weight"] == -1).all())
@@ -522,25 +524,25 @@ def background(trainer: Trainer) -> dict[str, bool]:
             write(tensors, fail)
             raise CheckpointError("another error")
     except CheckpointError as error:
-        kept = str(error) == "another error" and error.__notes__ == ["disk full"]
-        result["a failure doesn't hide another error"] = kept
+        preserved = str(error) == "another error" and error.__notes__ == ["disk full"]
+        result["a failure doesn't hide another error"] = preserved
     return result
 
 
-def failing(trainer: Trainer) -> dict[str, Any]:
-    """A run whose checkpoints can't be written any more: how far it trains, and its error."""
+def write_failure(trainer: Trainer) -> dict[str, Any]:
+    """A run whose checkpoints can no longer be written: its last step, and its error."""
     learning_rate, steps = loop.learning_rate, list[int]()
 
-    def stepping(step: int, *others: Any) -> float:
+    def break_checkpoints(step: int, *others: Any) -> float:
         steps.append(step)
         if step == 5:
             folder = RUNS / "failing" / "checkpoints"
             folder.rename(folder.with_name("gone"))
-            folder.write_text("a file in the place of the folder", encoding="utf-8")
+            folder.write_text("a file instead of the folder", encoding="utf-8")
         join_writer()
         return learning_rate(step, *others)
 
-    loop.learning_rate = stepping
+    loop.learning_rate = break_checkpoints
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             trainer.train("failing")
@@ -551,10 +553,10 @@ def failing(trainer: Trainer) -> dict[str, Any]:
 
 
 def orphans(trainer: Trainer) -> dict[str, Any]:
-    """Kill a run with workers that are stopped: whether the run can be locked, and who remains."""
+    """Kill a run whose workers are stopped. Can the run be locked, and when do the workers end?"""
     child = trainer.fork(lambda: trainer.train("workers"))
     metrics = RUNS / "workers" / "metrics.jsonl"
-    while not (metrics.exists() and metrics.stat().st_size) and not ended(child):
+    while not (metrics.exists() and metrics.stat().st_size) and not has_ended(child):
         time.sleep(0.001)
     workers = [pid for pid, parent, _ in processes() if parent == child]
     for worker in workers:
@@ -574,7 +576,7 @@ def orphans(trainer: Trainer) -> dict[str, Any]:
 def processes() -> Iterator[tuple[int, int, str]]:
     """Id, parent and state of every process."""
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # it has ended in the meantime
             fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             yield int(folder.name), int(fields[1]), fields[0]
 
@@ -591,30 +593,30 @@ def small_state(trainer: Trainer) -> TrainState:
 
 
 def warm_up(config: Any) -> None:
-    """Build the cache, and import what is imported late, once instead of in every child."""
+    """Build the cache and do lazy imports, once instead of in every child."""
     run.distributions = tuple  # reading the metadata of all packages takes longer than a run
     trainer = Trainer(config)
     assert wait(trainer.fork(lambda: load_split(config, "train"))) == 0
     small_state(trainer)
     threads = [path.read_text(encoding="utf-8") for path in Path("/proc/self/task").glob("*/comm")]
-    others = [name for name in threads if name != "jemalloc_bg_thd\n"]  # harmless, of pyarrow
+    others = [name for name in threads if name != "jemalloc_bg_thd\n"]  # pyarrow's, harmless
     assert len(others) == 1, f"threads before a fork: {threads}"
 
 
 SCENARIOS: dict[str, Callable[..., Any]] = {
     "kills": kills,
-    "overwriting": overwriting,
+    "torch_save": torch_save,
     "batches": batches,
-    "moments": moments,
-    "damage": damage,
+    "kill_steps": kill_steps,
+    "corruption": corruption,
     "background": background,
-    "failing": failing,
+    "write_failure": write_failure,
     "orphans": orphans,
 }
 
 
 def main() -> None:
-    """Run one scenario in the current folder, and write the result into a file."""
+    """Run one scenario in the current folder, and write the result to a file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--settings", type=json.loads, default={})

@@ -3,7 +3,7 @@
     python tests/audited.py TEMPLATE DESTINATION NAME=ANSWER…
 
 Prints one JSON object. See https://docs.python.org/3/library/audit_events.html. Copier is imported
-before, since its imports don't depend on the template. Only for Linux, because of /proc.
+before, since its imports don't depend on the template. Linux only, because of /proc.
 """
 
 from __future__ import annotations

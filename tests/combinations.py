@@ -27,8 +27,8 @@ DEFAULTS: Mapping[str, str] = {
     "python_version": "3.11",
 }
 
-SHAPING = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_writer")
-"""The questions that decide what runs; the others change a line or a file."""
+CODE_QUESTIONS = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_writer")
+"""The questions that select code; the others change a line or a file."""
 
 
 def is_valid(answers: Mapping[str, str], catalogue: Any = CATALOGUE) -> bool:
@@ -42,7 +42,7 @@ def is_valid(answers: Mapping[str, str], catalogue: Any = CATALOGUE) -> bool:
 
 
 def covering(names: Sequence[str] = tuple(CHOICES), catalogue: Any = CATALOGUE) -> list[Answers]:
-    """As few combinations as possible that contain every pair of answers to these questions."""
+    """Pairwise coverage: few combinations that contain every pair of answers to these questions."""
     values = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
 
     def row_is_valid(row: Sequence[str]) -> bool:
@@ -54,7 +54,7 @@ def covering(names: Sequence[str] = tuple(CHOICES), catalogue: Any = CATALOGUE) 
 
 
 def each_once(catalogue: Any = CATALOGUE) -> list[Answers]:
-    """Even fewer combinations, which contain every answer."""
+    """Still fewer combinations, which contain every answer at least once."""
     values = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
     columns = {name: itertools.cycle(options) for name, options in values.items()}
     count = max(len(options) for options in values.values())
@@ -78,7 +78,7 @@ def catalogue_of(release: Release) -> Any:
 
 
 def title(answers: Answers) -> str:
-    """A combination as the name of a test and of a folder."""
+    """The name of a combination, for tests and folders."""
     return "-".join(answers[name] for name in CHOICES)
 
 

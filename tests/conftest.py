@@ -14,7 +14,7 @@ collect_ignore = ["golden"]  # generated files, with tests of their own
 
 @pytest.fixture(scope="session", autouse=True)
 def no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hide the defaults and trusted addresses of the user's settings, in subprocesses too."""
+    """Hide the defaults and trusted addresses in the user's settings, from subprocesses too."""
     settings = tmp_path_factory.mktemp("settings") / "settings.yml"
     settings.write_text("{}\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -24,7 +24,7 @@ def no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a repository, with every release and the working tree as the newest."""
+    """The template as a repository, with every release, and the working tree as the newest."""
     return with_releases(tmp_path_factory.mktemp("repository") / "template")
 
 
@@ -35,7 +35,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print at the end what tests have measured: their `record_property`."""
+    """Print the measurements that tests have recorded with `record_property`."""
     reports = terminalreporter.getreports("passed")
     if properties := [pair for report in reports for pair in report.user_properties]:
         terminalreporter.section("measured")

@@ -1,7 +1,7 @@
-"""Generated files that are kept, so that a change of the template shows what it changes.
+"""Golden files: generated files under version control, so that a diff shows the effect of a change.
 
-One whole project; and of a project with other answers the files that Jinja puts together. All other
-files are copies of a file in choices/, whose own diff shows the change. `make golden` writes them.
+One whole project, and the files that Jinja composes in a project with other answers. All others are
+copies of a file in choices/, whose own diff shows the change. `make golden` writes them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PROJECTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-PUT_TOGETHER = (
+COMPOSED = (
     "README.md",
     "AGENTS.md",
     "pyproject.toml",
@@ -49,13 +49,13 @@ PUT_TOGETHER = (
     ".github/workflows/ci.yml",
     "Dockerfile",
 )
-"""The files of the second project that are kept."""
+"""The golden files of the second project."""
 
 MAX_DIFF_LINES = 12
 
 
-def make(template: Path, name: str, destination: Path) -> Path:
-    """Render a project, without the lines that say where and from which commit it was made."""
+def render_golden(template: Path, name: str, destination: Path) -> Path:
+    """Render a project, without the lines about the template's address and commit."""
     with tempfile.TemporaryDirectory() as folder:
         project = render(template, Path(folder) / "made", **PROJECTS[name])
         answers = project / ".copier-answers.yml"
@@ -63,22 +63,22 @@ def make(template: Path, name: str, destination: Path) -> Path:
         answers.write_text(text, encoding="utf-8", newline="")
         if name == "default":
             return Path(shutil.copytree(project, destination))
-        for path in PUT_TOGETHER:
+        for path in COMPOSED:
             (destination / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(project / path, destination / path)
         return destination
 
 
-def differences(kept: Path, made: Path) -> Iterator[str]:
-    """The files that are missing in the kept folder, that are obsolete there, or that differ."""
-    old, new = _contents(kept), _contents(made)
+def differences(golden: Path, rendered: Path) -> Iterator[str]:
+    """The files that are missing in the golden folder, obsolete there, or different."""
+    old, new = _contents(golden), _contents(rendered)
     for name in sorted(new.keys() - old.keys()):
         yield f"missing: {name}"
     for name in sorted(old.keys() - new.keys()):
         yield f"obsolete: {name}"
     for name in sorted(name for name in old.keys() & new.keys() if old[name] != new[name]):
         before, after = old[name].splitlines(), new[name].splitlines()
-        diff = list(difflib.unified_diff(before, after, "kept", "made", lineterm="", n=1))
+        diff = list(difflib.unified_diff(before, after, "golden", "rendered", lineterm="", n=1))
         more = len(diff) - MAX_DIFF_LINES
         rest = [f"… {more} more lines"] if more > 0 else []
         yield "\n".join([f"changed: {name}", *diff[:MAX_DIFF_LINES], *rest])
@@ -94,12 +94,12 @@ def _contents(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write all kept files."""
+    """Write all golden files."""
     with tempfile.TemporaryDirectory() as temporary:
         template = copy_template(Path(temporary))
         shutil.rmtree(GOLDEN, ignore_errors=True)
         for name in PROJECTS:
-            print(make(template, name, GOLDEN / name))
+            print(render_golden(template, name, GOLDEN / name))
 
 
 if __name__ == "__main__":

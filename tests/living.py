@@ -1,7 +1,7 @@
-"""A project in use: what its owner changes, and which files are the owner's.
+"""A project in use: the owner's edits, and which files are the owner's.
 
-The changes leave the project working, can be made at every release, and are away from lines that
-releases have changed; lines that both sides change have a test of their own.
+The edits keep the project working, apply to every release, and don't touch lines that releases have
+changed; lines that both sides change have a test of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
-from combinations import CATALOGUE, CHOICES, DEFAULTS, SHAPING
+from combinations import CATALOGUE, CHOICES, CODE_QUESTIONS, DEFAULTS
 from repository import tree
 
 YOURS = (
@@ -23,7 +23,7 @@ YOURS = (
     "src/*/models/network.py",
     "src/*/eval/metrics.py",
 )
-"""What an update never changes."""
+"""Files that an update never changes."""
 
 OWN = ("src/*/data/mine.py", "tests/test_mine.py")
 """Files that the template doesn't have."""
@@ -35,10 +35,10 @@ IGNORED = {
     ".venv/lib/site.py": b"import this\n",
     "mine/notes.txt": b"Ask Ada.\n",
 }
-"""What git ignores: checkpoints, runs, caches, and what the owner ignores."""
+"""Files that git ignores: checkpoints, runs, caches, and the owner's own."""
 
 FIXED = {question.name for question in CATALOGUE.questions if not question.can_change}
-"""Questions that an existing project can't answer again."""
+"""Questions whose answers can't be changed in an existing project."""
 
 SIMILAR = {
     *(("tracker", answer) for answer in CHOICES["tracker"] if answer != "mlflow"),
@@ -56,9 +56,9 @@ def is_owners(name: str) -> bool:
 
 
 def switches() -> list[tuple[str, str, str]]:
-    """Each question that a project can answer again: from the default to each other answer.
+    """Each change of one answer, from the default to another: question, old and new answer.
 
-    And from another stage back to the default, where files have to be added or removed again.
+    And from another stage back to the default, which adds or removes files again.
     """
     forward = [
         (question, DEFAULTS[question], answer)
@@ -73,8 +73,8 @@ def switches() -> list[tuple[str, str, str]]:
 
 
 def switched_together() -> list[tuple[dict[str, str], dict[str, str]]]:
-    """Few pairs of answers, old and new, that contain every answer that decides what runs."""
-    names = [name for name in SHAPING if name not in FIXED]
+    """Few pairs of old and new answers that contain every answer that selects code."""
+    names = [name for name in CODE_QUESTIONS if name not in FIXED]
     others = {name: [a for a in CHOICES[name] if a != DEFAULTS[name]] for name in names}
     count = max(map(len, others.values()))
     defaults = {name: DEFAULTS[name] for name in names}
@@ -86,7 +86,7 @@ def switched_together() -> list[tuple[dict[str, str], dict[str, str]]]:
 
 
 def edit(project: Path) -> None:
-    """Change a project as its owner does in the first weeks."""
+    """Edit a project as its owner does in the first weeks."""
     package = next((project / "src").iterdir())
     change_the_model(package)
     add_modules(project, package)
@@ -99,9 +99,9 @@ def edit(project: Path) -> None:
 
 
 def change_the_model(package: Path) -> None:
-    """Another activation, and a line at the end of each file of the owner's."""
+    """Change the activation, and append a line to each of the owner's files."""
     network = (package / "models/network.py").read_text(encoding="utf-8")
-    relu = "nn.ReLU()" in network  # a transformer has gates
+    relu = "nn.ReLU()" in network  # the transformer has gates
     old, new = ("nn.ReLU()", "nn.GELU()") if relu else ("silu(gate)", "silu(1.0 * gate)")
     replace(package / "models/network.py", old, new)
     for pattern in YOURS:
@@ -110,7 +110,7 @@ def change_the_model(package: Path) -> None:
 
 
 def add_modules(project: Path, package: Path) -> None:
-    """A module, its test, and a package that it needs."""
+    """Add a module, its test, and a requirement."""
     (package / "data/mine.py").write_text('"""Mine."""\n\nMINE = 1\n', encoding="utf-8")
     (project / "tests/test_mine.py").write_text(
         f"from {package.name}.data.mine import MINE\n\n\n"
@@ -121,7 +121,7 @@ def add_modules(project: Path, package: Path) -> None:
 
 
 def edit_the_loop(package: Path) -> None:
-    """A line inside the training loop, and a function."""
+    """Add a line inside the training loop, and a function."""
     line = "            for group in state.optimizer.param_groups:\n"
     insert(package / "training/loop.py", line, "            rate *= 1.0  # mine\n")
     mine = 'def mine() -> int:\n    """Mine."""\n    return 1\n\n\n'
@@ -129,7 +129,7 @@ def edit_the_loop(package: Path) -> None:
 
 
 def edit_the_rest(project: Path, package: Path) -> None:
-    """A constant, a version, an ignored folder, and notes."""
+    """Change the version, and add a constant, an ignored folder and notes."""
     insert(package / "cli.py", "def main(", "MINE = 1\n\n\n")
     replace(project / "pyproject.toml", 'version = "0.1.0"', 'version = "0.7.0"')
     append(project / ".gitignore", "/mine/\n")
@@ -138,24 +138,24 @@ def edit_the_rest(project: Path, package: Path) -> None:
 
 
 def delete_and_rename(project: Path) -> None:
-    """A script under another name, and a config deleted."""
+    """Rename a script, and delete a config."""
     scripts = project / "scripts/throwaway"
     (scripts / "explore.py").rename(scripts / "look.py")
     (project / "configs/full.toml").unlink()
 
 
 def append(file: Path, text: str) -> None:
-    """Add to the end of a file."""
+    """Append to a file."""
     file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
 def insert(file: Path, before: str, text: str) -> None:
-    """Add to a file, before the first occurrence of a text."""
+    """Insert into a file, before the first occurrence of a string."""
     replace(file, before, text + before)
 
 
 def replace(file: Path, old: str, new: str) -> None:
-    """Replace the first occurrence of a text."""
+    """Replace the first occurrence of a string."""
     text = file.read_text(encoding="utf-8")
     assert old in text, f"{file} has no {old!r}"
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -167,13 +167,13 @@ def assert_updated(
     fresh: dict[str, bytes],
     unedited: dict[str, bytes],
 ) -> None:
-    """Check that the owner's files are unchanged, and the others as in a fresh copy.
+    """Check that the owner's files are unchanged, and that the others match a fresh copy.
 
     Args:
         after: the project after the update.
         before: the project before it.
-        fresh: a fresh copy of the new version, with the same changes of the owner's, if any.
-        unedited: a fresh copy of the old version. An owner's file that it lacks is added once.
+        fresh: a fresh copy of the new version, with the same edits, if any.
+        unedited: a fresh copy of the old version. The update adds owner's files that it lacks.
     """
     expected = {
         name: content

@@ -1,6 +1,6 @@
-"""Writes choices/constraints/: the versions that a production project pins, as they are tested.
+"""Writes choices/constraints/: the versions that a production project pins, which are those tested.
 
-For each set of requirements in the catalogue, these are its packages and all that they need, in the
+For each set of requirements in the catalogue, these are its packages and their dependencies, in the
 versions of `.venv-project`. Run with `make golden`.
 """
 
@@ -13,7 +13,7 @@ from rendering import ROOT
 
 FOLDER = ROOT / "choices/constraints"
 
-# Runs in .venv-project, where the packages are. What only some machines need isn't pinned.
+# Runs in .venv-project, where the packages are installed. Platform-specific ones aren't pinned.
 RESOLVE = """
 import json, sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -57,7 +57,7 @@ def requirement_sets() -> dict[str, Iterable[str]]:
 
 
 def pins() -> dict[str, str]:
-    """The content of each file, by its name."""
+    """The content of each file, by name."""
     result = subprocess.run(
         [ROOT / ".venv-project/bin/python", "-c", RESOLVE],
         input=json.dumps(requirement_sets()),

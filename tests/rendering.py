@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @functools.cache
 def extension(name: str) -> Any:
-    """The module of an extension, without Copier's loader and under a name of its own."""
+    """Import an extension without Copier's loader, under a name of its own."""
     return load(ROOT / "extensions" / f"{name}.py", f"tested_extension_{name}")
 
 
@@ -36,7 +36,7 @@ def load(file: Path, name: str) -> Any:
 
 
 def copy_template(destination: Path) -> Path:
-    """Copy what git tracks or would track, as it is now. Returns the copy."""
+    """Copy the files that git tracks or would track, as they are now. Returns the copy."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     paths = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, paths.decode().split("\0")):
@@ -46,11 +46,11 @@ def copy_template(destination: Path) -> Path:
     return destination
 
 
-# Tests of a plain copy use pytest-copie's fixtures. This is for what they can't do: to choose the
-# destination, to pass answers as `--data` does (copie passes them as defaults), to let the
-# exception through, and to render outside of pytest.
+# Tests of a plain copy use pytest-copie's fixtures. This is for what they can't do: choose the
+# destination, pass answers as `--data` does (copie passes them as defaults), propagate exceptions,
+# and render outside of pytest.
 def render(template: Path, destination: Path, **answers: Any) -> Path:
-    """Make a project with these answers, and the defaults for the others. Returns its folder."""
+    """Make a project with these answers, and defaults for the others. Returns its folder."""
     copier.run_copy(
         str(template),
         destination,

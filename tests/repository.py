@@ -19,7 +19,7 @@ NEWEST = "9999.0.0"
 """The version of the working tree: higher than any release."""
 
 EARLIER = "0.6.0.dev0"
-"""The version of a variant of the working tree, which stands for an earlier state.
+"""The version of a variant of the working tree, which simulates an earlier version.
 
 It differs from the working tree in a known way, so that an update to NEWEST always changes
 something. It is the lowest version that can be updated.
@@ -42,7 +42,7 @@ For a project made with {EARLIER}: nothing to do.
 
 """
 
-NOBODY = {  # a fresh machine has no name for commits; Copier makes some too
+NOBODY = {  # a fresh machine has no git user, and Copier commits too
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
     for field, value in (("NAME", "Nobody"), ("EMAIL", "nobody@localhost"))
@@ -70,21 +70,21 @@ def updated_from() -> list[Release]:
 
 def git(folder: Path, *arguments: str) -> str:
     """Run a git command and return its output. Raises AssertionError if it fails."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["git", *arguments],
         cwd=folder,
         env={**os.environ, **NOBODY},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
+    assert result.returncode == 0, f"git {' '.join(arguments)}: {result.stderr}"
+    return result.stdout
 
 
 def has_commit(folder: Path, commit: str) -> bool:
     """Whether the history contains a commit."""
-    done = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=folder)
-    return done.returncode == 0
+    result = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=folder)
+    return result.returncode == 0
 
 
 def commit(folder: Path, message: str = "state", tag: str | None = None) -> None:
@@ -107,7 +107,7 @@ def with_releases(folder: Path) -> Path:
         copy_template(folder)
         substitute(folder / "pyproject.toml", r'^version = ".*"', f'version = "{version}"')
         if version == EARLIER:
-            go_back(folder)
+            make_earlier(folder)
         else:
             substitute(folder / "CHANGELOG.md", r"^(?=## )", CHANGELOG)
         commit(folder, version, f"v{version}")
@@ -123,8 +123,8 @@ def tag_commit(folder: Path, version: str, commit: str) -> None:
     git(folder, "tag", "--force", f"v{version}", commit)
 
 
-def go_back(folder: Path) -> None:
-    """Turn the working tree into EARLIER: another first line in most files, and one file less."""
+def make_earlier(folder: Path) -> None:
+    """Turn the working tree into EARLIER: other first lines in most files, and one file fewer."""
     files = [path for name in ("template", "choices") for path in (folder / name).rglob("*.*")]
     texts = {path: path.read_text(encoding="utf-8") for path in files if path.is_file()}
     marked = {path: text for path, text in texts.items() if MARK in text}
@@ -157,7 +157,7 @@ def copy(template: Path, project: Path, version: str, **answers: str) -> Path:
 def render_once(
     template: str, version: str, name: str, answers: tuple[tuple[str, str], ...]
 ) -> Path:
-    """Make a project to be copied; the name of its folder is the default for its own."""
+    """Make a project that is then copied. Its default name is that of its folder."""
     project = Path(tempfile.mkdtemp(dir=projects().name)) / name
     copier.run_copy(
         template,
@@ -175,7 +175,7 @@ def render_once(
 
 @functools.cache
 def projects() -> tempfile.TemporaryDirectory[str]:
-    """A folder for rendered projects, until this process ends."""
+    """A folder for rendered projects, deleted when this process ends."""
     return tempfile.TemporaryDirectory(prefix="ml-architect-tests-")
 
 
@@ -194,7 +194,7 @@ def update(project: Path, version: str, **answers: str) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """The files of a project by their paths, without git's own."""
+    """The content of each file of a project, by path, without git's own."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

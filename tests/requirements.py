@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from combinations import CATALOGUE
 
-TESTED = [  # what an owner may use beside them
+TESTED = [  # what an owner may use in addition
     "tokenizers>=0.21,<1",  # instead of the language model's tokenizer
     "nbclient>=0.10,<1",  # test_notebook.py
     "ipykernel>=6.29,<8",

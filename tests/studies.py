@@ -45,14 +45,14 @@ STUDIES = {
     "ablate": "\n[ablate]\nseeds = [0, 1]\n[ablate.changes]\n"
     '"without decay" = { training.weight_decay = 0.0 }\n',
 }
-"""Tables of studies; with the settings above a run takes little more than its imports."""
+"""Tables of studies. With the settings above, a run takes hardly longer than its imports."""
 RUNS = {"scale": 2, "tune": 3, "ablate": 4}
-"""How many runs these studies have."""
+"""The number of runs of each study."""
 
 
 @dataclass(frozen=True)
 class StudiedProject:
-    """A project, and the command that starts it."""
+    """A project, and the command that runs it."""
 
     folder: Path
     command: str
@@ -62,18 +62,18 @@ class StudiedProject:
         """Start a command of `ml-architect`, in its own process group."""
         return self._popen([sys.executable, "-m", "ml_architect", *arguments], environment)
 
-    def study(self, kind: str, *more: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a study with the config of its kind."""
-        options = ["--command", self.command, *more]
-        return self.start(kind, f"configs/{kind}.toml", *options, **environment)
+    def study(self, kind: str, *options: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a study with the project's config for it."""
+        command = ("--command", self.command)
+        return self.start(kind, f"configs/{kind}.toml", *command, *options, **environment)
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the project itself."""
         return finish(self._popen([*self.command.split(), *arguments], {}))
 
-    def _popen(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    def _popen(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            words,
+            command,
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -133,7 +133,7 @@ def stop(*_):
     time.sleep(settings["size"] - 100)
     (run / "saved").touch()
     sys.exit(75)
-if settings["size"] > 100:  # logs much, and saves slowly
+if settings["size"] > 100:  # logs a lot, and saves slowly
     signal.signal(signal.SIGTERM, stop)
     lines = [{"step": step, "validation/loss": 9.0} for step in range(1, 200)]
     text = "".join(json.dumps(line) + "\\n" for line in lines)
@@ -154,21 +154,21 @@ outcome |= {"parameters": settings["size"], "train_examples": round(100 * settin
 
 
 def stub_project(folder: Path) -> StudiedProject:
-    """A project that keeps the contracts and trains nothing, to test the study itself."""
+    """A project that follows the contracts but trains nothing, to test the study itself."""
     (folder / "configs").mkdir(parents=True)
     (folder / "train.py").write_text(STUB.replace("\\\\n", "\\n"), encoding="utf-8")
     return StudiedProject(folder, f"{sys.executable} -I train.py")
 
 
 def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for the end of a command."""
+    """Wait until a command has ended."""
     output, _ = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
-def wait_until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    """Wait for something. Fails if the process ends before."""
-    while not happened():
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds. Fails if the process ends first."""
+    while not condition():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
 
@@ -183,16 +183,16 @@ def training_processes(study: Path) -> list[int]:
     ids: list[int] = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = file.read_bytes().decode(errors="replace").split("\0")
+            command = file.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it has ended
-        if "--run-name" in words and any(str(study / "configs") in word for word in words):
+        if "--run-name" in command and any(str(study / "configs") in word for word in command):
             ids.append(int(file.parent.name))
     return ids
 
 
 def assert_trained_once(study: Path, runs: int) -> None:
-    """Every run has each of its steps once, in order, up to the last."""
+    """Every run has logged each of its steps once, in order, up to the last."""
     folders = [path.parent for path in study.glob("*/run.json")]
     assert len(folders) == runs, sorted(folder.name for folder in folders)
     for folder in folders:
@@ -207,6 +207,6 @@ def outcome(run: Path) -> dict[str, Any]:
     return json.loads((run / "outcome.json").read_text(encoding="utf-8"))
 
 
-def times(folder: Path) -> dict[Path, int]:
-    """When each file of a study's runs was last changed."""
+def modification_times(folder: Path) -> dict[Path, int]:
+    """The modification time of each file of a study's runs."""
     return {path: path.stat().st_mtime_ns for path in folder.glob("*/*.json*")}

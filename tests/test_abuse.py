@@ -1,7 +1,7 @@
 """What a training run has to survive: kills, full disks, corrupt files, a second process.
 
-The promises of a generated project's `training/`, with SIGKILL, file systems without space, and
-read-only ones. What needs torch is in `abuse.py`.
+Crash safety of a generated project's `training/`, tested with SIGKILL, full disks and read-only
+file systems. What needs torch is in `abuse.py`.
 """
 
 import functools
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not ENVIRONMENT.exists() and "CI" not in os.environ,
-        reason=f"{ENVIRONMENT} isn't there: make test creates it",
+        reason=f"{ENVIRONMENT} doesn't exist: make test creates it",
     ),
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
@@ -89,7 +89,7 @@ class Project:
         assert process.returncode == 0, errors
 
     def abuse(self, scenario: str, scratch: Path, settings: Settings, **arguments: Any) -> Any:
-        """Run a scenario of `abuse.py` in a scratch folder. Returns what was observed."""
+        """Run a scenario of `abuse.py` in a scratch folder. Returns its result."""
         values: dict[str, Any] = {**settings, "cache_dir": str(self.folder / "data/cache")}
         for table in self.folder.glob("data/*.csv"):
             values["data"] = {"path": str(table)}
@@ -124,7 +124,7 @@ Make = Callable[..., Project]
 
 @pytest.fixture(scope="session")
 def make(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Renders the project of these answers, once."""
+    """Renders the project of these answers, only once each."""
 
     @functools.cache
     def make(
@@ -143,8 +143,8 @@ def make(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 def scratch(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory, if possible.
 
-    A SIGKILL loses nothing that a process has passed to the kernel. With a disk, the result would
-    be the same, but most of the time would be spent on flushing.
+    A SIGKILL loses nothing that a process has passed to the kernel, so a disk would give the same
+    result, but most of the time would be spent on flushing.
     """
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
@@ -168,13 +168,13 @@ SHORT: Settings = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
-def test_runs_killed_at_any_moment_resume_from_the_newest_checkpoint_and_end_bit_for_bit_equal(
+def test_runs_killed_at_any_time_resume_from_the_newest_checkpoint_with_bit_identical_results(
     checkpoint: str, writer: str, make: Make, scratch: Path, record_property: Record
 ) -> None:
-    often = {"minutes": 0.0003} if checkpoint == "interval" else {"every": 3}
+    period = {"minutes": 0.0003} if checkpoint == "interval" else {"every": 3}
     seed = CHECKPOINTS.index(checkpoint) * len(WRITERS) + WRITERS.index(writer)
     result = make(checkpoint, writer).abuse(
-        "kills", scratch, {**SHORT, "checkpoint": often}, seed=seed, count=KILLS
+        "kills", scratch, {**SHORT, "checkpoint": period}, seed=seed, count=KILLS
     )
     assert result["problems"] == []
     assert result["kills"] >= KILLS
@@ -186,21 +186,21 @@ def test_runs_killed_at_any_moment_resume_from_the_newest_checkpoint_and_end_bit
 def test_how_many_files_torch_save_loses(
     make: Make, scratch: Path, record_property: Record
 ) -> None:
-    result = make().abuse("overwriting", scratch, SHORT, seed=0, count=40)
-    ratio = f"{result['unreadable']} of {result['kills']} files couldn't be read"
-    record_property("torch.save over one file", ratio)
+    result = make().abuse("torch_save", scratch, SHORT, seed=0, count=40)
+    counts = f"{result['unreadable']} of {result['kills']} files couldn't be read"
+    record_property("torch.save over one file", counts)
 
 
 def test_a_corrupt_checkpoint_is_never_read_and_can_be_saved_again(
     make: Make, scratch: Path
 ) -> None:
-    result = make().abuse("damage", scratch, {})
+    result = make().abuse("corruption", scratch, {})
     assert result.pop("a pickle") == [1, [2], 2, False]
     assert len(result) > 10
-    assert {way: observed for way, observed in result.items() if observed != [1, [2], 2]} == {}
+    assert {name: steps for name, steps in result.items() if steps != [1, [2], 2]} == {}
 
 
-FULL = ["--training.warmup-steps=5", "--training.batch-size=16"]
+OPTIONS = ["--training.warmup-steps=5", "--training.batch-size=16"]
 FULL_DISKS = {
     "checkpoints": (
         200,  # KiB: two checkpoints of 68, and the other files of a run
@@ -216,7 +216,7 @@ FULL_DISKS = {
 
 
 def assert_one_line(folder: Path, name: str, code: int, *parts: str) -> None:
-    """A command has ended with this exit code and a message of one line."""
+    """A command has ended with this exit code and a one-line message."""
     errors = (folder / f"{name}.stderr").read_text(encoding="utf-8")
     assert "Traceback" not in errors, errors
     assert len(errors.splitlines()) == 1, errors
@@ -238,7 +238,7 @@ def intact(run: Path) -> list[int]:
 
 
 def result_of(run: Path) -> dict[str, bytes]:
-    """Everything that has to be equal at the end of two runs."""
+    """What has to be equal at the end of two runs."""
     last = sorted((run / "checkpoints").glob("step_*"))[-1]
     return {**tree(last), "metrics.jsonl": (run / "metrics.jsonl").read_bytes()}
 
@@ -252,7 +252,7 @@ def test_a_full_disk_is_reported_in_one_line_and_with_space_the_run_resumes(
     first: str, writer: str, make: Make, tmp_path: Path
 ) -> None:
     size, settings, every = FULL_DISKS[first]
-    settings = [*FULL, *settings, f"--checkpoint.every={every}"]
+    settings = [*OPTIONS, *settings, f"--checkpoint.every={every}"]
     project = make("rolling", writer)
     project.run_with_mounts(
         """
@@ -264,7 +264,7 @@ def test_a_full_disk_is_reported_in_one_line_and_with_space_the_run_resumes(
         mount -t tmpfs -o size=64m tmpfs runs
         cp -a $out/broken runs/full
         train --resume runs/full
-        train --run-name unbroken "$@"
+        train --run-name uninterrupted "$@"
         cp -a runs/* $out/
         """,
         *(str(tmp_path), str(size), *settings),
@@ -272,14 +272,14 @@ def test_a_full_disk_is_reported_in_one_line_and_with_space_the_run_resumes(
     assert_one_line(tmp_path, "full", 1, "No space left on device")
     assert intact(tmp_path / "broken") == ([10, 20] if first == "checkpoints" else [])
     assert not list((tmp_path / "broken/checkpoints").glob(".tmp-*"))
-    assert result_of(tmp_path / "full") == result_of(tmp_path / "unbroken")
+    assert result_of(tmp_path / "full") == result_of(tmp_path / "uninterrupted")
 
 
 @mounts
 def test_starting_and_resuming_on_a_full_disk_is_refused_in_one_line_and_loses_nothing(
     make: Make, tmp_path: Path
 ) -> None:
-    settings = [*FULL, *FULL_DISKS["checkpoints"][1], "--checkpoint.every=10"]
+    settings = [*OPTIONS, *FULL_DISKS["checkpoints"][1], "--checkpoint.every=10"]
     make("rolling", "synchronous").run_with_mounts(
         """
         out=$1; shift
@@ -309,7 +309,7 @@ def test_a_read_only_run_is_refused_and_left_unchanged(make: Make, tmp_path: Pat
     project = make()
     run = project.folder / "runs/read-only"
     shutil.rmtree(run, ignore_errors=True)
-    project.train("--run-name", run.name, *FULL, "--training.max-steps=20")
+    project.train("--run-name", run.name, *OPTIONS, "--training.max-steps=20")
     before = tree(run)
     project.run_with_mounts(
         """
@@ -326,7 +326,7 @@ def test_a_read_only_run_is_refused_and_left_unchanged(make: Make, tmp_path: Pat
 def test_a_second_process_is_refused_until_the_first_is_killed(make: Make) -> None:
     project = make()
     steps = ["--training.max-steps=500", "--checkpoint.every=100"]
-    first = project.start("--run-name", "one", *FULL, *steps)
+    first = project.start("--run-name", "one", *OPTIONS, *steps)
     metrics = project.folder / "runs/one/metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and first.poll() is None:
         time.sleep(0.001)
@@ -353,22 +353,22 @@ def test_workers_of_a_killed_run_release_its_lock_and_end(
     record_property("workers of a killed run", f"ended {result['seconds']:.1f} s after it")
 
 
-BRIEF = {
+SHORT_TRAINING = {
     "blank": {"max_steps": 20, "batch_size": 16},  # 7 batches per epoch
     "image": {"max_steps": 27, "batch_size": 128},  # 11
 }
 
 
-def brief(starter: str) -> dict[str, Any]:
-    """Training for two epochs, and some steps of a third."""
-    return {**BRIEF[starter], "warmup_steps": 5, "log_every": 1, "evaluate_every": 5}
+def short_training(starter: str) -> dict[str, Any]:
+    """Training settings for two epochs and some steps of a third."""
+    return {**SHORT_TRAINING[starter], "warmup_steps": 5, "log_every": 1, "evaluate_every": 5}
 
 
-@pytest.mark.parametrize("starter", BRIEF)
-def test_any_number_of_workers_gives_the_same_batches_and_the_same_bits(
+@pytest.mark.parametrize("starter", SHORT_TRAINING)
+def test_any_number_of_workers_gives_the_same_batches_and_bit_identical_results(
     starter: str, make: Make, scratch: Path
 ) -> None:
-    result = make(starter=starter).abuse("batches", scratch, {"training": brief(starter)})
+    result = make(starter=starter).abuse("batches", scratch, {"training": short_training(starter)})
     drawn, trained = result["drawn"], result["trained"]
     assert len(set(drawn["0"])) == 3 * result["per epoch"], "all batches differ"
     assert drawn["0"] == drawn["1"] == drawn["4"]
@@ -383,34 +383,34 @@ def test_any_number_of_workers_gives_the_same_batches_and_the_same_bits(
         ("blank", "rolling", "background", {"precision": "bfloat16"}),
     ],
 )
-def test_a_run_that_dies_at_a_certain_step_resumes_exactly_there(
+def test_a_run_killed_at_a_certain_step_resumes_from_there(
     starter: str, checkpoint: str, writer: str, mode: dict[str, Any], make: Make, scratch: Path
 ) -> None:
     settings: Settings = {
-        "training": {**brief(starter), "device": "cpu", **mode},
+        "training": {**short_training(starter), "device": "cpu", **mode},
         "checkpoint": {"every": 1},
     }
-    result = make(checkpoint, writer, starter).abuse("moments", scratch, settings)
+    result = make(checkpoint, writer, starter).abuse("kill_steps", scratch, settings)
     assert len(result) == 4
-    for moment, observed in result.items():
-        assert observed["latest"] == observed["resumed from"] == observed["killed after"], moment
-        assert observed["equal"], moment
-        assert observed["untouched"] == (moment == "at the last step"), moment
+    for when, run in result.items():
+        assert run["latest"] == run["resumed from"] == run["killed after"], when
+        assert run["equal"], when
+        assert run["unchanged"] == (when == "at the last step"), when
 
 
 def test_the_background_writer_copies_writes_one_at_a_time_and_reports_failures(
     make: Make, scratch: Path
 ) -> None:
     result = make(checkpoint_writer="background").abuse("background", scratch, {})
-    assert [promise for promise, kept in result.items() if not kept] == []
+    assert [guarantee for guarantee, holds in result.items() if not holds] == []
 
 
 @pytest.mark.parametrize(("writer", "steps"), [("synchronous", 20), ("background", 40)])
-def test_a_checkpoint_that_cannot_be_written_stops_the_run_no_later_than_at_the_next(
+def test_a_checkpoint_that_cannot_be_written_stops_the_run_by_the_next_checkpoint(
     writer: str, steps: int, make: Make, scratch: Path
 ) -> None:
     settings: Settings = {"training": {"max_steps": 200}, "checkpoint": {"every": 20}}
-    result = make(checkpoint_writer=writer).abuse("failing", scratch, settings)
+    result = make(checkpoint_writer=writer).abuse("write_failure", scratch, settings)
     assert result["steps"] == steps
     assert "couldn't write runs/failing/checkpoints/step_00000020" in result["message"]
     assert result["cause"] == "NotADirectoryError"

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from combinations import CATALOGUE
 from repository import EARLIER, NEWEST, commit, copy, git, tree
-from test_command import RUN, answer, in_a_terminal, person
+from test_command import RUN, answer, in_a_terminal, start_in_terminal
 from test_projects import ENVIRONMENT, run
 
 from ml_architect.cli import main
@@ -120,7 +120,7 @@ class Adopted:
 
 @pytest.fixture(scope="session")
 def adopted(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Adopted:
-    """An adopted project that tests only read."""
+    """An adopted project. Tests don't change it."""
     project = write(tmp_path_factory.mktemp("adopted") / "spam", FILES)
     before = tree(project)
     options = ["--defaults", "--data", "tracker=mlflow", "--template", str(template)]
@@ -194,7 +194,7 @@ def test_existing_files_are_not_changed_by_updates(
     git(project, "switch", "--quiet", "ml-architect")
     yours = ["AGENTS.md", "src/spam_finder/__init__.py", "tests/test_data.py"]
     assert recorded(project)["yours"] == yours
-    advance(newer)
+    release_new_version(newer)
     assert main(["update", str(project), "--yes", "--template", str(newer)]) == 0
     for name in ("AGENTS.md", "tests/test_data.py"):
         assert (project / name).read_text("utf-8") == mine
@@ -210,8 +210,8 @@ def write_more(project: Path, files: dict[str, str]) -> None:
     commit(project, "More of ours")
 
 
-def advance(template: Path) -> None:
-    """Make a version of the template that changes files of the project."""
+def release_new_version(template: Path) -> None:
+    """Release a version of the template that changes files of the project."""
     package = template / "template/src/{{ package_name }}"
     for file in (template / "template/AGENTS.md.jinja", *package.glob("training/*.py*")):
         file.write_text(file.read_text("utf-8") + "# Since 10000.\n", encoding="utf-8")
@@ -297,7 +297,7 @@ def test_files_that_gitignore_hides_are_tracked_and_reported(
     assert "src/spam_finder/data/loader.py" in listed
 
 
-def test_line_ends_and_other_encodings_are_preserved(tmp_path: Path, adopt: Any) -> None:
+def test_line_endings_and_other_encodings_are_preserved(tmp_path: Path, adopt: Any) -> None:
     project = write(tmp_path / "spam", FILES)
     manifest, ignore = MANIFEST.replace("\n", "\r\n").encode(), b"caf\xe9\r\nruns\r\n"
     (project / "pyproject.toml").write_bytes(manifest)
@@ -315,7 +315,7 @@ def test_line_ends_and_other_encodings_are_preserved(tmp_path: Path, adopt: Any)
 def test_a_user_answers_the_other_questions_and_sees_the_files_before_confirming(
     project: Path, template: Path
 ) -> None:
-    terminal = person(template, project.parent, "adopt", "spam")
+    terminal = start_in_terminal(template, project.parent, "adopt", "spam")
     for question in ("stage", "config", "tracker", "checkpoint", "checkpoint_writer"):
         answer(terminal, CATALOGUE.question(question).help, "")
     terminal.expect_exact("To be written:")
@@ -335,7 +335,7 @@ def test_an_adopted_project_passes_the_templates_tests_and_its_own(
     project: Path, adopt: Any
 ) -> None:
     if not ENVIRONMENT.exists() and "CI" not in os.environ:
-        pytest.skip(f"{ENVIRONMENT} isn't there: make test creates it")
+        pytest.skip(f"{ENVIRONMENT} doesn't exist: make test creates it")
     assert adopt(project) == 0
     git(project, "switch", "--quiet", "ml-architect")
     run(
@@ -394,9 +394,9 @@ def test_an_adopted_project_passes_the_templates_tests_and_its_own(
             "a branch main already. Choose another name, such as --branch ",
         ),
         (
-            {**FILES, "src/spam_finder/cli.py": "", "src/spam_finder/eval/report.py": ""},
+            {**FILES, "src/spam_finder/cli.py": "", "src/spam_finder/eval/evaluate.py": ""},
             [],
-            "its own src/spam_finder/cli.py, src/spam_finder/eval/report.py. Rename yours",
+            "its own src/spam_finder/cli.py, src/spam_finder/eval/evaluate.py. Rename yours",
         ),
         (FILES, ["--branch", "a..b"], "git accepts no such name"),
         (FILES, ["--data", "tracker=none"], "'none' isn't an option"),
@@ -500,7 +500,7 @@ def test_changes_that_the_owner_has_to_make_are_reported(
         ("", "LicenseRef-Proprietary"),
     ],
 )
-def test_a_license_is_read_in_any_spelling(given: str, expected: str, tmp_path: Path) -> None:
+def test_a_license_is_recognized_in_any_spelling(given: str, expected: str, tmp_path: Path) -> None:
     manifest = MANIFEST.replace('license = "Apache-2.0"', given)
     project = write(tmp_path / "spam", {**FILES, "pyproject.toml": manifest})
     existing = read_existing(project)

@@ -23,7 +23,7 @@ REQUIREMENTS = {package.name for package in (*CATALOGUE.requirements, *CATALOGUE
     for package in option.requirements
 }
 
-GOOD = {
+VALID = {
     **DEFAULTS,
     "project_name": "Digits",
     "package_name": "digits",
@@ -34,7 +34,7 @@ GOOD = {
     "yours": (),
 }
 
-BAD_TEXTS = [
+INVALID_TEXTS = [
     ("project_name", "", "is empty"),
     ("project_name", "a\nb", "line break"),
     ("project_name", "a\x00b", "control character"),
@@ -66,7 +66,7 @@ BAD_TEXTS = [
     ("author_email", "ada@host.example\n", "isn't an e-mail address"),
 ]
 
-NASTY_NAMES = [
+DIFFICULT_NAMES = [
     "Digits",
     "Torch",
     "NumPy",
@@ -100,9 +100,9 @@ NASTY_NAMES = [
 
 
 def error_message(**changes: Any) -> str:
-    """The message about valid answers with these changes."""
+    """The error message for valid answers with these changes."""
     with pytest.raises(UserMessageError) as error:
-        BLUEPRINT.validate({**GOOD, **changes}, CATALOGUE)
+        BLUEPRINT.validate({**VALID, **changes}, CATALOGUE)
     return str(error.value)
 
 
@@ -145,15 +145,15 @@ def test_paths_outside_the_project_are_rejected(
 
 
 def test_valid_answers_make_a_blueprint() -> None:
-    assert BLUEPRINT.validate(GOOD, CATALOGUE).model_dump() == GOOD
+    assert BLUEPRINT.validate(VALID, CATALOGUE).model_dump() == VALID
 
 
 def test_optional_texts_can_be_empty() -> None:
     empty = {"description": "", "author_name": "", "author_email": ""}
-    assert BLUEPRINT.validate({**GOOD, **empty}, CATALOGUE).author_email == ""
+    assert BLUEPRINT.validate({**VALID, **empty}, CATALOGUE).author_email == ""
 
 
-@pytest.mark.parametrize(("name", "value", "reason"), BAD_TEXTS)
+@pytest.mark.parametrize(("name", "value", "reason"), INVALID_TEXTS)
 def test_an_invalid_text_is_rejected_with_its_name_its_value_and_the_reason(
     name: str, value: str, reason: str
 ) -> None:
@@ -197,12 +197,12 @@ def test_a_missing_answer_is_rejected() -> None:
 
 
 def test_one_message_lists_every_problem() -> None:
-    bad = {name: value for name, value, _ in BAD_TEXTS}
-    bad |= dict.fromkeys([*DEFAULTS, "started", "yours"], "nonsense")
-    message = error_message(**bad)
+    invalid = {name: value for name, value, _ in INVALID_TEXTS}
+    invalid |= dict.fromkeys([*DEFAULTS, "started", "yours"], "nonsense")
+    message = error_message(**invalid)
     assert message.count("Nothing was written") == 1
-    assert message.count("\n  - ") == len(bad) == len(GOOD)
-    assert all(f"  - {name} " in message for name in bad)
+    assert message.count("\n  - ") == len(invalid) == len(VALID)
+    assert all(f"  - {name} " in message for name in invalid)
 
 
 @pytest.mark.parametrize("declared_by", ["the earlier", "the later"])
@@ -214,33 +214,33 @@ def test_conflicting_options_are_rejected_whichever_declares_the_conflict(
     pair = (first, second) if declared_by == "the earlier" else (second, first)
     catalogue = with_conflict(*pair[0], *pair[1])
     with pytest.raises(UserMessageError) as error:
-        BLUEPRINT.validate(GOOD, catalogue)
+        BLUEPRINT.validate(VALID, catalogue)
     combined = f"{later.name} {later.default!r} can't be combined with {first[0]} {first[1]!r}"
     assert f"because {combined}: they can't share a disk" in str(error.value)
-    assert BLUEPRINT.validate({**GOOD, later.name: later.values[-1]}, catalogue)
+    assert BLUEPRINT.validate({**VALID, later.name: later.values[-1]}, catalogue)
 
 
-@pytest.mark.parametrize("name", NASTY_NAMES)
+@pytest.mark.parametrize("name", DIFFICULT_NAMES)
 def test_the_slug_of_any_name_is_a_valid_package_name(name: str) -> None:
     slug: Any = Environment(extensions=EXTENSIONS).filters["slug"]
-    assert BLUEPRINT.validate({**GOOD, "package_name": slug(name)}, CATALOGUE)
+    assert BLUEPRINT.validate({**VALID, "package_name": slug(name)}, CATALOGUE)
 
 
-@pytest.mark.parametrize("name", NASTY_NAMES)
+@pytest.mark.parametrize("name", DIFFICULT_NAMES)
 def test_the_title_of_any_folder_is_a_valid_project_name(name: str) -> None:
     title = BLUEPRINT.project_title(name)
-    assert BLUEPRINT.validate({**GOOD, "project_name": title}, CATALOGUE)
+    assert BLUEPRINT.validate({**VALID, "project_name": title}, CATALOGUE)
 
 
 def test_a_slug_is_close_to_the_name() -> None:
     assert BLUEPRINT.slug("Flower Species-3") == "flower_species_3"
 
 
-@pytest.mark.parametrize(("name", "value", "reason"), BAD_TEXTS)
+@pytest.mark.parametrize(("name", "value", "reason"), INVALID_TEXTS)
 def test_a_typed_text_is_rejected_at_its_question(name: str, value: str, reason: str) -> None:
     typed: dict[str, Any] = {"defaults": False, "data": {}}
     assert reason in BLUEPRINT.answer_error(name, value, typed, CATALOGUE)
-    assert BLUEPRINT.answer_error(name, GOOD[name], typed, CATALOGUE) == ""
+    assert BLUEPRINT.answer_error(name, VALID[name], typed, CATALOGUE) == ""
 
 
 def test_a_text_that_was_not_typed_is_rejected_later() -> None:
@@ -250,7 +250,7 @@ def test_a_text_that_was_not_typed_is_rejected_later() -> None:
         assert BLUEPRINT.answer_error("package_name", "", conf, CATALOGUE) == ""
 
 
-ELSEWHERE = {"dst_path": "no such folder", "overwrite": False}
+NEW_DESTINATION = {"dst_path": "no such folder", "overwrite": False}
 
 
 def test_incomplete_answers_are_allowed_only_while_questions_are_asked() -> None:
@@ -259,12 +259,12 @@ def test_incomplete_answers_are_allowed_only_while_questions_are_asked() -> None
     hook(prompt)
     assert "project" not in prompt
     with pytest.raises(UserMessageError, match="package_name"):
-        hook({"_copier_phase": "render", "_copier_conf": ELSEWHERE, "project_name": "Digits"})
+        hook({"_copier_phase": "render", "_copier_conf": NEW_DESTINATION, "project_name": "Digits"})
 
 
 def test_templates_get_the_requirements_and_the_command() -> None:
     hook = BLUEPRINT.BlueprintExtension(Environment(extensions=EXTENSIONS)).hook
-    context: dict[str, Any] = {**GOOD, "_copier_phase": "render", "_copier_conf": ELSEWHERE}
+    context: dict[str, Any] = {**VALID, "_copier_phase": "render", "_copier_conf": NEW_DESTINATION}
     hook(context)
     names = [package.name for package in context["project"].requirements]
     assert names == sorted(set(names))
@@ -274,7 +274,7 @@ def test_templates_get_the_requirements_and_the_command() -> None:
 
 
 def test_a_starter_adds_its_requirements() -> None:
-    answers = {**GOOD, "starter": "tabular", "config": "dataclass", "tracker": "wandb"}
+    answers = {**VALID, "starter": "tabular", "config": "dataclass", "tracker": "wandb"}
     blueprint = BLUEPRINT.validate(answers, CATALOGUE)
     project = BLUEPRINT.Project.of(blueprint, CATALOGUE)
     names = {package.name for package in project.requirements}

@@ -1,7 +1,7 @@
-"""An owner replaces their own files, and every step works for another shape of problem.
+"""An owner replaces their own files, and every step works for another task.
 
-These are source.py, settings.py, transforms.py, network.py, metrics.py and configs/. No file of the
-template's is changed.
+These are source.py, settings.py, transforms.py, network.py, metrics.py and configs/. None of the
+template's files is changed.
 """
 
 from __future__ import annotations
@@ -149,15 +149,15 @@ CONFIGS = {
     "overfit.toml": "[features]\njitter = 0.0\n\n[training]\nmax_steps = 200\nbatch_size = 16\n"
     "learning_rate = 0.01\nweight_decay = 0.0\n",
 }
-"""`score` has no name that tells whether it is minimized."""
+"""The mode has to be given, since it can't be inferred from the name `score`."""
 
 PERCEPTRON = "nn.Flatten(), nn.Linear(math.prod(shape), units), nn.ReLU(), nn.Linear(units, {})"
 MASK = "nn.Conv2d(1, units, 5, padding=2), nn.ReLU(), nn.Conv2d(units, num_outputs, 1)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """What the files above differ in, as code."""
+class Task:
+    """The code that differs between tasks, inserted into the files above."""
 
     starter: str = "blank"
     schema: str
@@ -168,7 +168,7 @@ class Problem:
     loss: str
     metric: str
     columns: list[str]
-    """Of the predictions of new examples."""
+    """The columns of the predictions for new examples."""
 
     def files(self) -> dict[str, str]:
         """The owner's files, by their path in the package."""
@@ -184,8 +184,8 @@ class Problem:
         }
 
 
-PROBLEMS = {
-    "classification of two-channel signals": Problem(
+TASKS = {
+    "classification of two-channel signals": Task(
         schema='dtype="float32", shape=(2, 64), low=-9, high=9, classes=("low", "middle", "high")',
         generate="""
             target = number % 3
@@ -200,7 +200,7 @@ PROBLEMS = {
         metric="(predictions.argmax(axis=1) == targets).mean()",
         columns=["id", "predicted", "confidence"],
     ),
-    "several labels": Problem(
+    "multi-label classification": Task(
         schema='dtype="float32", shape=(16,), target_shape=(4,), target_dtype="float32"',
         generate="""
             target = rng.integers(0, 2, 4).astype(np.float32)
@@ -212,7 +212,7 @@ PROBLEMS = {
         metric="((predictions > 0.5) == (targets > 0.5)).all(axis=1).mean()",
         columns=["id", "predicted_0", "predicted_1", "predicted_2", "predicted_3"],
     ),
-    "masks of images": Problem(
+    "semantic segmentation": Task(
         starter="image",
         schema='dtype="uint8", shape=(16, 16), low=0, high=255, classes=("background", "disk"), '
         "target_shape=(16, 16)",
@@ -227,7 +227,7 @@ PROBLEMS = {
         metric="(predictions & targets).sum() / max(1, (predictions | targets).sum())",
         columns=["id", *(f"predicted_{pixel}" for pixel in range(256))],
     ),
-    "several horizons": Problem(
+    "multi-step forecasting": Task(
         schema='dtype="float32", shape=(24,), target_shape=(6,), target_dtype="float32"',
         generate="""
             wave = np.sin(np.arange(30) / 3 + rng.uniform(0, 6)) + rng.normal(0, 0.02, 30)
@@ -237,7 +237,7 @@ PROBLEMS = {
         metric="-np.abs(predictions - targets).mean()",
         columns=["id", *(f"predicted_{horizon}" for horizon in range(6))],
     ),
-    "a number from images": Problem(
+    "regression on images": Task(
         starter="image",
         schema='dtype="uint8", shape=(8, 8), low=0, high=255, target_dtype="float32"',
         generate="""
@@ -253,13 +253,11 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_an_owner_brings_another_problem_and_every_step_passes(
-    name: str, template: Path, tmp_path: Path
-) -> None:
-    problem = PROBLEMS[name]
-    project = render(template, tmp_path / "mine", starter=problem.starter)
-    for path, text in problem.files().items():
+@pytest.mark.parametrize("name", TASKS)
+def test_every_step_passes_for_another_task(name: str, template: Path, tmp_path: Path) -> None:
+    task = TASKS[name]
+    project = render(template, tmp_path / "mine", starter=task.starter)
+    for path, text in task.files().items():
         (project / "src/mine" / path).write_text(text, encoding="utf-8")
     shutil.rmtree(project / "configs")
     (project / "configs").mkdir()
@@ -277,7 +275,7 @@ def test_an_owner_brings_another_problem_and_every_step_passes(
         run(project, "python", "-m", "mine.cli", *command)
     with (project / "predictions.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == problem.columns
+    assert header == task.columns
     assert [len(row) for row in rows] == [len(header)] * 5
     if name == "classification of two-channel signals":
         ignored = "--ignore=tests/test_resume.py"  # takes a minute; test_projects.py has it

@@ -19,15 +19,15 @@ from test_projects import ENVIRONMENT
 
 MAX_LINES = {
     # Lines of code in src/. The goal for image and blank is 1,450, 1,800 and 2,200; for the others
-    # 500 more.
-    "exploration": {"image": 1950, "tabular": 2250, "language_model": 2150, "blank": 1950},
-    "prototype": {"image": 1950, "tabular": 2250, "language_model": 2150, "blank": 1950},
-    "production": {"image": 2050, "tabular": 2350, "language_model": 2250, "blank": 2050},
+    # 500 more. Decision 23 says why exploration misses it.
+    "exploration": {"image": 1900, "tabular": 2200, "language_model": 2050, "blank": 1850},
+    "prototype": {"image": 1900, "tabular": 2200, "language_model": 2050, "blank": 1850},
+    "production": {"image": 2000, "tabular": 2300, "language_model": 2150, "blank": 1950},
 }
-MAX_FILES = {"exploration": 38, "prototype": 52, "production": 60}  # the goal is 38, 50, 60
+MAX_FILES = {"exploration": 38, "prototype": 51, "production": 60}  # the goal is 38, 50, 60
 MAX_LINES_OF_A_FILE = 200
 MAX_LINES_OF_THE_LOOP = 170
-MAX_FUNCTIONS = 105  # of the package, entered before the first training step; the goal is 70
+MAX_FUNCTIONS = 100  # of the package, entered before the first training step; the goal is 70
 MAX_FILES_OF_A_STEP = 10  # of the package, entered during a training step
 
 SKIPPED = {

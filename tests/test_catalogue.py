@@ -50,14 +50,14 @@ def test_a_label_fits_on_one_line_of_a_terminal(option: Any) -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-def test_texts_can_be_joined_to_a_sentence(option: Any) -> None:
+def test_texts_can_be_joined_into_a_sentence(option: Any) -> None:
     for text in (option.buys, option.costs, option.prefer):
         assert text.isprintable()
         assert text == text.strip(" .;")
         assert len(text) >= 2
 
 
-def test_titles_are_the_values_as_words_where_no_other_is_given() -> None:
+def test_titles_default_to_the_values_as_words() -> None:
     assert QUESTIONS["checkpoint_writer"].title == "Checkpoint writer"
     assert OPTIONS["checkpoint-best_and_last"].title == "Best and last"
     assert OPTIONS["license-MIT"].title == "MIT"
@@ -113,7 +113,7 @@ def test_options_that_require_the_same_package_agree_on_its_versions() -> None:
     assert len(distinct) == len({package.name for package in packages})
 
 
-def test_modules_are_what_is_imported_and_what_is_installed() -> None:
+def test_modules_include_the_names_of_packages_and_of_imports() -> None:
     assert {"torch", "sklearn", "scikit_learn", "pil", "pillow", "tomli_w"} <= CATALOGUE.modules
 
 

@@ -183,7 +183,7 @@ def test_a_folder_that_contains_only_git_counts_as_empty(run: Any, tmp_path: Pat
     ],
     ids=str,
 )
-def test_wrong_input_of_new_is_reported_and_nothing_is_written(
+def test_invalid_input_of_new_is_reported_and_nothing_is_written(
     arguments: list[str],
     message: str,
     run: Any,
@@ -217,7 +217,7 @@ def test_without_git_the_message_says_to_install_it(
         assert "Install git" in one_line(capsys.readouterr().err)
 
 
-def person(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
+def start_in_terminal(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
     """Start the command in a terminal."""
     spawn: Any = pexpect.spawn  # typed in part only
     return spawn(
@@ -252,7 +252,7 @@ def answer(terminal: Any, shown: str, typed: str, end: str = ENTER) -> None:
 
 @in_a_terminal
 def test_a_user_goes_back_sees_costs_and_files_and_confirms(template: Path, tmp_path: Path) -> None:
-    terminal = person(template, tmp_path, "new", "made")
+    terminal = start_in_terminal(template, tmp_path, "new", "made")
     answer(terminal, "What is the project called?", CLEAR + "Iris")
     answer(terminal, "And its Python package?", "", ESCAPE)
     answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
@@ -292,7 +292,9 @@ def test_a_user_goes_back_sees_costs_and_files_and_confirms(template: Path, tmp_
 def test_a_narrow_terminal_shows_the_whole_description_of_an_option(
     template: Path, tmp_path: Path
 ) -> None:
-    terminal = person(template, tmp_path, "new", "made", "--data=package_name=iris", columns=80)
+    terminal = start_in_terminal(
+        template, tmp_path, "new", "made", "--data=package_name=iris", columns=80
+    )
     for shown in ("project called?", "in one line?", "Who writes", "e-mail"):
         answer(terminal, shown, "")
     stage = CATALOGUE.question("stage")
@@ -312,7 +314,7 @@ def test_a_narrow_terminal_shows_the_whole_description_of_an_option(
 def test_a_user_who_cancels_leaves_no_files(
     cancel: str, code: int, template: Path, tmp_path: Path
 ) -> None:
-    terminal = person(template, tmp_path, "new", "made")
+    terminal = start_in_terminal(template, tmp_path, "new", "made")
     for shown in ("project called?", "Python package?", "in one line?", "Who writes", "e-mail"):
         answer(terminal, shown, "")
     for question in CATALOGUE.questions:
@@ -351,12 +353,12 @@ def test_a_preview_shows_changes_and_reasons_and_changes_nothing(
 
 
 def paragraphs(text: str) -> list[str]:
-    """The paragraphs of a text, without line breaks around them."""
+    """Split a text into paragraphs, without surrounding whitespace."""
     return [paragraph.strip() for paragraph in text.strip().split("\n\n")]
 
 
 @pytest.mark.slow
-def test_update_applies_the_previewed_changes_which_are_those_of_copier(
+def test_update_applies_the_previewed_changes_like_copier(
     run: Any, project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "README.md").write_text("Mine.\n", encoding="utf-8")
@@ -393,11 +395,11 @@ def test_conflicts_are_listed_and_set_the_exit_code(
     assert git(project, "status", "--porcelain") == ""
 
 
-def spoil_by_editing(project: Path) -> None:
+def edit_without_committing(project: Path) -> None:
     (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
 
 
-def spoil_by_an_unresolved_merge(project: Path) -> None:
+def leave_an_unresolved_merge(project: Path) -> None:
     for branch in ("theirs", "mine"):
         git(project, "switch", "--quiet", "-c", branch, "HEAD~0" if branch == "theirs" else "@{-1}")
         (project / "AGENTS.md").write_text(f"{branch}\n", encoding="utf-8")
@@ -405,17 +407,17 @@ def spoil_by_an_unresolved_merge(project: Path) -> None:
     subprocess.run(["git", "merge", "theirs"], cwd=project, capture_output=True, check=False)
 
 
-def spoil_by_ignoring_the_answers(project: Path) -> None:
+def ignore_the_answers(project: Path) -> None:
     git(project, "rm", "--quiet", "--cached", ".copier-answers.yml")
     (project / ".gitignore").write_text(".copier-answers.yml\n", encoding="utf-8")
     commit(project)
 
 
-def spoil_by_a_relative_address(project: Path) -> None:
+def use_a_relative_address(project: Path) -> None:
     replace_address(project, "../template")
 
 
-def spoil_by_an_address_that_does_not_exist(project: Path) -> None:
+def use_an_address_that_does_not_exist(project: Path) -> None:
     replace_address(project, "/gone/template")
 
 
@@ -424,22 +426,22 @@ def replace_address(project: Path, address: str) -> None:
     write_answers(project, re.sub(r"_src_path: .*", f"_src_path: {address}", text))
 
 
-def spoil_by_removing_git(project: Path) -> None:
+def remove_git(project: Path) -> None:
     (project / ".git").rename(project.parent / "lost")
 
 
-def spoil_by_hiding_a_change_from_git(project: Path) -> None:
+def hide_a_change_from_git(project: Path) -> None:
     git(project, "update-index", "--skip-worktree", "AGENTS.md")
     (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
 
 
-def spoil_by_a_rejected_patch(project: Path) -> None:
+def leave_a_rejected_patch(project: Path) -> None:
     (project / ".gitignore").write_text("*.rej\n", encoding="utf-8")
     commit(project)
     (project / "AGENTS.md.rej").write_text("Mine.\n", encoding="utf-8")
 
 
-def spoil_by_removing_the_answers(project: Path) -> None:
+def remove_the_answers(project: Path) -> None:
     (project / ".copier-answers.yml").unlink()
     commit(project)
 
@@ -449,54 +451,54 @@ def write_answers(project: Path, text: str) -> None:
     commit(project)
 
 
-def spoil_by_answers_that_are_not_yaml(project: Path) -> None:
+def write_answers_that_are_not_yaml(project: Path) -> None:
     write_answers(project, "_commit: [\n")
 
 
-def spoil_by_answers_without_a_version(project: Path) -> None:
+def write_answers_without_a_version(project: Path) -> None:
     write_answers(project, "_src_path: somewhere\n")
 
 
-def spoil_by_answers_of_another_template(project: Path) -> None:
+def write_answers_of_another_template(project: Path) -> None:
     write_answers(project, "_src_path: gh:somebody/else\n_commit: v1.0.0\n")
 
 
-def spoil_by_answers_of_an_unknown_version(project: Path) -> None:
+def write_answers_of_an_unknown_version(project: Path) -> None:
     text = (project / ".copier-answers.yml").read_text("utf-8")
     write_answers(project, re.sub(r"_commit: .*", "_commit: v88.0.0", text))
 
 
-def spoil_by_an_invalid_answer(project: Path) -> None:
+def write_an_invalid_answer(project: Path) -> None:
     text = (project / ".copier-answers.yml").read_text("utf-8")
     write_answers(project, text.replace("author_email: ''", "author_email: nonsense"))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("make_unusable", "message"),
     [
-        (spoil_by_editing, "has uncommitted changes (1 file)"),
-        (spoil_by_an_unresolved_merge, "First resolve them: look for <<<<<<< in AGENTS.md, then"),
-        (spoil_by_ignoring_the_answers, "First: git add --force .copier-answers.yml"),
-        (spoil_by_a_relative_address, "from ../template, which is relative"),
+        (edit_without_committing, "has uncommitted changes (1 file)"),
+        (leave_an_unresolved_merge, "First resolve them: look for <<<<<<< in AGENTS.md, then"),
+        (ignore_the_answers, "First: git add --force .copier-answers.yml"),
+        (use_a_relative_address, "from ../template, which is relative"),
         (
-            spoil_by_an_address_that_does_not_exist,
+            use_an_address_that_does_not_exist,
             "from /gone/template, which doesn't exist any more",
         ),
-        (spoil_by_removing_git, "isn't under git"),
-        (spoil_by_hiding_a_change_from_git, "git ignores changes to AGENTS.md"),
-        (spoil_by_a_rejected_patch, "AGENTS.md.rej is a rejected patch"),
-        (spoil_by_removing_the_answers, "has no .copier-answers.yml"),
-        (spoil_by_answers_that_are_not_yaml, "can't be read"),
-        (spoil_by_answers_without_a_version, "has no _commit"),
-        (spoil_by_answers_of_another_template, "was made from gh:somebody/else"),
-        (spoil_by_answers_of_an_unknown_version, "v88.0.0"),
-        (spoil_by_an_invalid_answer, "author_email 'nonsense' isn't an e-mail address"),
+        (remove_git, "isn't under git"),
+        (hide_a_change_from_git, "git ignores changes to AGENTS.md"),
+        (leave_a_rejected_patch, "AGENTS.md.rej is a rejected patch"),
+        (remove_the_answers, "has no .copier-answers.yml"),
+        (write_answers_that_are_not_yaml, "can't be read"),
+        (write_answers_without_a_version, "has no _commit"),
+        (write_answers_of_another_template, "was made from gh:somebody/else"),
+        (write_answers_of_an_unknown_version, "v88.0.0"),
+        (write_an_invalid_answer, "author_email 'nonsense' isn't an e-mail address"),
     ],
 )
 def test_a_project_that_cannot_be_updated_is_not_changed(
-    spoil: Any, message: str, run: Any, project: Path, capsys: pytest.CaptureFixture[str]
+    make_unusable: Any, message: str, run: Any, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil(project)
+    make_unusable(project)
     before = tree(project)
     assert run("update", project, "--yes") == 2
     assert message in one_line(capsys.readouterr().err)
@@ -572,7 +574,7 @@ def test_only_the_shown_changes_are_applied_and_new_commits_are_refused(
     assert recorded["_commit"] == f"v{NEWEST}"
 
 
-def test_a_subfolder_leads_to_its_project_and_committed_conflicts_are_reported(
+def test_update_works_in_a_subfolder_and_reports_committed_conflicts(
     run: Any, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     markers = "<<<<<<< before updating\nMine.\n=======\n>>>>>>> after updating\n"
@@ -650,10 +652,10 @@ def test_another_template_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
-# --- what Copier prints -------------------------------------------------------------------------
+# --- the output of Copier ------------------------------------------------------------------------
 
 
-def test_no_warning_of_copiers_is_shown(
+def test_warnings_of_copier_are_not_shown(
     template: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -683,7 +685,7 @@ def test_no_warning_of_copiers_is_shown(
             capfd.readouterr()
 
 
-def test_other_lines_of_copiers_are_shown(
+def test_other_output_of_copier_is_shown(
     template: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def get_latest_tag(_: str) -> str:
@@ -699,14 +701,14 @@ def test_other_lines_of_copiers_are_shown(
 # --- the address of the template ----------------------------------------------------------------
 
 
-def test_an_installation_from_a_repository_leads_to_it() -> None:
+def test_an_installation_from_a_repository_uses_its_address() -> None:
     plain = {"url": "https://host.example/us/template", "vcs_info": {"vcs": "git"}}
     assert address_of(plain) == "git+https://host.example/us/template"
     ending = {"url": "https://host.example/us/template.git", "vcs_info": {"vcs": "git"}}
     assert address_of(ending) == "https://host.example/us/template.git"
 
 
-def test_an_installation_from_a_folder_leads_to_it_or_to_its_remote(tmp_path: Path) -> None:
+def test_an_installation_from_a_folder_uses_it_or_its_remote(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
     (folder / "copier.yml").touch()
@@ -730,14 +732,16 @@ def test_an_installation_without_an_address_asks_for_it(recorded: dict[str, Any]
 
 def test_the_installed_command_runs() -> None:
     command = Path(sys.executable).with_name("ml-architect")
-    done = subprocess.run([command, "--help"], capture_output=True, encoding="utf-8", check=True)
-    assert "explain" in done.stdout
+    result = subprocess.run([command, "--help"], capture_output=True, encoding="utf-8", check=True)
+    assert "explain" in result.stdout
 
 
 def test_the_installed_command_prints_its_version() -> None:
     command = Path(sys.executable).with_name("ml-architect")
-    done = subprocess.run([command, "--version"], capture_output=True, encoding="utf-8", check=True)
-    assert re.fullmatch(r"ml-architect \d+\.\d+\.\d+(\.dev\d+|rc\d+)?\n", done.stdout)
+    result = subprocess.run(
+        [command, "--version"], capture_output=True, encoding="utf-8", check=True
+    )
+    assert re.fullmatch(r"ml-architect \d+\.\d+\.\d+(\.dev\d+|rc\d+)?\n", result.stdout)
 
 
 def test_a_release_candidate_is_ordered_before_its_release() -> None:

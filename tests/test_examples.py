@@ -1,6 +1,6 @@
-"""The third-party projects in examples/ keep both contracts of docs/run-format.md by themselves.
+"""The third-party projects in examples/ follow both contracts of docs/run-format.md.
 
-They run in `.venv-project`, through their command lines, without the tool.
+Their command lines run in `.venv-project`, without the tool.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not ENVIRONMENT.exists() and "CI" not in os.environ,
-        reason=f"{ENVIRONMENT} isn't there: make test creates it",
+        reason=f"{ENVIRONMENT} doesn't exist: make test creates it",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A third-party project, and what a test has to know about it."""
+    """A third-party project, and what the tests expect of it."""
 
     name: str
     script: str
     evaluate: tuple[str, ...]
     long_config: str
     """Settings of a run that trains for about two seconds."""
-    wrong_config: str
+    invalid_config: str
     problems: tuple[str, ...]
-    """What has to be mentioned about it."""
+    """The settings of `invalid_config` that the error message has to name."""
     columns: tuple[str, ...]
-    """Of predictions.csv."""
+    """The columns of predictions.csv."""
 
 
 SKLEARN = Example(
@@ -62,7 +62,7 @@ SKLEARN = Example(
     script="digits.py",
     evaluate=("digits.py", "evaluate"),
     long_config="[training]\nepochs = 50\n",
-    wrong_config='sed = 1\n[training]\nepochs = 0\nlearning_rate = "fast"\nrate = 1\n',
+    invalid_config='sed = 1\n[training]\nepochs = 0\nlearning_rate = "fast"\nrate = 1\n',
     problems=("sed", "training.epochs", "training.learning_rate", "training.rate"),
     columns=("id", "label", "predicted", "confidence", "loss", "mean_intensity"),
 )
@@ -71,7 +71,7 @@ TORCH = Example(
     script="train.py",
     evaluate=("evaluate.py",),
     long_config="epochs = 250\n",
-    wrong_config='sed = 1\nepochs = 0\nlearning_rate = "fast"\nhidden = nan\n',
+    invalid_config='sed = 1\nepochs = 0\nlearning_rate = "fast"\nhidden = nan\n',
     problems=("sed", "epochs", "learning_rate", "hidden"),
     columns=("id", "label", "predicted", "loss", "age", "sex", "bmi"),
 )
@@ -101,11 +101,11 @@ class Project:
         return self.start(self.example.script, *arguments)
 
     def dry_run(self, config: str) -> subprocess.CompletedProcess[str]:
-        """Ask for the resolved config."""
+        """Print the resolved config."""
         return finish(self.start(self.example.script, "train", "--config", config, "--dry-run"))
 
     def files(self) -> dict[str, int]:
-        """Every file with the time of its last change."""
+        """The modification time of every file."""
         paths = [path for path in self.folder.rglob("*") if "__pycache__" not in path.parts]
         return {str(path): path.stat().st_mtime_ns for path in paths if path.is_file()}
 
@@ -124,23 +124,25 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ignored = shutil.ignore_patterns("runs", "data", "__pycache__")
     shutil.copytree(EXAMPLES / example.name, folder, ignore=ignored)
     (folder / "long.toml").write_text(example.long_config, encoding="utf-8")
-    (folder / "wrong.toml").write_text(example.wrong_config, encoding="utf-8")
+    (folder / "invalid.toml").write_text(example.invalid_config, encoding="utf-8")
     return Project(example, folder)
 
 
 @pytest.fixture(scope="module")
-def unbroken(project: Project) -> Path:
-    """The folder of a run that nothing interrupted."""
-    done = finish(project.train("long.toml", "study/unbroken"))
-    assert done.returncode == 0, done.stderr
-    return project.folder / "runs/study/unbroken"
+def uninterrupted(project: Project) -> Path:
+    """The folder of a run that wasn't interrupted."""
+    result = finish(project.train("long.toml", "study/uninterrupted"))
+    assert result.returncode == 0, result.stderr
+    return project.folder / "runs/study/uninterrupted"
 
 
-def assert_same_results(run: Path, unbroken: Path) -> None:
-    """An interrupted run ends as one that nothing interrupted."""
+def assert_same_results(run: Path, uninterrupted: Path) -> None:
+    """An interrupted run has the same results as one that wasn't."""
     for name in ("metrics.jsonl", "config.toml"):
-        assert (run / name).read_bytes() == (unbroken / name).read_bytes()
-    outcomes = [json.loads((folder / "outcome.json").read_bytes()) for folder in (run, unbroken)]
+        assert (run / name).read_bytes() == (uninterrupted / name).read_bytes()
+    outcomes = [
+        json.loads((folder / "outcome.json").read_bytes()) for folder in (run, uninterrupted)
+    ]
     for outcome in outcomes:
         outcome.pop("seconds", None)
     assert outcomes[0] == outcomes[1]
@@ -153,16 +155,16 @@ def size(path: Path) -> int:
 
 def test_dry_run_prints_the_resolved_config_and_writes_nothing(project: Project) -> None:
     before = project.files()
-    done = project.dry_run("configs/base.toml")
-    assert (done.returncode, done.stderr) == (0, "")
-    config = tomllib.loads(done.stdout)
+    result = project.dry_run("configs/base.toml")
+    assert (result.returncode, result.stderr) == (0, "")
+    config = tomllib.loads(result.stdout)
     given = tomllib.loads((project.folder / "configs/base.toml").read_text(encoding="utf-8"))
     assert config["seed"] == 0
     assert merge(config, given) == config
     assert project.files() == before
 
-    (project.folder / "resolved.toml").write_text(done.stdout, encoding="utf-8")
-    assert project.dry_run("resolved.toml").stdout == done.stdout
+    (project.folder / "resolved.toml").write_text(result.stdout, encoding="utf-8")
+    assert project.dry_run("resolved.toml").stdout == result.stdout
 
 
 def test_dry_run_imports_no_framework(project: Project) -> None:
@@ -173,29 +175,29 @@ def test_dry_run_imports_no_framework(project: Project) -> None:
     assert not re.search(r"\b(torch|sklearn|numpy)\b", imported)
 
 
-def test_wrong_settings_are_all_reported(project: Project) -> None:
+def test_invalid_settings_are_all_reported(project: Project) -> None:
     before = project.files()
-    trained = finish(project.train("wrong.toml", "wrong"))
-    for done in (project.dry_run("wrong.toml"), trained):
-        assert (done.returncode, done.stdout) == (2, "")
-        lines = done.stderr.splitlines()
+    trained = finish(project.train("invalid.toml", "invalid"))
+    for result in (project.dry_run("invalid.toml"), trained):
+        assert (result.returncode, result.stdout) == (2, "")
+        lines = result.stderr.splitlines()
         assert {line.partition(":")[0] for line in lines} == set(project.example.problems)
     assert project.files() == before
 
 
 @pytest.mark.parametrize("text", [None, "seed = ", "seed = true"])
-def test_an_unreadable_config_is_wrong_input(project: Project, text: str | None) -> None:
+def test_an_unreadable_config_is_a_usage_error(project: Project, text: str | None) -> None:
     path = project.folder / "unreadable.toml"
     path.unlink(missing_ok=True)
     if text is not None:
         path.write_text(text, encoding="utf-8")
-    done = project.dry_run("unreadable.toml")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
+    result = project.dry_run("unreadable.toml")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
 
 
 def merge(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Replace some settings, table by table."""
+    """Merge changes into settings, table by table."""
     merged = dict(settings)
     for name, value in changes.items():
         if isinstance(value, dict):
@@ -204,11 +206,11 @@ def merge(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def corners(space: dict[str, Any]) -> list[dict[str, Any]]:
+def boundary_values(space: dict[str, Any]) -> list[dict[str, Any]]:
     """Every bound and option of a search space, one at a time."""
     if "low" in space or "options" in space:
         return space["options"] if "options" in space else [space["low"], space["high"]]
-    return [{name: value} for name, below in space.items() for value in corners(below)]
+    return [{name: value} for name, nested in space.items() for value in boundary_values(nested)]
 
 
 def test_studies_vary_settings_that_exist(project: Project) -> None:
@@ -218,91 +220,91 @@ def test_studies_vary_settings_that_exist(project: Project) -> None:
         settings = tomllib.loads(text)
         study = settings.pop(kind)
         variants = [*study.get("changes", {}).values(), *study.get("sizes", {}).values()]
-        variants += corners(study.get("space", {}))
+        variants += boundary_values(study.get("space", {}))
         assert variants
         for changes in variants:
             lines = [
                 f"{name} = {json.dumps(value)}\n" for name, value in flatten(settings, changes)
             ]
             (project.folder / "variant.toml").write_text("".join(lines), encoding="utf-8")
-            done = project.dry_run("variant.toml")
-            assert done.returncode == 0, done.stderr
-            config = tomllib.loads(done.stdout)
+            result = project.dry_run("variant.toml")
+            assert result.returncode == 0, result.stderr
+            config = tomllib.loads(result.stdout)
             assert merge(config, changes) == config
 
 
 def flatten(settings: dict[str, Any], changes: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Settings with some replaced, by their full names."""
+    """Merge the changes into the settings. Returns pairs of full name and value."""
     flat: list[tuple[str, Any]] = []
     for name, value in merge(settings, changes).items():
         if isinstance(value, dict):
-            below = flatten(cast("dict[str, Any]", value), {})
-            flat += [(f"{name}.{inner_name}", inner) for inner_name, inner in below]
+            nested = flatten(cast("dict[str, Any]", value), {})
+            flat += [(f"{name}.{inner_name}", inner) for inner_name, inner in nested]
         else:
             flat.append((name, value))
     return flat
 
 
-def test_a_run_leaves_the_documented_files(project: Project, unbroken: Path) -> None:
-    config = tomllib.loads((unbroken / "config.toml").read_text(encoding="utf-8"))
+def test_a_run_writes_the_documented_files(project: Project, uninterrupted: Path) -> None:
+    config = tomllib.loads((uninterrupted / "config.toml").read_text(encoding="utf-8"))
     assert config == tomllib.loads(project.dry_run("long.toml").stdout)
 
-    created = json.loads((unbroken / "run.json").read_bytes())
+    created = json.loads((uninterrupted / "run.json").read_bytes())
     assert created["format"] == 1
     assert re.match(r"\d{4}-\d\d-\d\dT.*[+]00:00$", created["started"])
 
-    lines = (unbroken / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (uninterrupted / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     metrics: list[dict[str, float]] = [json.loads(line) for line in lines]
     steps = [line["step"] for line in metrics]
     assert steps == sorted(set(steps))
     assert all(math.isfinite(value) for line in metrics for value in line.values())
     assert {"step", "train/loss", "validation/loss"} <= metrics[0].keys()
 
-    outcome = json.loads((unbroken / "outcome.json").read_bytes())
+    outcome = json.loads((uninterrupted / "outcome.json").read_bytes())
     best = min if outcome["mode"] == "min" else max
     assert outcome["best_value"] == best(line[outcome["metric"]] for line in metrics)
     assert outcome["step"] == steps[-1]
     assert outcome["best_step"] in steps
     assert outcome["parameters"] > 0
     assert outcome["train_examples"] > 0
-    assert not list(unbroken.glob("*.tmp"))
+    assert not list(uninterrupted.glob("*.tmp"))
 
 
-def test_a_run_that_has_ended_stays_as_it_is(project: Project, unbroken: Path) -> None:
+def test_a_finished_run_is_not_changed(project: Project, uninterrupted: Path) -> None:
     before = project.files()
-    assert finish(project.train("long.toml", "study/unbroken")).returncode == 0
-    changed = finish(project.train("configs/base.toml", "study/unbroken"))
+    assert finish(project.train("long.toml", "study/uninterrupted")).returncode == 0
+    changed = finish(project.train("configs/base.toml", "study/uninterrupted"))
     assert changed.returncode == 2
     after = project.files()
-    lock = str(unbroken / ".lock")
+    lock = str(uninterrupted / ".lock")
     assert before.pop(lock)
     assert after.pop(lock)
     assert after == before
 
 
-def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(
-    project: Project, unbroken: Path
+def test_a_run_killed_at_random_times_has_the_results_of_an_uninterrupted_one(
+    project: Project, uninterrupted: Path
 ) -> None:
     run = project.folder / "runs/killed"
     rng = random.Random()
-    moments: list[float] = []  # seconds
+    delays: list[float] = []  # seconds
     for kill in range(5):
         logged = size(run / "metrics.jsonl")
         process = project.train("long.toml", "killed")
-        # The first is killed before it trains, the others while they do.
+        # The first process is killed before it trains, the others while they train.
         while kill and size(run / "metrics.jsonl") <= logged and process.poll() is None:
             time.sleep(0.002)
-        moments.append(rng.uniform(0, 0.15 if kill else 1))
-        time.sleep(moments[-1])
+        delays.append(rng.uniform(0, 0.15 if kill else 1))
+        time.sleep(delays[-1])
         process.kill()
         process.communicate()
-    assert not (run / "outcome.json").exists(), "it ended too early for a test of kills"
-    done = finish(project.train("long.toml", "killed"))
-    assert done.returncode == 0, (done.stderr, moments)
-    assert_same_results(run, unbroken)
+    assert not (run / "outcome.json").exists(), "it ended before it was killed"
+    result = finish(project.train("long.toml", "killed"))
+    assert result.returncode == 0, (result.stderr, delays)
+    assert_same_results(run, uninterrupted)
 
 
-def test_a_run_that_is_stopped_saves_and_continues(project: Project, unbroken: Path) -> None:
+def test_a_stopped_run_is_saved_and_resumed(project: Project, uninterrupted: Path) -> None:
     run = project.folder / "runs/stopped"
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         # The first signal comes while the framework is imported, the others while it trains.
@@ -316,31 +318,31 @@ def test_a_run_that_is_stopped_saves_and_continues(project: Project, unbroken: P
                 break
             time.sleep(0.002)
         process.send_signal(number)
-        done = finish(process)
-        assert done.returncode == 75, (number, done.stderr)
-        assert "Traceback" not in done.stderr
+        result = finish(process)
+        assert result.returncode == 75, (number, result.stderr)
+        assert "Traceback" not in result.stderr
         assert size(run / "metrics.jsonl") > logged
         assert not (run / "outcome.json").exists()
     assert finish(project.train("long.toml", "stopped")).returncode == 0
-    assert_same_results(run, unbroken)
+    assert_same_results(run, uninterrupted)
 
 
-def test_a_run_in_use_is_left_alone(project: Project) -> None:
+def test_a_run_in_use_is_not_changed(project: Project) -> None:
     lock = project.folder / "runs/in-use/.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        done = finish(project.train("long.toml", "in-use"))
-    assert done.returncode == 3, done.stderr
-    assert "in use" in done.stderr
+        result = finish(project.train("long.toml", "in-use"))
+    assert result.returncode == 3, result.stderr
+    assert "in use" in result.stderr
     assert list(lock.parent.iterdir()) == [lock]
 
 
-def test_evaluate_writes_the_predictions(project: Project, unbroken: Path) -> None:
-    run = str(unbroken.relative_to(project.folder))
-    done = finish(project.start(*project.example.evaluate, run))
-    assert done.returncode == 0, done.stderr
-    with (unbroken / "predictions.csv").open(newline="", encoding="utf-8") as file:
+def test_evaluate_writes_the_predictions(project: Project, uninterrupted: Path) -> None:
+    run = str(uninterrupted.relative_to(project.folder))
+    result = finish(project.start(*project.example.evaluate, run))
+    assert result.returncode == 0, result.stderr
+    with (uninterrupted / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == project.example.columns
     assert len({row["id"] for row in rows}) == len(rows) > 80
@@ -393,7 +395,7 @@ def test_the_script_stays_as_short_as_the_page_says() -> None:
     assert code_lines(script.read_text(encoding="utf-8")) <= 100
 
 
-def test_the_page_shows_the_example_as_it_is() -> None:
+def test_the_page_quotes_the_example() -> None:
     page = (ROOT / "docs/own-training-script.md").read_text(encoding="utf-8")
     script = (EXAMPLES / "torch_regression/train.py").read_text(encoding="utf-8")
     fragments: list[str] = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

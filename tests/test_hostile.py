@@ -128,7 +128,7 @@ def parse_all(project: Path) -> None:
 def accepted(text: str) -> dict[str, str]:
     """The questions for which a text is a valid answer, with that answer.
 
-    Raises UserMessageError if there is none.
+    Raises UserMessageError if there are none.
     """
     answers: dict[str, str] = {}
     message: UserMessageError | None = None
@@ -180,7 +180,7 @@ def test_hostile_answers_that_are_accepted_are_rendered_unchanged(
             continue
         assert_rendered_unchanged(template, folder, answers)
         seen.update(answers)
-    assert seen == set(TEXTS), "if all answers are rejected, the test shows nothing"
+    assert seen == set(TEXTS), "if all answers are rejected, the test is vacuous"
     assert not list(tmp_path.rglob(f"{OWNED}*"))
 
 
@@ -225,18 +225,18 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc lists open 
 
 
 def audited(template: Path, destination: Path, temporary: Path) -> dict[str, list[Any]]:
-    """Files, sockets and processes of rendering; see audited.py."""
+    """The files, sockets and processes used by rendering: see audited.py."""
     script = Path(__file__).with_name("audited.py")
     temporary.mkdir()
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-B", script, template, destination, "stage=production", "starter=blank"],
         env={**os.environ, "TMPDIR": str(temporary)},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 @on_linux

@@ -1,4 +1,4 @@
-"""Copier's questions in a terminal: wrong answers are reported at once, arrow keys select."""
+"""Copier's questions in a terminal: invalid answers are reported at once, arrow keys select."""
 
 from __future__ import annotations
 

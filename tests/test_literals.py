@@ -1,4 +1,4 @@
-"""Answers are free text: written as a literal and read back, it is the same text."""
+"""Answers are free text, which literals preserve: written and read back, it is the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rendering import extension
 
 LITERALS = extension("literals")
 
-NASTY = [
+DIFFICULT = [
     "",
     "plain",
     "it's",
@@ -68,7 +68,7 @@ MARKUP = re.compile(r"[`*_\[\]<>|~]|&#?\w+;|^\s*([#+=-]|\d+[.)])|(^|\s)#+\s*$")
 """What Markdown interprets. Not complete: bare addresses become links, as they should."""
 
 
-@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("text", DIFFICULT)
 def test_toml_reads_the_same_text_back(text: str) -> None:
     assert tomllib.loads(f"x = {LITERALS.toml(text)}")["x"] == text
 
@@ -79,17 +79,17 @@ def test_toml_reads_the_same_value_of_the_same_type_back(value: float) -> None:
     assert (type(read), read) == (type(value), value)
 
 
-@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("text", DIFFICULT)
 def test_yaml_reads_the_same_text_back(text: str) -> None:
     assert yaml.safe_load(f"x: {LITERALS.yaml(text)}")["x"] == text
 
 
-@pytest.mark.parametrize("value", [*NASTY, True, 0, 1e-05, None])
+@pytest.mark.parametrize("value", [*DIFFICULT, True, 0, 1e-05, None])
 def test_python_reads_the_same_value_back(value: object) -> None:
     assert ast.literal_eval(LITERALS.python(value)) == value
 
 
-@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("text", DIFFICULT)
 def test_a_literal_is_one_printable_line(text: str) -> None:
     for literal in (LITERALS.toml(text), LITERALS.yaml(text), LITERALS.python(text)):
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]", literal)
@@ -97,20 +97,20 @@ def test_a_literal_is_one_printable_line(text: str) -> None:
 
 def test_ruff_leaves_python_literals_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "literals.py"
-    lines = [f"x{number} = {LITERALS.python(text)}\n" for number, text in enumerate(NASTY)]
+    lines = [f"x{number} = {LITERALS.python(text)}\n" for number, text in enumerate(DIFFICULT)]
     path.write_text("".join(lines), encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(path)]
-    done = subprocess.run(ruff, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(ruff, capture_output=True, encoding="utf-8", check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("text", [text for text in NASTY if text.isprintable()])
+@pytest.mark.parametrize("text", [text for text in DIFFICULT if text.isprintable()])
 def test_markdown_shows_the_same_text(text: str) -> None:
     shown = re.sub(rf"\\([{re.escape(string.punctuation)}])", r"\1", LITERALS.markdown(text))
     assert shown == text
 
 
-@pytest.mark.parametrize("text", [text for text in NASTY if text.isprintable()])
+@pytest.mark.parametrize("text", [text for text in DIFFICULT if text.isprintable()])
 def test_markdown_finds_no_markup_in_a_text(text: str) -> None:
     punctuation = re.escape(string.punctuation)
     unescaped = re.sub(rf"\\[{punctuation}]", "¶", LITERALS.markdown(text))

@@ -70,8 +70,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, output
 
 
-def begin(project: Path) -> None:
-    """Start a run, and stop it halfway with SIGTERM."""
+def start_and_interrupt(project: Path) -> None:
+    """Start a run, and stop it with SIGTERM before its end."""
     process = start(project, "train", *SHORT)
     metrics = project / "runs/half/metrics.jsonl"
     while process.poll() is None:
@@ -83,7 +83,7 @@ def begin(project: Path) -> None:
     assert code == 75, output
 
 
-def end(project: Path) -> dict[str, str]:
+def final_digests(project: Path) -> dict[str, str]:
     """Digests of the last checkpoint."""
     last = project / "runs/half/checkpoints/step_00000120"
     names = ("model.safetensors", "optimizer.safetensors", "state.json")
@@ -91,13 +91,13 @@ def end(project: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def unbroken(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def uninterrupted(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The last checkpoint of a run that wasn't interrupted."""
-    project = copy(template, tmp_path_factory.mktemp("unbroken") / "digits", NEWEST)
+    project = copy(template, tmp_path_factory.mktemp("uninterrupted") / "digits", NEWEST)
     edit(project)
     code, output = finish(start(project, "train", *SHORT))
     assert code == 0, output
-    return end(project)
+    return final_digests(project)
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,17 @@ def test_a_resumed_run_is_identical_after_answers_have_changed(
     old: dict[str, str],
     new: dict[str, str],
     template: Path,
-    unbroken: dict[str, str],
+    uninterrupted: dict[str, str],
     tmp_path: Path,
 ) -> None:
     project = copy(template, tmp_path / "digits", NEWEST, **old)
     edit(project)
     commit(project, "Mine")
-    begin(project)
+    start_and_interrupt(project)
     update(project, NEWEST, **new)
     code, output = finish(start(project, *RESUME))
     assert code == 0, output
-    assert end(project) == unbroken
+    assert final_digests(project) == uninterrupted
 
 
 @pytest.mark.parametrize(
@@ -136,17 +136,17 @@ def test_an_updated_project_works_and_its_run_is_resumed_or_refused_with_a_reaso
     project = copy(template, tmp_path / "digits", version, starter=starter)
     edit(project)
     commit(project, "Mine")
-    begin(project)
-    whole = shutil.copytree(project, tmp_path / "whole/digits", symlinks=True)
+    start_and_interrupt(project)
+    reference = shutil.copytree(project, tmp_path / "reference/digits", symlinks=True)
     update(project, NEWEST)
     code, output = finish(start(project, *RESUME))
     if code == 0:
-        assert finish(start(whole, *RESUME))[0] == 0
-        assert end(project) == end(whole)
+        assert finish(start(reference, *RESUME))[0] == 0
+        assert final_digests(project) == final_digests(reference)
     else:
         assert code == 2, output
         assert "--allow-changes" in output
-        assert tree(project / "runs") == tree(whole / "runs")
+        assert tree(project / "runs") == tree(reference / "runs")
     run(project, "ruff", "check")
     run(project, "python", "-m", "pytest", *QUICK)
 
@@ -167,14 +167,14 @@ def test_git_restores_a_project_after_a_killed_update_which_can_then_be_repeated
     edit(start)
     commit(start, "Mine")
     before = tree(start)
-    whole = shutil.copytree(start, tmp_path / "whole" / "digits", symlinks=True)
-    began = time.monotonic()
-    subprocess.run(command, cwd=whole, env={**os.environ, **NOBODY}, check=True)
-    takes = time.monotonic() - began
-    after = tree(whole)
+    reference = shutil.copytree(start, tmp_path / "reference" / "digits", symlinks=True)
+    started = time.monotonic()
+    subprocess.run(command, cwd=reference, env={**os.environ, **NOBODY}, check=True)
+    duration = time.monotonic() - started
+    after = tree(reference)
     assert after != before
 
-    rng, halves = random.Random(0), 0
+    rng, num_partial = random.Random(0), 0
     for number in range(4):
         project = shutil.copytree(start, tmp_path / str(number) / "digits", symlinks=True)
         process = subprocess.Popen(
@@ -185,26 +185,26 @@ def test_git_restores_a_project_after_a_killed_update_which_can_then_be_repeated
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        if number % 2:  # in the middle of writing
+        if number % 2:  # while it writes
             while process.poll() is None and tree(project) == before:
                 time.sleep(0.002)
-            time.sleep(rng.random() * takes / 8)
+            time.sleep(rng.random() * duration / 8)
         else:
-            time.sleep(rng.random() * takes)
+            time.sleep(rng.random() * duration)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        half = tree(project) not in (before, after)
-        if half:
-            halves += 1
+        is_partial = tree(project) not in (before, after)
+        if is_partial:
+            num_partial += 1
             if tool == "ml-architect" and not (project / ".git/index.lock").exists():
-                done = subprocess.run(command, cwd=project, capture_output=True, text=True)
-                assert done.returncode == 2
-                assert "an update was killed there" in done.stderr
-                assert done.stderr.rstrip().endswith("git stash --include-untracked")
+                result = subprocess.run(command, cwd=project, capture_output=True, text=True)
+                assert result.returncode == 2
+                assert "an update was killed there" in result.stderr
+                assert result.stderr.rstrip().endswith("git stash --include-untracked")
         restore(project)
         assert tree(project) == before
         assert ignored(project) == IGNORED
-        if half:
+        if is_partial:
             subprocess.run(
                 command,
                 cwd=project,
@@ -213,11 +213,11 @@ def test_git_restores_a_project_after_a_killed_update_which_can_then_be_repeated
                 check=True,
             )
             assert tree(project) == after
-    assert halves, "no kill interrupted the writing, so the test shows nothing"
+    assert num_partial, "no kill interrupted the writing, so the test is vacuous"
 
 
 def restore(project: Path) -> None:
-    """Undo a half-written update as the message says."""
+    """Undo a partial update with the command in the message."""
     (project / ".git/index.lock").unlink(missing_ok=True)
     subprocess.run(back(project), shell=True, cwd=project, stdout=subprocess.DEVNULL, check=True)
 
@@ -231,7 +231,7 @@ def test_an_update_that_is_stopped_by_ctrl_c_changes_nothing(
     commit(project, "Mine")
     before = tree(project)
     code, error = 0, ""
-    for _ in range(5):  # a busy machine may be too late
+    for _ in range(5):  # on a busy machine, the signal may come too late
         restore(project)
         process = subprocess.Popen(
             [sys.executable, *OURS, "--template", template],

@@ -111,14 +111,14 @@ def project(template: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def updated(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A project after the update, and the output. Tests only read it."""
+    """A project after the update, and the output. Tests don't change it."""
     project = make_project(template, tmp_path_factory.mktemp("updated") / "digits")
     return project, copier_update(project)
 
 
 def copier_update(project: Path, *arguments: str) -> str:
-    """Update by Copier's command line. Returns its output."""
-    done = subprocess.run(
+    """Update with Copier's command line. Returns its output."""
+    result = subprocess.run(
         [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments],
         cwd=project,
         env={**os.environ, **NOBODY},
@@ -126,8 +126,8 @@ def copier_update(project: Path, *arguments: str) -> str:
         encoding="utf-8",
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def recorded(project: Path) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def test_a_migration_that_runs_again_changes_nothing(
     git(template, "checkout", "--quiet", "v2.0.0")
     before = tree(project)
     for stage in ("before", "after"):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, template / "migrations", stage, template],
             cwd=project,
             env={**os.environ, "VERSION_FROM": "v1.0.0", "VERSION_TO": "v2.0.0"},
@@ -260,7 +260,7 @@ def test_a_migration_that_runs_again_changes_nothing(
             encoding="utf-8",
             check=True,
         )
-        assert done.stdout == ""
+        assert result.stdout == ""
     assert tree(project) == before
 
 
@@ -312,7 +312,7 @@ class Bytes:
 
 @pytest.fixture(scope="session")
 def mixed(later: Path, tmp_path_factory: pytest.TempPathFactory) -> Bytes:
-    """Files that aren't UTF-8, one of them executable; one with a zero byte; other line ends."""
+    """Files that aren't UTF-8, one of them executable; one with a zero byte; other line endings."""
     project = copy(later, tmp_path_factory.mktemp("bytes") / "digits", "1.0.0")
     files = tree(project)
     head, rest = first_line(files[BINARY]), files[BINARY].partition(b"\n")[2]
@@ -331,7 +331,7 @@ def mixed(later: Path, tmp_path_factory: pytest.TempPathFactory) -> Bytes:
 
 
 def first_line(content: bytes) -> bytes:
-    """The first line, without its end."""
+    """The first line, without its line ending."""
     return content.partition(b"\n")[0]
 
 
@@ -361,7 +361,7 @@ def test_a_file_with_zero_bytes_is_not_changed(mixed: Bytes) -> None:
     assert f"kept your version of {BINARY}" in mixed.output
 
 
-def test_line_ends_of_the_owners_are_preserved(mixed: Bytes) -> None:
+def test_line_endings_of_the_owner_are_preserved(mixed: Bytes) -> None:
     expected = mixed.before[WINDOWS].replace(b"\n", b" Since 3.0.0.\n", 1)
     assert mixed.after[WINDOWS] == expected
 
@@ -416,7 +416,7 @@ def test_skipped_changes_to_a_file_that_its_owner_took_over_can_be_shown(
 @pytest.mark.parametrize("answer", ["starter=blank", "package_name=mine", "tracker=nonsense"])
 def test_a_refused_update_does_not_change_recorded_answers(answer: str, project: Path) -> None:
     before = tree(project)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--data", answer],
         cwd=project,
         env={**os.environ, **NOBODY},
@@ -424,9 +424,9 @@ def test_a_refused_update_does_not_change_recorded_answers(answer: str, project:
         encoding="utf-8",
         check=False,
     )
-    assert done.returncode != 0
-    assert "Nothing was" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode != 0
+    assert "Nothing was" in result.stderr
+    assert "Traceback" not in result.stderr
     assert tree(project) == before
     assert git(project, "status", "--porcelain") == ""
 
@@ -468,7 +468,7 @@ def test_a_file_that_a_later_version_excludes_is_deleted_unless_its_owner_change
     assert (project / OPTIMIZER).read_text("utf-8") == mine
 
 
-# --- nothing that was published is lost ---------------------------------------------------------
+# --- nothing that was released is lost ----------------------------------------------------------
 
 
 def old_names(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
@@ -476,12 +476,12 @@ def old_names(kind: type[Any], get: Callable[[Any], str]) -> set[str]:
     return {get(entry) for entry in HISTORY if isinstance(entry, kind)}
 
 
-each_release = pytest.mark.parametrize(
+for_each_release = pytest.mark.parametrize(
     "release", updated_from(), ids=lambda release: release.version
 )
 
 
-@each_release
+@for_each_release
 def test_no_question_of_a_release_is_lost(release: Release, repository: Path) -> None:
     before = yaml.safe_load(git(repository, "show", f"v{release.version}:copier.yml"))
     now = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
@@ -489,7 +489,7 @@ def test_no_question_of_a_release_is_lost(release: Release, repository: Path) ->
     assert questions - now.keys() <= old_names(RenamedQuestion, lambda entry: entry.old)
 
 
-@each_release
+@for_each_release
 def test_no_option_of_a_release_is_lost(release: Release) -> None:
     names = {entry.old: entry.new for entry in HISTORY if isinstance(entry, RenamedQuestion)}
     before = {
@@ -502,7 +502,7 @@ def test_no_option_of_a_release_is_lost(release: Release) -> None:
     assert before - now <= removed
 
 
-@each_release
+@for_each_release
 def test_no_file_of_a_release_is_lost(release: Release, repository: Path) -> None:
     command = ("ls-tree", "-r", "--name-only", f"v{release.version}", "template")
     listed = git(repository, *command).splitlines()

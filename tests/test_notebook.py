@@ -39,5 +39,5 @@ def test_the_readme_trains_a_model_in_ten_lines_of_a_notebook(
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert float(result.stdout) < 2.0, "better than a uniform guess, whose loss is log(10)"
+    assert float(result.stdout) < 2.0, "lower than log(10), the loss of uniform probabilities"
     assert (project / "runs/notebook/outcome.json").exists()

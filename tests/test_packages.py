@@ -1,4 +1,4 @@
-"""What makes projects and what reads their runs are apart: neither imports the other."""
+"""The generator and the code that reads runs don't depend on each other."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from rendering import ROOT
 
 PACKAGE = ROOT / "src/ml_architect"
 READERS = {f"ml_architect.{name}" for name in ("runs", "studies", "reports")}
-MAKER = "ml_architect.generate"
+GENERATOR = "ml_architect.generate"
 
 FORBIDDEN = {
-    MAKER: READERS,
-    # They serve any project, also one that was made by hand.
-    **{each: {MAKER, "copier", "copier_template_extensions"} for each in READERS},
+    GENERATOR: READERS,
+    # They also work with projects that weren't generated.
+    **{reader: {GENERATOR, "copier", "copier_template_extensions"} for reader in READERS},
 }
-"""What a subpackage never imports, at the top of a module or within a function."""
+"""What a subpackage never imports, at the top of a module or in a function."""
 
 
 def imported(source: str, module: str) -> Iterator[str]:
-    """The full name of everything that a module imports.
+    """The full names of everything that a module imports.
 
     Args:
-        source: its text.
-        module: its full name; that of a package ends in `.__init__`.
+        source: the source code of the module.
+        module: its full name, which ends in `.__init__` for a package.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parent = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*parent, *filter(None, [node.module])])
-            yield from (f"{base}.{each.name}" for each in node.names)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def within(name: str, package: str) -> bool:
-    """Whether a name is that of a package, or of something in it."""
+def is_within(name: str, package: str) -> bool:
+    """Whether a name is that of a package or of something in it."""
     return f"{name}.".startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
-def test_no_subpackage_imports_from_across_the_border(package: str) -> None:
-    found: list[str] = []
+def test_no_subpackage_has_a_forbidden_import(package: str) -> None:
+    violations: list[str] = []
     for file in sorted((ROOT / "src" / package.replace(".", "/")).rglob("*.py")):
-        place = file.relative_to(ROOT / "src").with_suffix("")
-        found += [
-            f"{place} imports {name}"
-            for name in imported(file.read_text(encoding="utf-8"), ".".join(place.parts))
-            if any(within(name, each) for each in FORBIDDEN[package])
+        path = file.relative_to(ROOT / "src").with_suffix("")
+        violations += [
+            f"{path} imports {name}"
+            for name in imported(file.read_text(encoding="utf-8"), ".".join(path.parts))
+            if any(is_within(name, forbidden) for forbidden in FORBIDDEN[package])
         ]
-    assert found == []
+    assert violations == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_no_subpackage_imports_from_across_the_border(package: str) -> None:
         ("def f():\n    from ml_architect import generate", "ml_architect.generate"),
     ],
 )
-def test_every_form_of_an_import_is_understood(line: str, expected: str) -> None:
+def test_every_form_of_import_is_resolved(line: str, expected: str) -> None:
     assert list(imported(line, "ml_architect.runs.table")) == [expected]
 
 

@@ -141,8 +141,7 @@ def test_a_project_keeps_the_contracts_and_its_pages_can_be_read_offline_on_a_ph
     monkeypatch.chdir(project.folder)
     for words in (["runs"], ["report", "study/one"], ["report", "data"]):
         assert main(words) == 0
-    pages = [runs / name for name in ("study/one/report.html", "study/one/analysis.html")]
-    assert_readable(browser, [*pages, runs / "data.html"])
+    assert_readable(browser, [runs / "study/one/analysis.html", runs / "data.html"])
 
 
 STUDIES = {
@@ -183,6 +182,10 @@ def assert_documented(run: Path, cache: Path) -> None:
     assert provenance.keys() - optional == set(documented("### run.json")) - optional
     outcome = json.loads((run / "outcome.json").read_text(encoding="utf-8"))
     assert outcome.keys() == set(documented("### outcome.json"))
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics.keys() == set(documented("### metrics.json"))
+    for entry in metrics["metrics"].values():
+        assert entry.keys() == {"value", "low", "high"}
     for line in (run / "timings.jsonl").read_text(encoding="utf-8").splitlines():
         assert json.loads(line).keys() == set(documented("### timings.jsonl"))
     names = {

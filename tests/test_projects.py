@@ -153,7 +153,7 @@ def take_every_step(project: Path, starter: str) -> None:
         run(project, "python", "-m", f"{package.name}.cli", *command)
     for output in (
         *("predictions.csv", "runs/explore.png", "runs/features.png"),
-        *("runs/small/outcome.json", "runs/small/report.html", "runs/small/predictions.csv"),
+        *("runs/small/outcome.json", "runs/small/metrics.json", "runs/small/predictions.csv"),
     ):
         assert (project / output).is_file(), output
     (_, *rows) = (project / "predictions.csv").read_text(encoding="utf-8").splitlines()

@@ -10,7 +10,7 @@ import pathspec
 import pytest
 import yaml
 from combinations import CHOICES, DEFAULTS
-from copier import _template, _user_data  # private, but the only lists there are
+from copier import _template, _user_data  # private, but there is no public list
 from jinja2 import Environment, StrictUndefined
 from rendering import ROOT
 
@@ -65,7 +65,7 @@ def test_a_misspelled_name_in_a_template_is_an_error() -> None:
     assert CONFIG["_envops"]["undefined"] == "jinja2.StrictUndefined"
 
 
-def test_questions_come_in_the_order_of_the_design() -> None:
+def test_questions_have_the_designed_order() -> None:
     assert list(QUESTIONS) == ORDER
 
 
@@ -81,7 +81,7 @@ def test_every_text_is_checked_when_it_is_typed(name: str) -> None:
 
 
 def excluded(operation: str = "copy", **answers: Any) -> pathspec.PathSpec[Any]:
-    """The paths that are left out, as Copier reads `_exclude`."""
+    """The excluded paths, as Copier reads `_exclude`."""
     context = {"_copier_operation": operation, "yours": [], **DEFAULTS, **answers}
     environment = Environment(undefined=StrictUndefined)
     rendered = [environment.from_string(text).render(context) for text in CONFIG["_exclude"]]
@@ -96,10 +96,10 @@ TESTS = ["conftest", "test_commands", "test_configs", "test_data", "test_export"
     ("stage", "kept"),
     [("exploration", TESTS[-1:]), ("prototype", [*TESTS[:-2], TESTS[-1]]), ("production", TESTS)],
 )
-def test_a_stage_leaves_out_tests_that_it_does_not_have(stage: str, kept: list[str]) -> None:
+def test_a_stage_excludes_the_tests_of_others(stage: str, kept: list[str]) -> None:
     paths = [f"tests/{name}.py" for name in TESTS]
-    left_out = excluded(stage=stage)
-    assert [path for path in paths if not left_out.match_file(path)] == [
+    excluded_paths = excluded(stage=stage)
+    assert [path for path in paths if not excluded_paths.match_file(path)] == [
         f"tests/{name}.py" for name in kept
     ]
 
@@ -125,7 +125,7 @@ def test_a_stage_leaves_out_tests_that_it_does_not_have(stage: str, kept: list[s
     ],
     ids=str,
 )
-def test_a_file_is_left_out_for_one_answer_and_kept_for_another(
+def test_a_file_is_excluded_for_one_answer_and_kept_for_another(
     path: str, answers: dict[str, str]
 ) -> None:
     (name,) = answers
@@ -134,7 +134,7 @@ def test_a_file_is_left_out_for_one_answer_and_kept_for_another(
     assert not all(matches)
 
 
-def test_an_update_leaves_the_owners_files_alone() -> None:
+def test_an_update_excludes_the_owners_files() -> None:
     owners = [
         "README.md",
         "configs/small.toml",
@@ -152,7 +152,7 @@ def test_an_update_leaves_the_owners_files_alone() -> None:
     assert not any(excluded(starter="blank").match_file(path) for path in paths)
 
 
-def test_a_file_that_the_owner_took_over_is_left_alone_at_every_stage() -> None:
+def test_a_file_that_the_owner_took_over_is_excluded_from_updates_at_every_stage() -> None:
     resume = "tests/test_resume.py"
     for stage in CHOICES["stage"]:
         assert excluded("update", stage=stage, yours=[resume, "docs"]).match_file(resume)

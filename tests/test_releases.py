@@ -1,4 +1,4 @@
-"""releases.toml, the changelog and the present version are consistent."""
+"""releases.toml, the changelog and the current version are consistent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from repository import has_commit, releases
 
 HEADING = re.compile(r"^## (\d+)\.(\d+)\.(\d+) — (\d{4}-\d{2}-\d{2}|unreleased)$", re.MULTILINE)
 RELEASES = releases()
-PRESENT = Version(
+CURRENT = Version(
     tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 )
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """A version as numbers, which can be ordered."""
+    """A version as a tuple that can be compared."""
     return tuple(int(part) for part in version.split("."))
 
 
@@ -27,12 +27,12 @@ def in_changelog() -> list[tuple[int, ...]]:
     return [tuple(map(int, heading.groups()[:3])) for heading in HEADING.finditer(text)]
 
 
-def test_the_changelog_begins_with_the_present_version_or_the_one_before_it() -> None:
+def test_the_changelog_begins_with_the_current_version_or_the_one_before_it() -> None:
     newest = in_changelog()[0]
-    if PRESENT.is_devrelease:  # its section may be missing until it is released
-        assert newest <= PRESENT.release
+    if CURRENT.is_devrelease:  # its section may be missing until it is released
+        assert newest <= CURRENT.release
     else:
-        assert newest == PRESENT.release
+        assert newest == CURRENT.release
 
 
 def test_every_heading_of_the_changelog_is_a_version_and_a_date() -> None:
@@ -41,7 +41,7 @@ def test_every_heading_of_the_changelog_is_a_version_and_a_date() -> None:
     lines = [line for line in text.splitlines() if line.startswith("## ")]
     assert lines == [heading[0] for heading in headings]
     undated = {heading.groups()[:3] for heading in headings if heading[4] == "unreleased"}
-    assert undated <= ({tuple(map(str, PRESENT.release))} if PRESENT.is_devrelease else set())
+    assert undated <= ({tuple(map(str, CURRENT.release))} if CURRENT.is_devrelease else set())
 
 
 def test_the_changelog_goes_from_the_newest_version_to_the_oldest() -> None:
@@ -54,8 +54,8 @@ def test_releases_are_listed_from_the_oldest_to_the_newest() -> None:
     assert versions == sorted(set(versions))
 
 
-def test_no_release_is_newer_than_the_present_version() -> None:
-    assert [release for release in RELEASES if Version(release.version) > PRESENT] == []
+def test_no_release_is_newer_than_the_current_version() -> None:
+    assert [release for release in RELEASES if Version(release.version) > CURRENT] == []
 
 
 def test_each_release_has_a_section_in_the_changelog() -> None:

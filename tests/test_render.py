@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from combinations import CATALOGUE, COMBINATIONS, SHAPING, Answers
+from combinations import CATALOGUE, CODE_QUESTIONS, COMBINATIONS, Answers
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 from jinja2 import Environment, nodes
@@ -32,11 +32,11 @@ ILLEGAL_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]\Z')
 DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(10)
 }
-NASTY = {
+DIFFICULT = {
     "project_name": '"Dig\'its" \\ 🧮 *a* {{ b }} {% c %} #',
     "description": 'It\'s "quoted", \'\'\'thrice\'\'\' and """thrice""" \\N{BEL} [a](b) | `c` #',
     "author_name": 'Ada "the" O\'Hara \\ 🧮 <b> {{ 7 * 7 }}',
-    "package_name": "nasty",
+    "package_name": "difficult",
 }
 BY_NAME = {
     package.name: package
@@ -51,7 +51,7 @@ BY_NAME = {
 
 @pytest.fixture(scope="session", params=COMBINATIONS)  # pytest groups the tests by its value
 def answers(request: pytest.FixtureRequest) -> Answers:
-    """The answers of every combination in turn."""
+    """The answers of each combination."""
     return COMBINATIONS[request.param]
 
 
@@ -62,7 +62,7 @@ def project(answers: Answers, template: Path, copie_session: Copie) -> Path:
 
 
 def make(copie: Copie, template: Path, **answers: str) -> Path:
-    """Make a project. Raises the exception that Copier raised."""
+    """Make a project. Raises Copier's exception if it failed."""
     result = copie.copy(answers, template_dir=template)
     if result.exception is not None:
         raise result.exception
@@ -76,7 +76,7 @@ def files(project: Path, pattern: str = "*") -> Iterator[Path]:
 
 
 def header(path: Path) -> str:
-    """The first lines, which say who owns a file."""
+    """The first lines, which name the owner of a file."""
     return "\n".join(path.read_text(encoding="utf-8").splitlines()[:3])
 
 
@@ -99,7 +99,7 @@ def expected_requirements(answers: Answers) -> dict[str, SpecifierSet]:
 
 
 def declared(project: Path) -> tuple[dict[str, Requirement], dict[str, Requirement]]:
-    """The dependencies in pyproject.toml: of the project, and of its development."""
+    """The runtime and development dependencies in pyproject.toml."""
     table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = (table["dependencies"], table["optional-dependencies"]["dev"])
     own, development = ({(r := Requirement(line)).name: r for line in lines} for lines in lists)
@@ -117,22 +117,22 @@ def parse_all(project: Path) -> None:
 
 
 def ruff(project: Path) -> str:
-    """Run the linter and the formatter with the project's rules. Returns their complaints."""
+    """Run the linter and the formatter with the project's rules. Returns what they report."""
     output = ""
     for arguments in (["check", "--output-format=concise"], ["format", "--diff"]):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."],
             cwd=project,
             capture_output=True,
             encoding="utf-8",
             check=False,
         )
-        output += "" if done.returncode == 0 else done.stdout + done.stderr
+        output += "" if result.returncode == 0 else result.stdout + result.stderr
     return output
 
 
 def copier_copy(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run Copier's command as a script would, without a terminal."""
+    """Run Copier's command without a terminal, as a script would."""
     command = [sys.executable, "-m", "copier", "copy", "--trust", "--defaults"]
     return subprocess.run(
         [*command, *map(str, arguments)],
@@ -151,8 +151,8 @@ def copier_copy(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProces
 def test_every_file_parses_and_follows_the_projects_own_rules(project: Path) -> None:
     assert (project / "pyproject.toml").exists()
     parse_all(project)
-    complaints = ruff(project)
-    assert not complaints, complaints
+    problems = ruff(project)
+    assert not problems, problems
 
 
 def test_no_jinja_is_left(project: Path) -> None:
@@ -170,7 +170,7 @@ def test_every_name_is_legal_on_windows(project: Path) -> None:
     assert len({path.as_posix().lower() for path in paths}) == len(paths)
 
 
-def test_every_file_says_who_owns_it(project: Path) -> None:
+def test_every_file_names_its_owner(project: Path) -> None:
     for path in files(project):
         if not NO_HEADER & {path.name, path.suffix}:
             assert HEADER.search(header(path)), path
@@ -216,7 +216,7 @@ def test_every_import_was_chosen_and_is_declared(project: Path, answers: Answers
         modules = {BY_NAME[name].module for name in allowed} | {"digits", "conftest"}
         for path in files(project / folder, "*.py"):
             names = imports(path)
-            # Also inside, such as torch.utils.tensorboard.
+            # Submodules too, such as torch.utils.tensorboard.
             assert not {part for name in names for part in name.split(".")} & unchosen, path
             roots = {name.split(".")[0] for name in names} - sys.stdlib_module_names
             assert roots <= modules, path
@@ -237,11 +237,11 @@ def test_versions_are_pinned_in_production_and_within_the_declared_bounds(
 
 
 def test_no_file_of_the_package_depends_on_more_than_two_answers() -> None:
-    """So that every pair of answers, instead of all 720 combinations, is enough."""
+    """Testing every pair of answers is therefore enough, instead of all 720 combinations."""
     for path in (ROOT / "template").rglob("*.py.jinja"):
         tree = Environment().parse(path.read_text(encoding="utf-8"))
         names = {node.name for node in tree.find_all(nodes.Name)}
-        assert len(names & set(SHAPING)) <= 2, path
+        assert len(names & set(CODE_QUESTIONS)) <= 2, path
 
 
 # --- single projects ----------------------------------------------------------------------------
@@ -261,21 +261,21 @@ def test_git_ignores_no_file_of_a_project(copie: Copie, template: Path) -> None:
     project = make(copie, template, stage="production", starter="blank")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
     status = ["git", "status", "--porcelain", "--ignored", "--untracked-files=all"]
-    done = subprocess.run(status, cwd=project, capture_output=True, encoding="utf-8", check=True)
-    assert done.stdout.count("?? ") > 20
-    assert "!! " not in done.stdout
+    result = subprocess.run(status, cwd=project, capture_output=True, encoding="utf-8", check=True)
+    assert result.stdout.count("?? ") > 20
+    assert "!! " not in result.stdout
 
 
-def test_answers_full_of_markup_make_a_valid_project(copie: Copie, template: Path) -> None:
-    project = make(copie, template, stage="production", **NASTY)
+def test_answers_with_markup_make_a_valid_project(copie: Copie, template: Path) -> None:
+    project = make(copie, template, stage="production", **DIFFICULT)
     parse_all(project)
-    complaints = ruff(project)
-    assert not complaints, complaints
+    problems = ruff(project)
+    assert not problems, problems
     table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert table["description"] == NASTY["description"]
-    assert table["authors"] == [{"name": NASTY["author_name"]}]
+    assert table["description"] == DIFFICULT["description"]
+    assert table["authors"] == [{"name": DIFFICULT["author_name"]}]
     recorded = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
-    assert {name: recorded[name] for name in NASTY} == NASTY
+    assert {name: recorded[name] for name in DIFFICULT} == DIFFICULT
 
 
 @pytest.mark.parametrize("folder", ["torch", "数字", "{{ a }}"])
@@ -290,12 +290,12 @@ def test_invalid_answers_are_rejected_in_one_message_and_nothing_is_written(
 ) -> None:
     bad = {"package_name": "torch", "tracker": "nonsense", "python_version": "2.7"}
     data = [f"--data={name}={value}" for name, value in bad.items()]
-    done = copier_copy(*data, template, "bad", cwd=tmp_path)
-    assert done.returncode != 0
-    assert done.stderr.count("Nothing was written") == 1
+    result = copier_copy(*data, template, "bad", cwd=tmp_path)
+    assert result.returncode != 0
+    assert result.stderr.count("Nothing was written") == 1
     for name, value in bad.items():
-        assert f"  - {name} {value!r} " in done.stderr
-    assert "Traceback" not in done.stderr
+        assert f"  - {name} {value!r} " in result.stderr
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "bad").exists()
 
 
@@ -307,8 +307,8 @@ def test_a_clone_makes_a_project_without_a_terminal(tmp_path: Path) -> None:
         ["-c", "user.name=Ada", "-c", "user.email=ada@host.example", "commit", "-qm", "Start"],
     ):
         subprocess.run(["git", *arguments], cwd=clone, check=True)
-    done = copier_copy(".", tmp_path / "my-digits", cwd=clone)
-    assert done.returncode == 0, done.stderr
+    result = copier_copy(".", tmp_path / "my-digits", cwd=clone)
+    assert result.returncode == 0, result.stderr
     recorded = yaml.safe_load((tmp_path / "my-digits/.copier-answers.yml").read_text("utf-8"))
     assert recorded["project_name"] == "My Digits"
     assert (tmp_path / "my-digits/src/my_digits/config.py").exists()
@@ -318,9 +318,9 @@ def test_a_destination_that_is_not_empty_is_not_changed(template: Path, tmp_path
     mine = tmp_path / "digits" / "README.md"
     mine.parent.mkdir()
     mine.write_text("mine\n", encoding="utf-8")
-    done = copier_copy(template, mine.parent, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "--overwrite" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = copier_copy(template, mine.parent, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "--overwrite" in result.stderr
+    assert "Traceback" not in result.stderr
     assert mine.read_text(encoding="utf-8") == "mine\n"
     assert list(mine.parent.iterdir()) == [mine]

@@ -1,4 +1,4 @@
-"""The reports: statistics against known values, planted defects, null data, bad input."""
+"""The reports: statistics against known values, injected defects, null data, invalid input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SEEDS = range(100)
 
 
 def write_run(root: Path, rows: Mapping[str, Any], name: str = "small") -> Run:
-    """A run with these predictions and nothing that isn't required."""
+    """A run with these predictions and nothing optional."""
     folder = root / "runs" / name
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text("", encoding="utf-8")
@@ -49,22 +49,22 @@ def write_run(root: Path, rows: Mapping[str, Any], name: str = "small") -> Run:
 
 
 def report(run: Run, *slice_by: str) -> tuple[str, str]:
-    """The page and the summary in the terminal."""
-    screen = io.StringIO()
-    report_run(run, slice_by, None, Console(file=screen))
-    return (run.folder / "analysis.html").read_text(encoding="utf-8"), screen.getvalue()
+    """The HTML report, and the summary in the terminal."""
+    output = io.StringIO()
+    report_run(run, slice_by, None, Console(file=output))
+    return (run.folder / "analysis.html").read_text(encoding="utf-8"), output.getvalue()
 
 
 def classification(size: int, seed: int = 0, overconfidence: float = 0.0) -> dict[str, Any]:
-    """Predictions that are right as often as their confidence, less the overconfidence, says."""
+    """Predictions whose accuracy is their confidence minus `overconfidence`."""
     rng = np.random.default_rng(seed)
     confidence = rng.uniform(0.5, 0.99, size)
-    is_right = rng.random(size) < confidence - overconfidence
+    is_correct = rng.random(size) < confidence - overconfidence
     labels = rng.integers(0, 3, size)
-    predicted = np.where(is_right, labels, (labels + 1) % 3)
+    predicted = np.where(is_correct, labels, (labels + 1) % 3)
     return {
         "id": [f"example-{number}" for number in range(size)],
-        "loss": -np.log(np.where(is_right, confidence, 1 - confidence)),
+        "loss": -np.log(np.where(is_correct, confidence, 1 - confidence)),
         "label": labels.astype(str),
         "predicted": predicted.astype(str),
         "confidence": confidence,
@@ -90,7 +90,7 @@ def test_holm_multiplies_the_smallest_p_value_by_the_number_of_tests_and_never_r
     assert holm([]) == []
 
 
-def test_wilson_has_the_published_value_and_says_something_about_no_failures() -> None:
+def test_the_wilson_interval_has_its_published_value_and_is_defined_without_failures() -> None:
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     low, high = wilson(10, 10)
     assert (low, high) == pytest.approx((0.7225, 1), abs=1e-4)
@@ -102,14 +102,14 @@ def test_the_interval_of_a_mean_is_that_of_the_t_test_without_weights() -> None:
     assert mean_interval(values, np.full(30, 2.5)) == pytest.approx((expected.low, expected.high))
 
 
-def test_a_weighted_interval_covers_the_mean_as_often_as_it_says() -> None:
+def test_a_weighted_interval_has_its_nominal_coverage() -> None:
     covered = 0
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         weights = rng.uniform(1, 5, 60)
         low, high = mean_interval(rng.exponential(1, 60) + 1 / weights, weights)
-        truth = 1 + 1 / 3  # the mean of 1 / weights, weighted by them, is 1 / 3
-        covered += low <= truth <= high
+        true_mean = 1 + 1 / 3  # the mean of 1 / weights, weighted by them, is 1 / 3
+        covered += low <= true_mean <= high
     assert 0.88 <= covered / len(SEEDS) <= 0.99
 
 
@@ -155,15 +155,15 @@ def test_losses_of_texts_are_weighted_by_their_size(tmp_path: Path) -> None:
 # Calibration
 
 
-def test_calibrated_predictions_are_rarely_called_miscalibrated(tmp_path: Path) -> None:
-    alarms = [
+def test_calibrated_predictions_are_rarely_reported_as_miscalibrated(tmp_path: Path) -> None:
+    false_alarms = [
         calibration_of(tmp_path, classification(300, seed), str(seed)).p_value < ALPHA
         for seed in SEEDS
     ]
-    assert np.mean(alarms) <= 0.1
+    assert np.mean(false_alarms) <= 0.1
 
 
-def test_overconfident_predictions_are_called_so(tmp_path: Path) -> None:
+def test_overconfident_predictions_are_reported_as_overconfident(tmp_path: Path) -> None:
     result = calibration_of(tmp_path, classification(1000, overconfidence=0.15))
     assert result.p_value < 0.01
     assert result.error == pytest.approx(0.15, abs=0.04)
@@ -183,7 +183,7 @@ def test_a_calibrated_regression_passes_and_a_biased_one_does_not(tmp_path: Path
     assert "too low" in str(biased)
 
 
-def test_fractions_that_are_right_are_calibrated_too(tmp_path: Path) -> None:
+def test_fractions_of_correct_predictions_are_calibrated_too(tmp_path: Path) -> None:
     confidence = np.random.default_rng(0).uniform(0.2, 0.9, 200)
     rows = {"id": np.arange(200), "loss": np.ones(200), "confidence": confidence}
     good = calibration_of(tmp_path, {**rows, "correct": confidence}, "good")
@@ -197,7 +197,7 @@ def test_fractions_that_are_right_are_calibrated_too(tmp_path: Path) -> None:
 
 
 def null_errors(kind: str, rng: np.random.Generator, size: int) -> tuple[Array, Array]:
-    """Errors that have nothing to do with any metadata, and weights."""
+    """Errors that are independent of any metadata, and weights."""
     weights = np.ones(size)
     if kind == "binary":
         return (rng.random(size) < 0.1).astype(float), weights
@@ -208,7 +208,7 @@ def null_errors(kind: str, rng: np.random.Generator, size: int) -> tuple[Array, 
 
 @pytest.mark.parametrize("kind", ["binary", "skewed", "weighted"])
 def test_slices_are_rarely_flagged_where_errors_are_random(kind: str) -> None:
-    alarms = 0
+    false_alarms = 0
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         errors, weights = null_errors(kind, rng, 300)
@@ -216,12 +216,12 @@ def test_slices_are_rarely_flagged_where_errors_are_random(kind: str) -> None:
             "site": pl.Series("site", rng.choice(list("abcdefgh"), 300)),
             "age": pl.Series("age", rng.normal(size=300)),
         }
-        alarms += any(part.is_worse for part in compare_slices(errors, weights, columns))
-    assert alarms / len(SEEDS) <= 0.1
+        false_alarms += any(result.is_worse for result in compare_slices(errors, weights, columns))
+    assert false_alarms / len(SEEDS) <= 0.1
 
 
 @pytest.mark.parametrize("kind", ["binary", "skewed", "weighted"])
-def test_a_bad_slice_is_the_only_one_that_is_flagged(kind: str) -> None:
+def test_only_a_bad_slice_is_flagged(kind: str) -> None:
     rng = np.random.default_rng(0)
     errors, weights = null_errors(kind, rng, 600)
     sites = pl.Series("site", rng.choice(list("abcdef"), 600))
@@ -232,7 +232,7 @@ def test_a_bad_slice_is_the_only_one_that_is_flagged(kind: str) -> None:
     slices = compare_slices(
         errors, weights, {"site": sites, "age": pl.Series(rng.normal(size=600))}
     )
-    assert [part.name for part in slices if part.is_worse] == ["c"]
+    assert [result.name for result in slices if result.is_worse] == ["c"]
     worst = slices[0]
     assert worst.interval[0] < worst.error < worst.interval[1]
     assert worst.interval[0] > worst.rest
@@ -245,7 +245,7 @@ def test_a_slice_of_few_examples_is_not_tested() -> None:
     assert compare_slices(errors, np.ones(100), columns) == []
 
 
-def test_missing_values_and_rare_categories_are_slices_of_their_own() -> None:
+def test_missing_values_and_rare_categories_have_their_own_slices() -> None:
     values = [f"frequent {number}" for number in range(20)] * 3 + ["rare 1", "rare 2", None]
     categories = categorize(pl.Series("site", values))
     assert categories.to_list()[-3:] == ["(other)", "(other)", "(missing)"]
@@ -258,7 +258,7 @@ def test_numbers_are_sliced_by_quartiles() -> None:
     assert set(categories) >= {"0 to 24.75", "74.25 to 99", "(missing)"}
 
 
-def test_names_that_look_like_numbers_stay_names() -> None:
+def test_strings_that_look_like_numbers_stay_strings() -> None:
     assert parse(pl.Series(["007", "12"])).to_list() == ["007", "12"]
     assert parse(pl.Series(["-0.5", "0", "inf", None, "1e3"])).to_list() == [
         -0.5,
@@ -298,7 +298,7 @@ def notable(results: list[Drift]) -> list[tuple[str, str]]:
 
 
 def test_drift_is_rarely_reported_where_there_is_none() -> None:
-    alarms = 0
+    false_alarms = 0
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         columns = {
@@ -308,11 +308,11 @@ def test_drift_is_rarely_reported_where_there_is_none() -> None:
                 None
             ),
         }
-        alarms += bool(notable(find_drift(columns, splits_of(200))))
-    assert alarms / len(SEEDS) <= 0.03  # 100 draws at a level of 0.01
+        false_alarms += bool(notable(find_drift(columns, splits_of(200))))
+    assert false_alarms / len(SEEDS) <= 0.03  # 100 data sets at a level of 0.01
 
 
-def test_planted_drift_is_found_in_numbers_categories_and_missing_values() -> None:
+def test_drift_is_detected_in_numbers_categories_and_missing_values() -> None:
     rng = np.random.default_rng(0)
     size = 1000
     in_test = (splits_of(size) == "test").to_numpy()
@@ -411,7 +411,7 @@ def test_a_classification_has_all_sections(tmp_path: Path) -> None:
     assert summary.rstrip().endswith("analysis.html")
 
 
-def test_columns_may_have_names_that_are_patterns_to_polars(tmp_path: Path) -> None:
+def test_columns_may_have_names_that_polars_would_read_as_patterns(tmp_path: Path) -> None:
     names = ["*", "^a$", "value", "examples", "split_"]
     rows = {**classification(60), **{name: ["x", "y", "z"] * 20 for name in names}}
     page, _ = report(write_run(tmp_path, rows))
@@ -444,7 +444,7 @@ def test_losses_of_texts_are_enough(tmp_path: Path) -> None:
     assert "<h2>Calibration</h2>" not in page
 
 
-def test_with_many_classes_the_most_frequent_confusions_stand_for_the_matrix(
+def test_with_many_classes_the_most_frequent_confusions_replace_the_matrix(
     tmp_path: Path,
 ) -> None:
     labels = [f"class {number % 30}" for number in range(300)]
@@ -454,7 +454,7 @@ def test_with_many_classes_the_most_frequent_confusions_stand_for_the_matrix(
     assert "Most frequent confusions" in page
 
 
-def test_slices_are_limited_to_the_columns_that_are_asked_for(tmp_path: Path) -> None:
+def test_slices_are_limited_to_the_requested_columns(tmp_path: Path) -> None:
     rows = {**classification(100), "site": ["a", "b"] * 50, "age": np.arange(100)}
     page, _ = report(write_run(tmp_path, rows), "site")
     assert "site: a" in page
@@ -475,10 +475,10 @@ def test_tiny_and_constant_predictions_do_not_fail(tmp_path: Path, size: int, ki
     assert "<h2>Provenance</h2>" in page
 
 
-# Bad input
+# Invalid input
 
 
-GOOD = {"id": ["a", "b"], "loss": [0.1, 0.2], "site": ["x", "y"]}
+VALID = {"id": ["a", "b"], "loss": [0.1, 0.2], "site": ["x", "y"]}
 
 
 @pytest.mark.parametrize(
@@ -486,20 +486,20 @@ GOOD = {"id": ["a", "b"], "loss": [0.1, 0.2], "site": ["x", "y"]}
     [
         ({"id": ["a"], "label": ["x"]}, "no column loss; expected it beside id, label"),
         ({"id": [], "loss": []}, "no rows"),
-        ({**GOOD, "loss": ["0.1", "much"]}, "row 2: loss is much; expected a finite number"),
-        ({**GOOD, "loss": [0.1, None]}, "row 2: loss is empty; expected a value"),
-        ({**GOOD, "loss": [0.1, float("inf")]}, "row 2: loss is inf; expected a finite number"),
-        ({**GOOD, "weight": [1, -1]}, "row 2: weight is -1; expected a finite number, 0 to inf"),
-        ({**GOOD, "weight": [0, 0]}, "every weight is 0"),
-        ({**GOOD, "confidence": [0.5, 0.6]}, "needs the columns label and predicted, or correct"),
+        ({**VALID, "loss": ["0.1", "much"]}, "row 2: loss is much; expected a finite number"),
+        ({**VALID, "loss": [0.1, None]}, "row 2: loss is empty; expected a value"),
+        ({**VALID, "loss": [0.1, float("inf")]}, "row 2: loss is inf; expected a finite number"),
+        ({**VALID, "weight": [1, -1]}, "row 2: weight is -1; expected a finite number, 0 to inf"),
+        ({**VALID, "weight": [0, 0]}, "every weight is 0"),
+        ({**VALID, "confidence": [0.5, 0.6]}, "needs the columns label and predicted, or correct"),
         (
-            {**GOOD, "label": ["x", "y"], "predicted": ["x", "x"], "confidence": [0.5, 1.5]},
+            {**VALID, "label": ["x", "y"], "predicted": ["x", "x"], "confidence": [0.5, 1.5]},
             "row 2: confidence is 1.5; expected a finite number, 0 to 1",
         ),
-        ({**GOOD, "label": ["cat", "dog"], "predicted": ["cat", "cat"]}, "row 1: label is cat"),
+        ({**VALID, "label": ["cat", "dog"], "predicted": ["cat", "cat"]}, "row 1: label is cat"),
     ],
 )
-def test_a_wrong_table_is_answered_in_a_line_and_nothing_is_written(
+def test_an_invalid_table_gets_a_one_line_error_and_nothing_is_written(
     rows: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     run = write_run(tmp_path, rows)
@@ -511,8 +511,8 @@ def test_a_wrong_table_is_answered_in_a_line_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("content", [b"", b"id,loss\n1,2,3\n", b"\xff\xfe\n", b'id,loss\n"1,2\n'])
-def test_a_file_that_is_not_csv_is_answered_in_a_line(content: bytes, tmp_path: Path) -> None:
-    run = write_run(tmp_path, GOOD)
+def test_a_file_that_is_not_csv_gets_a_one_line_error(content: bytes, tmp_path: Path) -> None:
+    run = write_run(tmp_path, VALID)
     (run.folder / "predictions.csv").write_bytes(content)
     with pytest.raises(CommandError) as error:
         report(run)
@@ -520,23 +520,23 @@ def test_a_file_that_is_not_csv_is_answered_in_a_line(content: bytes, tmp_path: 
     assert "\n" not in str(error.value)
 
 
-def test_without_predictions_the_command_that_writes_them_is_named(tmp_path: Path) -> None:
-    run = write_run(tmp_path, GOOD)
+def test_without_predictions_the_error_names_the_command_that_writes_them(tmp_path: Path) -> None:
+    run = write_run(tmp_path, VALID)
     (run.folder / "predictions.csv").unlink()
     with pytest.raises(CommandError, match=r"first: COMMAND evaluate .*small, or see docs"):
         report(run)
 
 
-def test_an_unknown_column_to_slice_by_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    run = write_run(tmp_path, GOOD)
+def test_an_unknown_column_to_slice_by_gets_a_suggestion(tmp_path: Path) -> None:
+    run = write_run(tmp_path, VALID)
     with pytest.raises(CommandError, match=r"--slice-by sit: no such column; did you mean site\?"):
         report(run, "sit")
     with pytest.raises(CommandError, match="expected one of site"):
         report(run, "altogether")
 
 
-def test_a_file_that_can_not_be_written_is_answered_in_a_line(tmp_path: Path) -> None:
-    run = write_run(tmp_path, GOOD)
+def test_a_file_that_cannot_be_written_gets_a_one_line_error(tmp_path: Path) -> None:
+    run = write_run(tmp_path, VALID)
     (tmp_path / "file").touch()
     for output in (tmp_path, tmp_path / "file/page.html"):
         with pytest.raises(CommandError, match="expected a file"):
@@ -554,9 +554,9 @@ def write_examples(root: Path, rows: Mapping[str, Any]) -> Path:
 
 
 def data_report(root: Path, folder: Path | None = None) -> tuple[str, str]:
-    screen = io.StringIO()
-    report_data(root, folder, None, Console(file=screen))
-    return (root / "runs/data.html").read_text(encoding="utf-8"), screen.getvalue()
+    output = io.StringIO()
+    report_data(root, folder, None, Console(file=output))
+    return (root / "runs/data.html").read_text(encoding="utf-8"), output.getvalue()
 
 
 def examples(size: int = 100) -> dict[str, Any]:
@@ -566,7 +566,7 @@ def examples(size: int = 100) -> dict[str, Any]:
     return {"id": [f"{row:03d}" for row in range(size)], "split": splits, "label": labels}
 
 
-def test_the_data_report_has_all_sections_and_names_an_imbalance(tmp_path: Path) -> None:
+def test_the_data_report_has_all_sections_and_reports_an_imbalance(tmp_path: Path) -> None:
     rows = examples()
     rows["label"] = np.where(np.arange(100) < 4, "8", "3")
     rows["width"] = [None if row % 10 == 0 else row for row in range(100)]
@@ -579,7 +579,7 @@ def test_the_data_report_has_all_sections_and_names_an_imbalance(tmp_path: Path)
     assert "Not looked for" in page
 
 
-def test_rows_of_the_inputs_belong_to_the_rows_of_their_split(tmp_path: Path) -> None:
+def test_rows_of_the_inputs_match_the_examples_of_their_split(tmp_path: Path) -> None:
     folder = write_examples(tmp_path, examples())
     inputs = np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8)
     inputs[9] = inputs[2]  # of test and of train
@@ -591,24 +591,24 @@ def test_rows_of_the_inputs_belong_to_the_rows_of_their_split(tmp_path: Path) ->
     assert "<tr><th>009 (test)</th><td>002 (train)</td></tr>" in page
 
 
-def test_inputs_that_do_not_fit_are_answered_in_a_line(tmp_path: Path) -> None:
+def test_inputs_that_do_not_match_get_a_one_line_error(tmp_path: Path) -> None:
     folder = write_examples(tmp_path, examples())
     np.save(folder / "train.inputs.npy", np.zeros((3, 8, 8)))
     with pytest.raises(CommandError, match="has 3 rows, but 50 train examples"):
         data_report(tmp_path)
-    (folder / "train.inputs.npy").write_bytes(b"torn")
+    (folder / "train.inputs.npy").write_bytes(b"corrupt")
     with pytest.raises(CommandError, match="first: COMMAND validate"):
         data_report(tmp_path)
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_unknown_split_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_split_gets_a_suggestion(tmp_path: Path) -> None:
     write_examples(tmp_path, {"id": ["a", "b"], "split": ["train", "tests"]})
     with pytest.raises(CommandError, match=r"tests: no such split; did you mean test\?"):
         data_report(tmp_path)
 
 
-def test_without_examples_the_command_that_writes_them_is_named(tmp_path: Path) -> None:
+def test_without_examples_the_error_names_the_command_that_writes_them(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="first: COMMAND validate"):
         data_report(tmp_path)
     with pytest.raises(CommandError, match="first: COMMAND validate"):
@@ -634,7 +634,9 @@ def test_a_folder_without_labels_is_reported_too(tmp_path: Path) -> None:
 def test_reports_do_not_load_the_generator() -> None:
     modules = "ml_architect.reports.run_report, ml_architect.reports.data_report"
     code = f"import sys, {modules}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.split())
     assert "ml_architect.reports.slices" in loaded
     assert not {"copier", "ml_architect.generate", "matplotlib.pyplot"} & loaded

@@ -1,4 +1,4 @@
-"""Runs are found, listed, compared and plotted by what is in their folders."""
+"""Runs are found, listed, compared and plotted from the files in their folders."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def test_a_run_is_running_while_its_lock_is_held(
     assert "unfinished" in capsys.readouterr().out
 
 
-def test_a_run_that_cannot_be_read_is_named_and_the_others_are_listed(
+def test_a_run_that_cannot_be_read_is_reported_and_the_others_are_listed(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(project, "good")
-    (make_run(project, "torn") / "run.json").write_text("{", encoding="utf-8")
+    (make_run(project, "corrupt") / "run.json").write_text("{", encoding="utf-8")
     make_run(project, "future", format=2)
     assert main(["runs"]) == 0
     output = capsys.readouterr()
     assert "good" in output.out
-    assert "torn/run.json" in output.err
+    assert "corrupt/run.json" in output.err
     assert "format is 2, expected 1" in output.err
     assert output.err.count("\n") == 2
 
@@ -92,7 +92,7 @@ def test_a_half_written_line_is_skipped(project: Path, capsys: pytest.CaptureFix
     assert " 20 " in capsys.readouterr().out
 
 
-def test_two_runs_are_compared_by_what_differs(
+def test_a_comparison_of_two_runs_shows_what_differs(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(project, "a")
@@ -106,7 +106,7 @@ def test_two_runs_are_compared_by_what_differs(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["runs", "smal"], "smal: no such run; did you mean small?"),
         (["runs", "../small"], "no such run"),
@@ -116,11 +116,11 @@ def test_two_runs_are_compared_by_what_differs(
         (["report", "smal"], "did you mean small?"),
     ],
 )
-def test_wrong_input_gets_one_line(
-    project: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_input_gets_a_one_line_error(
+    project: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(project, "small")
-    assert main(words) == 2
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -135,7 +135,7 @@ def test_runs_may_be_a_symbolic_link(project: Path, capsys: pytest.CaptureFixtur
     assert "validation/loss 0.5" in capsys.readouterr().out
 
 
-def test_a_run_with_a_wrong_outcome_does_not_hide_the_others(
+def test_a_run_with_an_invalid_outcome_does_not_hide_the_others(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run(project, "good")
@@ -153,7 +153,7 @@ def test_curves_are_plotted_for_several_runs(project: Path) -> None:
     assert (project / "runs/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_runs_the_next_step_is_named(
+def test_without_runs_the_command_reports_that_there_are_none(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["runs"]) == 0
@@ -161,7 +161,7 @@ def test_without_runs_the_next_step_is_named(
 
 
 @pytest.mark.parametrize(
-    ("words", "unneeded"),
+    ("arguments", "unneeded"),
     [
         ("--help", {"copier", "matplotlib", "optuna", "polars", "scipy", "rich", "pydantic"}),
         ("runs", {"copier", "matplotlib", "optuna", "polars", "scipy", "pydantic"}),
@@ -171,7 +171,7 @@ def test_without_runs_the_next_step_is_named(
     ],
 )
 def test_a_command_does_not_import_what_it_does_not_need(
-    project: Path, words: str, unneeded: set[str]
+    project: Path, arguments: str, unneeded: set[str]
 ) -> None:
     make_run(project, "a")
     code = (
@@ -179,6 +179,6 @@ def test_a_command_does_not_import_what_it_does_not_need(
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         f"print(sorted({unneeded!r} & sys.modules.keys()), file=sys.stderr)"
     )
-    command = [sys.executable, "-c", code, *words.split()]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "[]"
+    command = [sys.executable, "-c", code, *arguments.split()]
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    assert result.stderr.splitlines()[-1] == "[]"

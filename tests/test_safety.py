@@ -41,7 +41,7 @@ UNSAFE = {
 
 def run(*command: str | Path, folder: Path, **environment: str) -> tuple[int, str]:
     """Run a checker. Returns its exit code and its output."""
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=folder,
         env={**os.environ, **environment},
@@ -50,7 +50,7 @@ def run(*command: str | Path, folder: Path, **environment: str) -> tuple[int, st
         encoding="utf-8",
         check=False,
     )
-    return done.returncode, done.stdout
+    return result.returncode, result.stdout
 
 
 def test_no_file_of_a_project_loads_pickles_evaluates_text_or_runs_a_shell() -> None:
@@ -78,7 +78,7 @@ def test_zizmor_finds_nothing_in_workflows_and_hooks(
     if workflow.exists():
         text = workflow.read_text(encoding="utf-8")
         workflow.write_text(text.replace("contents: read", "contents: write"), encoding="utf-8")
-        assert run(*command, folder=project)[0] != 0, "an unneeded permission isn't found"
+        assert run(*command, folder=project)[0] != 0, "an unnecessary permission isn't found"
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_deptry_finds_no_unused_or_missing_dependency(
     answers: Answers, template: Path, tmp_path: Path
 ) -> None:
     project = render(template, tmp_path / "digits", **answers)
-    (site,) = ENVIRONMENT.glob("lib/python*/site-packages")  # has the names of modules
+    (site,) = ENVIRONMENT.glob("lib/python*/site-packages")  # to look up module names
     command = (BIN / "deptry", *DEPTRY, ".")
     code, output = run(*command, folder=project, PYTHONPATH=str(site))
     assert code == 0, output

@@ -1,4 +1,4 @@
-"""Studies of real projects by the command line: started, killed, stopped, shared."""
+"""Studies of real projects, by their command line: started, killed, stopped, shared."""
 
 import json
 import os
@@ -25,10 +25,10 @@ from studies import (
     example_project,
     finish,
     generated_project,
+    modification_times,
     outcome,
     runs_with_metrics,
     stub_project,
-    times,
     training_processes,
     wait_until,
 )
@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not ENVIRONMENT.exists() and "CI" not in os.environ,
-        reason=f"{ENVIRONMENT} isn't there: make test creates it",
+        reason=f"{ENVIRONMENT} doesn't exist: make test creates it",
     ),
 ]
 
@@ -51,7 +51,7 @@ def torch_script(tmp_path_factory: pytest.TempPathFactory) -> StudiedProject:
 
 
 def shorten_studies(project: StudiedProject) -> None:
-    """Of an example, to as many runs as those of a generated project."""
+    """Shorten an example's studies to as many runs as those of a generated project have."""
     fewer = {
         "trials = 8": "trials = 3",
         "[0.25, 0.5, 1.0]": "[0.25, 1.0]",
@@ -86,10 +86,10 @@ def assert_study_succeeds(project: StudiedProject, kind: str, runs: int) -> None
 
 
 def assert_nothing_is_trained_again(project: StudiedProject, kind: str, runs: int) -> None:
-    before = times(project.folder / "runs" / kind)
+    before = modification_times(project.folder / "runs" / kind)
     again = finish(project.study(kind))
     assert f"{runs} of {runs} runs have already finished" in again.stdout
-    assert times(project.folder / "runs" / kind) == before
+    assert modification_times(project.folder / "runs" / kind) == before
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_generated_project_can_be_studied(
     ("example", "kinds"),
     [("sklearn_digits", ["tune", "ablate"]), ("torch_regression", ["tune", "scale"])],
 )
-def test_a_project_without_a_line_of_the_template_can_be_studied(
+def test_a_third_party_project_can_be_studied(
     example: str, kinds: list[str], tmp_path: Path
 ) -> None:
     project = example_project(example, tmp_path / "project")
@@ -123,8 +123,8 @@ def test_a_project_without_a_line_of_the_template_can_be_studied(
     # The other commands need nothing but the files of the runs.
     one, two = "tune/trial-0000", "tune/trial-0001"
     if example == "torch_regression":
-        words = [*project.command.split()[:-1], "evaluate.py", f"runs/{one}"]
-        subprocess.run(words, cwd=project.folder, check=True)
+        command = [*project.command.split()[:-1], "evaluate.py", f"runs/{one}"]
+        subprocess.run(command, cwd=project.folder, check=True)
     else:
         assert project.call("evaluate", f"runs/{one}").returncode == 0
     listed = finish(project.start("runs"))
@@ -155,25 +155,25 @@ def assert_best_settings_repeat_the_best_trial(project: StudiedProject) -> None:
     assert outcome(project.folder / "runs/best")["best_value"] == best_value
 
 
-def test_tuning_survives_kills_at_random_moments(template: Path, tmp_path: Path) -> None:
+def test_tuning_survives_kills_at_random_times(template: Path, tmp_path: Path) -> None:
     project = generated_project(template, tmp_path / "project", starter="blank")
     config = project.folder / "configs/tune.toml"
     text = config.read_text(encoding="utf-8").replace("max_steps = 20", "max_steps = 3000")
     config.write_text(text.replace("every = 10", "every = 500"), encoding="utf-8")
     rng = random.Random(time.time_ns())
     folder = project.folder / "runs/killed"
-    for victims in ("study", "runs", "both"):
+    for killed in ("study", "runs", "both"):
         process = project.study("tune", "--study", "killed", "--jobs", "2")
         deadline = time.monotonic() + rng.uniform(3, 8)
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
-        if victims in ("study", "both"):
+        if killed in ("study", "both"):
             process.kill()
             process.wait()
-        if victims in ("runs", "both"):
+        if killed in ("runs", "both"):
             for number in training_processes(folder):
                 os.kill(number, signal.SIGKILL)
-        if victims == "runs":
+        if killed == "runs":
             process.terminate()
             assert finish(process).returncode in {0, 75, 143}  # 143: before any run was started
 
@@ -184,10 +184,13 @@ def test_tuning_survives_kills_at_random_moments(template: Path, tmp_path: Path)
 
     # A run that was killed has the same metrics as one that wasn't.
     config = folder / "configs/trial-0000.toml"
-    whole = project.call("train", "--config", str(config), "--run-name", "whole", "--or-resume")
-    assert whole.returncode == 0, whole.stdout
+    uninterrupted = project.call(
+        "train", "--config", str(config), "--run-name", "uninterrupted", "--or-resume"
+    )
+    assert uninterrupted.returncode == 0, uninterrupted.stdout
     metrics = [
-        project.folder / f"runs/{run}/metrics.jsonl" for run in ("killed/trial-0000", "whole")
+        project.folder / f"runs/{run}/metrics.jsonl"
+        for run in ("killed/trial-0000", "uninterrupted")
     ]
     assert metrics[0].read_bytes() == metrics[1].read_bytes()
 
@@ -229,16 +232,16 @@ def stub(tmp_path: Path) -> StudiedProject:
     return stub_project(tmp_path / "stub")
 
 
-def begin(project: StudiedProject, text: str, kind: str = "tune", **more: str) -> Any:
-    """Start a study of the stub."""
+def start_study(project: StudiedProject, text: str, kind: str = "tune", **environment: str) -> Any:
+    """Start a study of the stub with this config."""
     (project.folder / "configs/study.toml").write_text(text, encoding="utf-8")
     options = ["--command", project.command, "--jobs", "3"]
-    return project.start(kind, "configs/study.toml", *options, **more)
+    return project.start(kind, "configs/study.toml", *options, **environment)
 
 
 def test_a_run_that_fails_is_reported_and_the_others_continue(stub: StudiedProject) -> None:
     text = "[ablate]\nseeds = [0, 1]\n[ablate.changes]\nbad = { size = 13 }\ngood = { size = 8 }\n"
-    result = finish(begin(stub, text, "ablate"))
+    result = finish(start_study(stub, text, "ablate"))
     assert result.returncode == 1, result.stdout
     assert "bad-seed-0: failed: no more disk (details: " in result.stdout
     assert "Failed: bad-seed-0 failed" in result.stdout
@@ -246,24 +249,24 @@ def test_a_run_that_fails_is_reported_and_the_others_continue(stub: StudiedProje
 
     (stub.folder / "runs/study").rename(stub.folder / "runs/first")
     text = "[tune]\ntrials = 4\nspace.size = { options = [13, 8] }\n"
-    result = finish(begin(stub, text))
+    result = finish(start_study(stub, text))
     assert result.returncode == 0, result.stdout
     assert "failed: no more disk" in result.stdout
     assert "best validation/loss 0.165" in result.stdout
 
 
-def test_commands_that_share_a_file_of_trials_train_each_once(stub: StudiedProject) -> None:
+def test_commands_that_share_a_database_file_train_each_trial_once(stub: StudiedProject) -> None:
     text = "[tune]\ntrials = 24\nspace.x = { low = 0.0, high = 1.0 }\n"
-    for result in [finish(process) for process in [begin(stub, text) for _ in range(3)]]:
+    for result in [finish(process) for process in [start_study(stub, text) for _ in range(3)]]:
         assert result.returncode == 0, result.stdout
         assert "Passed: 24 trials (24 complete, 0 pruned, 0 failed)" in result.stdout
     starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
     assert starts == ["started\n"] * 24
 
 
-def test_one_signal_lets_every_run_save_however_long_that_takes(stub: StudiedProject) -> None:
+def test_after_one_signal_every_run_has_time_to_save(stub: StudiedProject) -> None:
     text = "size = 101\n[ablate]\nseeds = [0, 1]\nchanges.slow = { size = 103 }\n"
-    process = begin(stub, text, "ablate")
+    process = start_study(stub, text, "ablate")
     runs = [stub.folder / f"runs/study/{name}-seed-0" for name in ("baseline", "slow")]
     wait_until(process, lambda: all((run / "metrics.jsonl").exists() for run in runs))
     process.terminate()
@@ -274,7 +277,9 @@ def test_one_signal_lets_every_run_save_however_long_that_takes(stub: StudiedPro
 def test_a_second_signal_kills_the_runs_and_what_they_started(stub: StudiedProject) -> None:
     (stub.folder / "train.sh").write_text(f'{stub.command} "$@"\n:\n', encoding="utf-8")
     wrapped = StudiedProject(stub.folder, "sh train.sh")
-    process = begin(wrapped, "size = 700\n[tune]\ntrials = 1\nspace.x = { low = 0, high = 1 }\n")
+    process = start_study(
+        wrapped, "size = 700\n[tune]\ntrials = 1\nspace.x = { low = 0, high = 1 }\n"
+    )
     metrics = stub.folder / "runs/study/trial-0000/metrics.jsonl"
     wait_until(process, metrics.exists)
     process.terminate()
@@ -285,54 +290,56 @@ def test_a_second_signal_kills_the_runs_and_what_they_started(stub: StudiedProje
 
 
 @pytest.mark.parametrize(("size", "reason"), [(14, "best_value is nan"), (15, "no best_value")])
-def test_a_run_without_a_value_has_failed_also_the_second_time(
+def test_a_run_without_a_value_has_failed_also_when_it_is_repeated(
     stub: StudiedProject, size: int, reason: str
 ) -> None:
     text = f"[ablate]\nseeds = [0, 1]\nchanges.bad = {{ size = {size} }}\n"
     for _ in range(2):
-        result = finish(begin(stub, text, "ablate"))
+        result = finish(start_study(stub, text, "ablate"))
         assert result.returncode == 1, result.stdout
         assert reason in result.stdout
     (stub.folder / "runs/study").rename(stub.folder / "runs/first")
-    result = finish(begin(stub, f"[tune]\ntrials = 6\nspace.size = {{ options = [4, {size}] }}\n"))
+    result = finish(
+        start_study(stub, f"[tune]\ntrials = 6\nspace.size = {{ options = [4, {size}] }}\n")
+    )
     assert result.returncode == 0, result.stdout
     assert reason in result.stdout
     assert "6 trials" in result.stdout
 
 
-def test_trials_are_pruned_also_if_they_log_much_and_stop_slowly(stub: StudiedProject) -> None:
+def test_trials_are_pruned_even_if_they_log_a_lot_and_stop_slowly(stub: StudiedProject) -> None:
     text = "[tune]\ntrials = 14\nspace.size = { options = [4, 5, 6, 112] }\n"
-    result = finish(begin(stub, text))
+    result = finish(start_study(stub, text))
     assert result.returncode == 0, result.stdout
     assert "14 trials" in result.stdout
     assert "Traceback" not in result.stdout
     assert "112" not in (stub.folder / "runs/study/best.toml").read_text("utf-8")
 
 
-def test_the_number_of_trials_may_change_while_a_study_goes_on(stub: StudiedProject) -> None:
+def test_the_number_of_trials_may_change_when_a_study_is_resumed(stub: StudiedProject) -> None:
     text = "[tune]\ntrials = {}\nspace.x = {{ low = 0.0, high = 1.0 }}\n"
-    process = begin(stub, text.format(6))
+    process = start_study(stub, text.format(6))
     wait_until(process, lambda: len(runs_with_metrics(stub.folder / "runs/study")) >= 1)
     process.terminate()
     finish(process)
     for trials in (2, 6):
-        result = finish(begin(stub, text.format(trials)))
+        result = finish(start_study(stub, text.format(trials)))
         assert result.returncode == 0, result.stdout
     assert "Passed: 6 trials (6 complete" in result.stdout
 
 
-def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(
+def test_a_trial_that_was_killed_before_its_first_heartbeat_is_replaced(
     stub: StudiedProject,
 ) -> None:
     from ml_architect.studies.database import GRACE_SECONDS
 
     text = "[tune]\ntrials = 3\nspace.x = { low = 0.0, high = 1.0 }\n"
-    assert finish(begin(stub, text)).returncode == 0
+    assert finish(start_study(stub, text)).returncode == 0
     storage = f"sqlite:///{stub.folder}/runs/study/study.db"
     study = optuna.load_study(study_name="stub/study", storage=storage)
     study.ask()
     time.sleep(GRACE_SECONDS)
-    result = finish(begin(stub, text.replace("3", "5")))
+    result = finish(start_study(stub, text.replace("3", "5")))
     assert result.returncode == 0, result.stdout
     assert "Passed: 5 trials (5 complete" in result.stdout
 
@@ -354,20 +361,20 @@ def test_a_trial_that_was_killed_before_its_first_heartbeat_is_tried_again(
         ("[tune\n", "configs/study.toml: "),
     ],
 )
-def test_a_wrong_config_is_refused_before_anything_is_written(
+def test_an_invalid_config_is_rejected_before_anything_is_written(
     stub: StudiedProject, text: str, message: str
 ) -> None:
-    result = finish(begin(stub, text))
+    result = finish(start_study(stub, text))
     assert result.returncode == 2, result.stdout
     assert message in result.stdout
     assert "Traceback" not in result.stdout
     assert not (stub.folder / "runs").exists()
 
 
-def test_a_study_with_other_settings_is_not_continued(stub: StudiedProject) -> None:
+def test_a_study_with_other_settings_is_not_resumed(stub: StudiedProject) -> None:
     text = "x = 0.5\n[ablate]\nseeds = [0, 1]\nchanges.small = { size = 2 }\n"
-    assert finish(begin(stub, text, "ablate")).returncode == 0
-    result = finish(begin(stub, text.replace("0.5", "0.25"), "ablate"))
+    assert finish(start_study(stub, text, "ablate")).returncode == 0
+    result = finish(start_study(stub, text.replace("0.5", "0.25"), "ablate"))
     assert result.returncode == 2
     assert "config.x: was 0.5, now 0.25" in result.stdout
 
@@ -378,9 +385,9 @@ def test_a_terminal_shows_a_bar_with_the_best_value_and_the_time_left(
     (stub.folder / "configs/study.toml").write_text(
         "[tune]\ntrials = 2\nspace.size = { options = [4, 8] }\n", encoding="utf-8"
     )
-    words = ["-m", "ml_architect", "tune", "configs/study.toml", "--command", stub.command]
+    arguments = ["-m", "ml_architect", "tune", "configs/study.toml", "--command", stub.command]
     folder = str(stub.folder)
-    child = pexpect.spawn(sys.executable, words, cwd=folder, timeout=120, encoding="utf-8")
+    child = pexpect.spawn(sys.executable, arguments, cwd=folder, timeout=120, encoding="utf-8")
     child.expect(r"1/2  trial-0000: complete: [\d.]+  best [\d.]+  about \d+ s left")
     child.expect("━")
     child.expect("Passed: 2 trials")
@@ -389,33 +396,36 @@ def test_a_terminal_shows_a_bar_with_the_best_value_and_the_time_left(
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """A real PostgreSQL with a cluster of its own. Gives its URL, password included."""
+    """A real PostgreSQL server with its own cluster. Yields its URL, with the password."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    where = installed[-1] if installed else shutil.which("initdb")
-    if where is None and "CI" not in os.environ:
-        pytest.skip("PostgreSQL isn't there: apt-get install postgresql")
-    assert where is not None, "PostgreSQL isn't there: apt-get install postgresql"
-    programs = Path(where).resolve().parent
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's are closed to other users
+    initdb = installed[-1] if installed else shutil.which("initdb")
+    if initdb is None and "CI" not in os.environ:
+        pytest.skip("PostgreSQL isn't installed: apt-get install postgresql")
+    assert initdb is not None, "PostgreSQL isn't installed: apt-get install postgresql"
+    programs = Path(initdb).resolve().parent
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # other users can't read pytest's
     secret, data = folder / "password", folder / "data"
     secret.write_text(PASSWORD, encoding="utf-8")
-    other: dict[str, Any] = {"cwd": folder}
-    if os.geteuid() == 0:  # as whom it refuses to run
-        other |= {"user": "postgres", "group": "postgres", "extra_groups": []}
+    process_options: dict[str, Any] = {"cwd": folder}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        process_options |= {"user": "postgres", "group": "postgres", "extra_groups": []}
         for path in (folder, secret):
             shutil.chown(path, "postgres", "postgres")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with (folder / "log").open("wb") as log:
-        begin = [programs / "initdb", "-D", data, "-U", "trials", "--auth", "scram-sha-256"]
-        made = subprocess.Popen(
-            [*begin, "--pwfile", secret, "--no-sync"], stdout=log, stderr=log, **other
+        initialize = [programs / "initdb", "-D", data, "-U", "trials", "--auth", "scram-sha-256"]
+        process = subprocess.Popen(
+            [*initialize, "--pwfile", secret, "--no-sync"],
+            stdout=log,
+            stderr=log,
+            **process_options,
         )
-        assert made.wait() == 0, (folder / "log").read_text(encoding="utf-8")
+        assert process.wait() == 0, (folder / "log").read_text(encoding="utf-8")
         options = [f"-p{port}", "-hlocalhost", "-cunix_socket_directories=", "-cfsync=off"]
         server = subprocess.Popen(
-            [programs / "postgres", "-D", data, *options], stdout=log, stderr=log, **other
+            [programs / "postgres", "-D", data, *options], stdout=log, stderr=log, **process_options
         )
     try:
         ready = [programs / "pg_isready", "-q", "-h", "localhost", "-p", str(port)]
@@ -424,7 +434,7 @@ def database() -> Iterator[str]:
             time.sleep(0.1)
         yield f"postgresql+psycopg://trials:{PASSWORD}@localhost:{port}/postgres"
     finally:
-        server.send_signal(signal.SIGINT)  # its fast way to stop
+        server.send_signal(signal.SIGINT)  # fast shutdown
         server.wait()
         shutil.rmtree(folder)
 
@@ -433,35 +443,38 @@ def test_two_commands_share_a_study_in_a_database_and_nothing_shows_its_password
     stub: StudiedProject, database: str
 ) -> None:
     text = "[tune]\ntrials = 16\nspace.x = { low = 0.0, high = 1.0 }\n"
-    both = [begin(stub, text, ML_ARCHITECT_STORAGE=database) for _ in range(2)]
+    commands = [start_study(stub, text, ML_ARCHITECT_STORAGE=database) for _ in range(2)]
     folder = stub.folder / "runs/study"
-    wait_until(both[0], lambda: bool(training_processes(folder)))
-    shown = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    wait_until(commands[0], lambda: bool(training_processes(folder)))
+    visible = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     for number in training_processes(folder):
         environment = Path(f"/proc/{number}/environ")
-        shown.append(environment.read_bytes() if environment.exists() else b"")
-    ends = [finish(process) for process in both]
-    for result in ends:
+        visible.append(environment.read_bytes() if environment.exists() else b"")
+    results = [finish(process) for process in commands]
+    for result in results:
         assert result.returncode == 0, result.stdout
         assert "Passed: 16 trials (16 complete" in result.stdout
-        assert "trial-00" in result.stdout, "each trained some"
+        assert "trial-00" in result.stdout, "each has trained some trials"
     starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
     assert starts == ["started\n"] * 16
     assert not (folder / "study.db").exists()
 
-    wrong = database.replace(PASSWORD, f"{PASSWORD}-wrong")
-    absent = database.rpartition(":")[0] + ":1/postgres"
-    refused = [finish(begin(stub, text, ML_ARCHITECT_STORAGE=url)) for url in (wrong, absent)]
+    wrong_password = database.replace(PASSWORD, f"{PASSWORD}-wrong")
+    wrong_port = database.rpartition(":")[0] + ":1/postgres"
+    rejected = [
+        finish(start_study(stub, text, ML_ARCHITECT_STORAGE=url))
+        for url in (wrong_password, wrong_port)
+    ]
     options = ("--command", stub.command, "--storage", database)
-    refused.append(finish(stub.start("tune", "configs/study.toml", *options)))
-    for result in refused:
+    rejected.append(finish(stub.start("tune", "configs/study.toml", *options)))
+    for result in rejected:
         assert result.returncode == 2, result.stdout
         assert result.stdout.count("\n") == 1, result.stdout
         assert result.stdout.startswith("--storage"), result.stdout
 
-    shown += [result.stdout.encode() for result in (*ends, *refused)]
-    shown += [path.read_bytes() for path in stub.folder.rglob("*") if path.is_file()]
-    assert not any(PASSWORD.encode() in text for text in shown)
+    visible += [result.stdout.encode() for result in (*results, *rejected)]
+    visible += [path.read_bytes() for path in stub.folder.rglob("*") if path.is_file()]
+    assert not any(PASSWORD.encode() in text for text in visible)
 
 
 BLOCKED = """
@@ -480,10 +493,10 @@ sys.exit(main())
     "command", ["tune configs/tune.toml", "scale configs/scale.toml", "plot a", "report data"]
 )
 def test_without_the_extra_a_command_says_what_to_install(tmp_path: Path, command: str) -> None:
-    words = [sys.executable, "-c", BLOCKED, *command.split()]
+    arguments = [sys.executable, "-c", BLOCKED, *command.split()]
     if command.startswith(("tune", "scale")):
-        words += ["--command", "none"]
-    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        arguments += ["--command", "none"]
+    result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 2
     assert "pip install 'ml-architect[studies]'" in result.stderr
     assert result.stderr.count("\n") == 1, result.stderr

@@ -1,4 +1,4 @@
-"""What studies conclude from the values of their runs."""
+"""The results that studies compute from the values of their runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ml_architect.studies.space import Range, _corners  # pyright: ignore[report
 from ml_architect.studies.study import folder_names, merge, nest
 
 
-def test_a_power_law_is_found_again() -> None:
+def test_the_parameters_of_a_power_law_are_recovered() -> None:
     examples = [100, 200, 400, 800]
     law = fit(examples, [3.0 * n**-0.25 for n in examples])
     assert law is not None
@@ -25,7 +25,7 @@ def test_a_power_law_is_found_again() -> None:
     assert law.predicted == pytest.approx(3.0 * 1600**-0.25)
 
 
-def test_a_prediction_interval_covers_new_runs_as_often_as_it_says() -> None:
+def test_a_prediction_interval_has_its_nominal_coverage() -> None:
     rng = np.random.default_rng(0)
     examples = np.array([100, 200, 400, 800, 1600])
     covered = 0
@@ -40,20 +40,20 @@ def test_a_prediction_interval_covers_new_runs_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(("examples", "losses"), [([100], [1.0]), ([100, 200], [1.0, 0.0])])
-def test_without_two_positive_losses_there_is_no_law(
+def test_without_two_positive_losses_there_is_no_power_law(
     examples: list[int], losses: list[float]
 ) -> None:
     assert fit(examples, losses) is None
 
 
-def test_a_curve_that_does_not_fall_is_named_with_likely_causes() -> None:
+def test_a_curve_that_does_not_decrease_is_reported_with_likely_causes() -> None:
     points = [Point("a", 100, 1.0, {}), Point("b", 200, 1.1, {})]
     (problem,) = find_problems({"wide": points}, {})
     assert problem.startswith("wide goes from 1 to 1.1 with 2 times the examples. Likely causes")
     assert find_problems({"": [Point("a", 100, 1.0, {}), Point("b", 200, 0.9, {})]}, {}) == []
 
 
-def test_a_paired_effect_is_that_of_student() -> None:
+def test_a_paired_effect_matches_students_example() -> None:
     # Student 1908, table I: extra hours of sleep by two drugs; p = 0.00283 (Senn 2008).
     first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
     second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
@@ -64,7 +64,7 @@ def test_a_paired_effect_is_that_of_student() -> None:
     assert effect.high == pytest.approx(2.46, abs=5e-3)
 
 
-def test_equal_differences_are_no_evidence() -> None:
+def test_identical_differences_are_not_significant() -> None:
     effect = paired_effect([1.0, 2.0, 3.0], [1.5, 2.5, 3.5])
     assert (effect.mean, effect.p) == (0.5, 1.0)
     assert not effect.is_significant
@@ -76,7 +76,7 @@ def test_p_values_are_adjusted_by_holms_method() -> None:
     assert holm([]) == []
 
 
-def test_changes_without_effect_are_rarely_called_significant() -> None:
+def test_changes_without_effect_are_rarely_significant() -> None:
     rng = np.random.default_rng(0)
     false_alarms = 0
     for _ in range(200):
@@ -96,7 +96,7 @@ def test_a_change_is_compared_over_the_seeds_that_it_shares_with_the_baseline() 
     assert effects["a"].mean == pytest.approx(-0.2)
 
 
-def test_corners_have_each_value_and_all_combinations_of_a_small_space() -> None:
+def test_corners_contain_each_value_and_all_combinations_of_a_small_space() -> None:
     assert len(_corners({"a": [0, 1], "b": [0, 1], "c": [0, 1]})) == 8
     corners = _corners({name: [0, 1] for name in "abcd"} | {"e": [1, 2, 3]})
     assert len(corners) == 3
@@ -104,7 +104,7 @@ def test_corners_have_each_value_and_all_combinations_of_a_small_space() -> None
     assert {corner["a"] for corner in corners} == {0, 1}
 
 
-def test_a_range_contains_its_ends_and_its_steps_only() -> None:
+def test_a_range_contains_only_its_bounds_and_steps() -> None:
     stepped = Range(low=0.0, high=0.5, step=0.1)
     assert [stepped.contains(value) for value in (0.0, 0.3, 0.5, 0.35, 0.6)] == [
         *(True, True, True, False, False)
@@ -123,6 +123,6 @@ def test_settings_are_nested_and_merged_by_their_names() -> None:
 
 
 @pytest.mark.parametrize("names", [["a b", "a-b"], ["?!"], ["A", "a"]])
-def test_names_that_would_share_a_folder_are_refused(names: list[str]) -> None:
+def test_names_that_would_share_a_folder_are_rejected(names: list[str]) -> None:
     with pytest.raises(CommandError, match=r"ablate\.changes"):
         folder_names("ablate.changes", names)

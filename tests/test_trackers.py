@@ -1,6 +1,6 @@
-"""Each tracker for real: a run is read back with the tracker's own reader or server.
+"""Each real tracker: a run is read back with the tracker's own reader or server.
 
-They are compared with metrics.jsonl, which has every value whatever happens to the tracker.
+It is compared with metrics.jsonl, which has every value even if the tracker fails.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not ENVIRONMENT.exists() and "CI" not in os.environ,
-        reason=f"{ENVIRONMENT} isn't there: make test creates it",
+        reason=f"{ENVIRONMENT} doesn't exist: make test creates it",
     ),
 ]
 
@@ -53,7 +53,7 @@ class Project:
 
     @property
     def variables(self) -> dict[str, str]:
-        """One thread, since the number of threads changes the last bits."""
+        """The environment, with one thread, since their number affects the last bits."""
         own = {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
         return {**os.environ, **own, **self.environment}
 
@@ -73,7 +73,7 @@ class Project:
         return finish(self.start(*arguments))
 
     def wait_for_step(self, name: str, step: int, process: subprocess.Popen[str]) -> None:
-        """Until the run has logged the step."""
+        """Wait until the run has logged the step."""
         metrics = self.folder / "runs" / name / "metrics.jsonl"
         while not (metrics.exists() and f'"step": {step},' in metrics.read_text(encoding="utf-8")):
             assert process.poll() is None, process.communicate()[0]
@@ -94,7 +94,7 @@ class Project:
         return {line.pop("step"): line for line in lines}
 
     def read(self, name: str) -> dict[str, Any]:
-        """What the tracker has of a run, by its own reader."""
+        """Read a run back with the tracker's own reader."""
         reader = Path(__file__).with_name("readers") / f"read_{self.tracker}.py"
         result = subprocess.run(
             [str(PYTHON), str(reader), name],
@@ -124,14 +124,14 @@ class Project:
 
 
 def _values(lines: Any) -> list[tuple[tuple[int, str], float]]:
-    """Each value by step and metric, in order; duplicates too."""
+    """Each value by step and metric, sorted, with duplicates."""
     return sorted(
         ((step, metric), value) for step, values in lines for metric, value in values.items()
     )
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    """Wait for the end. Returns the output."""
+    """Wait until a process has ended. Returns the output."""
     output, _ = process.communicate()
     assert process.returncode == code, output
     return output
@@ -197,8 +197,8 @@ def make(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 def project(request: pytest.FixtureRequest, make: Make) -> Project:
     """One project per tracker, with the finished runs `one` and `two`.
 
-    They are started at once, where there is neither a database nor a folder, behind a proxy that
-    must not get a request.
+    They are started concurrently, before there is a database or a folder, behind a proxy that must
+    not receive a request.
     """
     project = make(request.param)
     with socket.socket() as proxy:
@@ -207,8 +207,8 @@ def project(request: pytest.FixtureRequest, make: Make) -> Project:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
         behind_proxy = replace(project, environment=dict.fromkeys(names, address))
-        both = [behind_proxy.start("--run-name", name, *SETTINGS) for name in ("one", "two")]
-        for process in both:
+        processes = [behind_proxy.start("--run-name", name, *SETTINGS) for name in ("one", "two")]
+        for process in processes:
             assert "The tracker failed" not in finish(process)
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):  # nothing has connected
@@ -216,7 +216,7 @@ def project(request: pytest.FixtureRequest, make: Make) -> Project:
     return project
 
 
-def test_runs_that_start_at_once_are_tracked_completely_and_nothing_leaves_the_machine(
+def test_runs_that_start_concurrently_are_tracked_completely_and_send_nothing(
     project: Project,
 ) -> None:
     for name in ("one", "two"):
@@ -237,7 +237,7 @@ FOLDERS = {
     "wandb": "runs/full/wandb",
     "trackio": "runs/trackio",
 }
-"""Where a tracker writes, for a disk that is full there and nowhere else."""
+"""The folder that each tracker writes to, for a disk that is full only there."""
 
 ON_A_FULL_DISK = 'mount -t tmpfs -o size=8k none "$1" && shift && exec "$@"'
 
@@ -264,7 +264,7 @@ def test_a_full_disk_under_the_tracker_never_stops_a_run(project: Project) -> No
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("The tracker failed") <= 1  # wandb and Trackio hide the error
     assert project.metrics("full") == project.metrics("one")
-    project.train("--resume", "runs/full")  # sends what is missing, now that there is space
+    project.train("--resume", "runs/full")  # sends the missing values, now that there is space
     project.assert_tracked("full")
 
 
@@ -292,7 +292,7 @@ def served(mlflow: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield replace(mlflow, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
 
 
-def test_an_mlflow_server_has_a_killed_and_resumed_run_once(served: Project) -> None:
+def test_an_mlflow_server_has_a_killed_and_resumed_run_only_once(served: Project) -> None:
     served.kill("killed")
     served.train("--resume", "runs/killed")
     served.assert_tracked("killed")
@@ -306,21 +306,21 @@ def test_mlflow_shows_a_stopped_run_as_killed(served: Project) -> None:
     assert served.read("stopped")["status"] == "KILLED"
 
 
-def test_a_server_that_disappears_never_stops_a_run_and_gets_the_rest_later(
+def test_a_server_that_dies_never_stops_a_run_and_gets_the_missing_values_later(
     mlflow: Project, tmp_path: Path
 ) -> None:
     port = free_port()
-    away = replace(mlflow, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
+    project = replace(mlflow, environment={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"})
     with mlflow_server(tmp_path / "server", port) as server:
-        process = away.start("--run-name", "away", *SETTINGS)
-        away.wait_for_step("away", 10, process)
+        process = project.start("--run-name", "away", *SETTINGS)
+        project.wait_for_step("away", 10, process)
         os.killpg(server.pid, signal.SIGKILL)
-    without_server = away.start("--run-name", "without", *SETTINGS)
+    without_server = project.start("--run-name", "without", *SETTINGS)
     for output in (finish(process), finish(without_server)):
         assert output.count("The tracker failed") == 1
         assert "Traceback" not in output
-    assert sorted(away.metrics("away")) == LOGGED
-    assert away.metrics("away") == away.metrics("without")
+    assert sorted(project.metrics("away")) == LOGGED
+    assert project.metrics("away") == project.metrics("without")
     with mlflow_server(tmp_path / "server", port):
-        away.train("--resume", "runs/away")
-        away.assert_tracked("away")
+        project.train("--resume", "runs/away")
+        project.assert_tracked("away")

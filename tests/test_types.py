@@ -1,8 +1,8 @@
 """Every file of the template and every alternative is strictly typed, whatever the stage.
 
-Alternatives can't be checked where they are, as their imports exist only in a rendered project. So
-a few projects, in which each of them occurs, are checked at once, which is much faster than one by
-one. Problems are reported for the template's own file.
+Alternatives can't be checked in place, since their imports exist only in a rendered project. So a
+few projects that contain all of them are checked together, which is much faster than one by one.
+Errors are reported for the template's own file.
 """
 
 import json
@@ -18,13 +18,13 @@ from rendering import ROOT, render
 from studies import ENVIRONMENT, PYTHON
 
 pytestmark = pytest.mark.skipif(
-    not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} isn't there: make check creates it"
+    not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} doesn't exist: make check creates it"
 )
 OTHERS = ("tracker", "checkpoint", "checkpoint_writer")
 
 
 def projects() -> list[dict[str, str]]:
-    """The answers of few projects in which every alternative occurs, for each style of config."""
+    """The answers of a few projects that contain every alternative, for each config style."""
     answers: list[dict[str, str]] = []
     for column, config in enumerate(CHOICES["config"]):
         for row, starter in enumerate(CHOICES["starter"]):
@@ -36,7 +36,7 @@ def projects() -> list[dict[str, str]]:
 
 
 def origin(file: Path, project: Path) -> str:
-    """The file of the template from which a file of a project was generated."""
+    """The template's file that a project's file was generated from."""
     content = file.read_bytes()
     for folder in ("choices", "template"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -65,8 +65,10 @@ def test_every_alternative_is_strictly_typed(template: Path, tmp_path: Path) -> 
     config.write_text(json.dumps(settings), encoding="utf-8")
 
     rendered = {path.read_bytes() for path in tmp_path.glob("project*/**/*.py")}
-    every = sorted((template / "choices").rglob("*.py"))
-    alternatives = [path for path in every if path.name != "explore.py"]  # thrown away, untyped
+    all_alternatives = sorted((template / "choices").rglob("*.py"))
+    alternatives = [
+        path for path in all_alternatives if path.name != "explore.py"
+    ]  # throwaway code, untyped
     missing = [str(path) for path in alternatives if path.read_bytes() not in rendered]
     assert missing == [], "alternatives that are in none of the projects"
 
@@ -74,7 +76,7 @@ def test_every_alternative_is_strictly_typed(template: Path, tmp_path: Path) -> 
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     report = json.loads(result.stdout)
     assert report["summary"]["filesAnalyzed"] > 0, result.stdout
-    problems: dict[str, Path] = {}  # and one of the files that have it
+    problems: dict[str, Path] = {}  # with one of the files that have it
     for diagnostic in report["generalDiagnostics"]:
         file = Path(diagnostic["file"])
         project = tmp_path / file.relative_to(tmp_path).parts[0]

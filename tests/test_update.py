@@ -1,4 +1,4 @@
-"""An update adds what is new, and loses nothing that a project's owner wrote."""
+"""An update adds new versions' changes and loses nothing that a project's owner wrote."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BEFORE_THE_FIRST = {
     "0.1.0": "1c71c30480ac903796b2bc7761461d6504d1d269",
     "0.5.0": "0e1f19137e77b2b281d8e33eaefdb0471569a89f",
 }
-"""Versions from before the first release whose projects can be updated, and their commits."""
+"""Versions before the first one whose projects can be updated, and their commits."""
 
 ANSWERS = ".copier-answers.yml"
 
@@ -53,7 +53,7 @@ CHANGES = {
     "checkpoint_writer": {"src/*/training/writer.py"},
     "license": {"pyproject.toml", "LICENSE"},
     "python_version": {"pyproject.toml"},
-    # Nothing that trains.
+    # No code that trains.
     "stage": {
         "pyproject.toml",
         "AGENTS.md",
@@ -160,7 +160,7 @@ def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
 
 
 def lines_of_the_template(old: str, new: str) -> tuple[list[int], list[int]]:
-    """Numbers of the old lines that a version changed, and of those far from any change."""
+    """The indices of the old lines that a version changed, and of those far from any change."""
     a, b = old.splitlines(), new.splitlines()
     operations = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
     blocks = [(start, end) for kind, start, end, _, _ in operations if kind != "equal"]
@@ -220,7 +220,7 @@ def test_an_answer_that_the_owners_files_depend_on_cannot_be_changed(
 
 
 def without_dependencies(files: dict[str, bytes]) -> dict[str, Any]:
-    """The contents of a project's `pyproject.toml`, without its dependencies."""
+    """The content of a project's `pyproject.toml`, without its dependencies."""
     table = tomllib.loads(files["pyproject.toml"].decode())
     del table["project"]["dependencies"]
     return table
@@ -242,17 +242,17 @@ def test_a_project_from_before_the_first_release_is_rejected_in_one_line(
     error = capsys.readouterr().err
     assert error.startswith(reason)
     assert error.count("\n") == 1
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "copier", "update", "--trust", "--defaults"],
         cwd=project,
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
-    assert done.returncode != 0
-    (line,) = (line for line in done.stderr.splitlines() if "this project" in line)
+    assert result.returncode != 0
+    (line,) = (line for line in result.stderr.splitlines() if "this project" in line)
     assert line.startswith(reason)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in result.stderr
     assert (tree(project), git(project, "rev-parse", "HEAD")) == before
     assert git(project, "status", "--porcelain") == ""
 
@@ -315,7 +315,7 @@ def _marked(self, environment, original={name}.__init__):
 
 @pytest.fixture(scope="session")
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of our extensions, each of which knows its version, and one file to render."""
+    """A template with two versions of our extensions, which know their version, and one file."""
     template = copy_template(tmp_path_factory.mktemp("two") / "template")
     for name in tree(template / "template"):
         if "answers_file" not in name:

@@ -1,21 +1,22 @@
 # The template's: updates improve this file and keep your edits.
-"""Predictions of a model, their metrics with confidence intervals, and CSV files of them."""
+"""Predictions of a model, their metrics with confidence intervals, and the worst mistakes."""
 
 import csv
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..config import Config
 from ..data import source
 from ..data.dataset import Dataset, format_cell, open_csv
-from ..data.validation import Array, Example, Schema, Unreadable
+from ..data.validation import Array, Example, Schema
 from ..features import transforms
 from ..models.network import Network, per_example_loss
 from .metrics import metrics
@@ -26,6 +27,9 @@ class Predictions:
     values: Array  # (N, ...), what Network.postprocess returns
     targets: Array  # (N, ...)
     losses: Array  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.losses)
 
     def metrics(self, rows: Array | slice = slice(None)) -> dict[str, float]:
         """The mean loss, and the metrics of metrics.py, of these examples."""
@@ -72,30 +76,53 @@ def bootstrap(
     return intervals
 
 
-def is_classification(dataset: Dataset) -> bool:
-    """Whether a target is the index of one class."""
-    return bool(dataset.schema.classes) and dataset.targets.ndim == 1
+def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) -> str:
+    """predictions.csv: one row per example, with its metadata. And mistakes.png: the worst ones.
 
-
-def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:
-    """predictions.csv: one row per example, with its metadata."""
-    columns: dict[str, Any] = {}
-    if is_classification(dataset):
-        names = np.array(dataset.schema.classes, dtype=object)
-        columns["label"] = names[predictions.targets]
-        columns["predicted"] = names[predictions.values.argmax(axis=1)]
-        columns["confidence"] = predictions.values.max(axis=1)
+    Returns:
+        The name of the file to look at.
+    """
+    columns: dict[str, Array] = {}
+    if dataset.schema.is_classification:
+        columns["label"] = np.array(dataset.schema.classes, dtype=object)[predictions.targets]
     elif predictions.targets.ndim == 1:
         columns["label"] = predictions.targets
-        columns["predicted"] = predictions.values.reshape(len(dataset))
+    if columns:  # a target is one class or one number
+        columns |= predicted_columns(predictions.values, dataset.schema)
     columns["loss"] = predictions.losses
 
     names, examples = dataset.metadata()
-    with open_csv(path) as file:
+    with open_csv(folder / "predictions.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["id", *columns, *names])
         for (id_, *metadata), *row in zip(examples, *columns.values(), strict=True):
             writer.writerow([id_, *map(format_cell, row), *metadata])
+    plot_mistakes(folder / "mistakes.png", predictions, dataset)
+    return "mistakes.png"
+
+
+def plot_mistakes(path: Path, predictions: Predictions, dataset: Dataset) -> None:
+    """The examples with the highest loss; of a classification, those that are wrong."""
+    from matplotlib.figure import Figure  # half a second, which `train` doesn't need
+
+    schema, targets, values = dataset.schema, predictions.targets, predictions.values
+    order = np.argsort(-predictions.losses)
+    if schema.is_classification:
+        order = order[values.argmax(axis=1)[order] != targets[order]]
+    figure = Figure(figsize=(10, 9), layout="constrained")
+    figure.suptitle("Highest loss")
+    for axes in figure.subplots(4, 5).flat:
+        axes.set_axis_off()
+    for axes, row in zip(figure.axes, order, strict=False):
+        transforms.plot_example(axes, dataset.preprocess(np.array([row]))[0])
+        text = f"loss {predictions.losses[row]:.3g}"
+        if schema.is_classification:
+            label, predicted = schema.classes[targets[row]], schema.classes[values[row].argmax()]
+            text = f"{label}, predicted {predicted}\n{text}"
+        elif targets.ndim == 1:
+            text = f"{targets[row]:.4g}, predicted {values[row].item():.4g}\n{text}"
+        axes.set_title(f"{dataset.ids[row][-30:]}\n{text}", fontsize=8, parse_math=False)
+    figure.savefig(path, dpi=110)
 
 
 def predict_new(
@@ -103,43 +130,50 @@ def predict_new(
 ) -> tuple[int, int]:
     """Predict new examples, which `source.read_new` reads, and write them as CSV.
 
-    Columns are id, predicted and confidence for a classification, else id and one or more numbers.
-    What can't be read, or doesn't fit the schema, is reported on standard error. The new examples
-    have to fit into the memory.
+    What can't be read, or doesn't fit the schema, is reported on standard error.
 
     Returns:
         How many examples were predicted, and how many couldn't be.
     """
-    examples: list[Example] = []
-    failed = 0
-    for example in source.read_new(path, config.data):
-        if isinstance(example, Unreadable):
-            problems = [example.problem]
-        else:
-            problems = list(schema.input_problems(example.inputs))
-        if isinstance(example, Example) and not problems:
-            examples.append(example)
-        else:
-            failed += 1
-            print(f"{example.id}: {', '.join(problems)}", file=sys.stderr)
+    predicted, failed = 0, 0
 
-    classes = schema.classes if schema.target_shape == () else ()
-    numbers = [f"predicted_{index}" for index in range(int(np.prod(schema.target_shape)))]
-    header = ["predicted", "confidence"] if classes else numbers if numbers[1:] else ["predicted"]
+    def valid_examples() -> Iterator[Example]:
+        nonlocal failed
+        for example in source.read_new(path, config.data):
+            problems = list(schema.problems(example, labeled=False))
+            if isinstance(example, Example) and not problems:
+                yield example
+            else:
+                failed += 1
+                print(f"{example.id}: {', '.join(problems)}", file=sys.stderr)
+
+    examples = valid_examples()
     with open_csv(output) as file:
         writer = csv.writer(file)
-        writer.writerow(["id", *header])
-        for first in range(0, len(examples), config.training.batch_size):
-            batch = examples[first : first + config.training.batch_size]
-            values = _predict_inputs(model, np.stack([example.inputs for example in batch]))
-            for example, value in zip(batch, values, strict=True):
-                cells = [classes[value.argmax()], value.max()] if classes else value.ravel()
-                writer.writerow([example.id, *map(format_cell, cells)])
-    return len(examples), failed
+        while batch := list(islice(examples, config.training.batch_size)):
+            inputs = torch.from_numpy(np.stack([example.inputs for example in batch]))
+            columns = predicted_columns(_predict_inputs(model, inputs), schema)
+            if predicted == 0:
+                writer.writerow(["id", *columns])
+            for example, *row in zip(batch, *columns.values(), strict=True):
+                writer.writerow([example.id, *map(format_cell, row)])
+            predicted += len(batch)
+    return predicted, failed
+
+
+def predicted_columns(values: Array, schema: Schema) -> dict[str, Array]:
+    """The most probable class and its probability; or all predicted numbers."""
+    if schema.is_classification:
+        names = np.array(schema.classes, dtype=object)
+        return {"predicted": names[values.argmax(axis=1)], "confidence": values.max(axis=1)}
+    numbers = values.reshape(len(values), -1).T
+    if len(numbers) == 1:
+        return {"predicted": numbers[0]}
+    return {f"predicted_{index}": column for index, column in enumerate(numbers)}
 
 
 @torch.inference_mode()
-def _predict_inputs(model: Network, inputs: Array) -> Array:
+def _predict_inputs(model: Network, inputs: Tensor) -> Array:
     device = next(model.parameters()).device
-    outputs = model.eval()(transforms.preprocess(torch.from_numpy(inputs)).to(device))
+    outputs = model.eval()(transforms.preprocess(inputs).to(device))
     return model.postprocess(outputs).cpu().numpy()

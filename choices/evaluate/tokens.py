@@ -25,20 +25,23 @@ from ..models.network import Network, per_token_loss
 from .metrics import metrics
 
 GENERATED = 200  # tokens in a sample of text
+SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """Sums over the predicted tokens of each document."""
 
-    model: Network  # the report has samples of its text
+    model: Network  # to generate text with
     documents: Array  # (D,), which documents of the split
     nats: Array  # (D,), losses
     tokens: Array  # (D,), how many
     num_bytes: Array  # (D,), that these tokens encode
     confidence: Array  # (D,), probabilities of the most probable token
     correct: Array  # (D,), whether that is the right one
-    loss_by_position: Array  # (T,), mean loss at each position in the window
+
+    def __len__(self) -> int:
+        return len(self.documents)
 
     @property
     def bits_per_byte(self) -> Array:
@@ -64,7 +67,6 @@ def predict(model: Network, dataset: Dataset, batch_size: int) -> Predictions:
     num_documents = len(dataset.num_bytes)
     names = ("nats", "tokens", "confidence", "correct")
     sums_D = {name: np.zeros(num_documents) for name in names}
-    by_position_T = np.zeros(dataset.context)
     plain = replace(dataset, augmentation=None)
     for number, (inputs, targets) in enumerate(plain.batches(batch_size)):
         logits_BTV, targets_BT = model(inputs.to(device)), targets.to(device)
@@ -84,7 +86,6 @@ def predict(model: Network, dataset: Dataset, batch_size: int) -> Predictions:
         for name, values_BT in values.items():
             weights = values_BT.double().flatten().cpu().numpy()
             sums_D[name] += np.bincount(documents, weights, num_documents)
-        by_position_T += losses_BT.double().sum(dim=0).cpu().numpy()
     model.train(was_training)
 
     predicted = np.flatnonzero(sums_D["tokens"])
@@ -93,7 +94,6 @@ def predict(model: Network, dataset: Dataset, batch_size: int) -> Predictions:
         model=model,
         documents=predicted,
         num_bytes=(bytes_per_token * sums_D["tokens"])[predicted],
-        loss_by_position=by_position_T / len(dataset),
         **{name: values[predicted] for name, values in sums_D.items()},
     )
 
@@ -119,8 +119,12 @@ def bootstrap(
     return intervals
 
 
-def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) -> None:
-    """predictions.csv: one row per document, with its metadata."""
+def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) -> str:
+    """predictions.csv: one row per document, with its metadata. And samples.txt: generated text.
+
+    Returns:
+        The name of the file to look at.
+    """
     names, examples = dataset.metadata()
     columns = {
         "confidence": predictions.confidence / predictions.tokens,
@@ -128,12 +132,32 @@ def write_predictions(path: Path, predictions: Predictions, dataset: Dataset) ->
         "loss": predictions.bits_per_byte,
         "weight": predictions.num_bytes,
     }
-    with open_csv(path) as file:
+    with open_csv(folder / "predictions.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["id", *columns, *names])
         for document, *row in zip(predictions.documents, *columns.values(), strict=True):
             id_, *metadata = examples[document]
             writer.writerow([id_, *map(format_cell, row), *metadata])
+    write_samples(folder / "samples.txt", predictions.model, dataset)
+    return "samples.txt"
+
+
+def write_samples(path: Path, model: Network, dataset: Dataset) -> None:
+    """How the model continues a few windows of the split."""
+    rows = np.linspace(0, len(dataset) - 1, min(SAMPLES, len(dataset))).astype(int)
+    prompts = dataset.preprocess(rows).numpy()
+    generated = generate(model, prompts, dataset.context, seed=dataset.seed)
+    parts: list[str] = []
+    for row, prompt, continuation in zip(rows, prompts, generated, strict=True):
+        before, after = _text(prompt[-GENERATED:]), _text(continuation)
+        parts.append(f"=== {dataset.ids[row]}\n{before}\n--- continued by the model\n{after}\n")
+    path.write_text("\n".join(parts), encoding="utf-8", errors="backslashreplace")
+
+
+def _text(tokens: Array) -> str:
+    """Readable text: other characters, such as a part of one, are replaced."""
+    text = TOKENIZER.decode(tokens).decode(errors="replace")
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def predict_new(
@@ -153,10 +177,7 @@ def predict_new(
         writer = csv.writer(file)
         writer.writerow(["id", "bits_per_byte", "continuation"])
         for example in source.read_new(path, config.data):
-            if isinstance(example, Unreadable):
-                problems = [example.problem]
-            else:
-                problems = list(schema.input_problems(example.inputs))
+            problems = list(schema.problems(example, labeled=False))
             if isinstance(example, Unreadable) or problems:
                 failed += 1
                 print(f"{example.id}: {', '.join(problems)}", file=sys.stderr)

@@ -39,7 +39,7 @@ DEFAULTS = {
     "checkpoint": {"metric": "validation/accuracy", "mode": "max"},
 }
 
-# Smallest and largest value of a number, or all values of a text.
+# The bounds of a number, or the options of a string.
 ALLOWED = {
     "seed": (0, 2**31),
     "training.epochs": (1, 100_000),
@@ -55,7 +55,7 @@ ALLOWED = {
 
 
 class CommandError(Exception):
-    """Something that the user can fix, and the exit code that says so."""
+    """An error that the user can fix, with its exit code."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
@@ -63,7 +63,6 @@ class CommandError(Exception):
 
 
 def main() -> None:
-    """Run the command that was given."""
     stop_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, lambda number, _: stop_signals.append(number))
@@ -71,10 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="digits")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("validate", help="check the data")
-    options = commands.add_parser("train", help="train a run, or continue it")
+    options = commands.add_parser("train", help="train a run, or resume it")
     options.add_argument("--config", type=Path, required=True)
     options.add_argument("--run-name", default="baseline")
-    options.add_argument("--or-resume", action="store_true", help="continue the run if it exists")
+    options.add_argument("--or-resume", action="store_true", help="resume the run if it exists")
     options.add_argument("--dry-run", action="store_true", help="print the config only")
     options = commands.add_parser("evaluate", help="measure a run on the test split")
     options.add_argument("run", type=Path, help="folder of the run, such as runs/baseline")
@@ -104,7 +103,7 @@ def resolve_config(path: Path) -> dict:
     """Read a config file and fill in the defaults.
 
     Raises:
-        CommandError: the file can't be read, or settings are wrong; the message has all of them.
+        CommandError: the file can't be read, or has invalid settings; the message lists all.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -125,15 +124,15 @@ def resolve_config(path: Path) -> dict:
         for key, value in default.items():
             full_name = f"{name}.{key}"
             config[name][key] = check(full_name, section.pop(key, value), value, problems)
-        problems += [f"{name}.{key}: there is no such setting" for key in section]
-    problems += [f"{name}: there is no such setting" for name in given]
+        problems += [f"{name}.{key}: no such setting" for key in section]
+    problems += [f"{name}: no such setting" for name in given]
     if problems:
         raise CommandError("\n".join(problems))
     return config
 
 
 def check(name: str, value: object, default: object, problems: list[str]) -> object:
-    """Return a setting's value, and add to the problems if it isn't allowed."""
+    """Return a setting's value. Append to `problems` if it isn't allowed."""
     allowed = ALLOWED[name]
     if isinstance(allowed, list):
         if value not in allowed:
@@ -155,17 +154,16 @@ def load_splits() -> dict:
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    images = images / 16  # to the range from 0 to 1
-    rows = np.random.default_rng(0).permutation(len(images))
-    parts = np.split(rows, [1000, 1400])
+    images = images / 16  # to [0, 1]
+    indices = np.split(np.random.default_rng(0).permutation(len(images)), [1000, 1400])
     return {
         split: {"ids": ids, "images": images[ids], "labels": labels[ids]}
-        for split, ids in zip(("train", "validation", "test"), parts, strict=True)
+        for split, ids in zip(("train", "validation", "test"), indices, strict=True)
     }
 
 
 def digest(splits: dict) -> str:
-    """Return a name for the content of the data."""
+    """Return a hash of the data."""
     content = hashlib.sha256()
     for data in splits.values():
         content.update(data["ids"].tobytes() + data["images"].tobytes() + data["labels"].tobytes())
@@ -197,15 +195,15 @@ def validate() -> None:
 
 
 def train(run: Path, config: dict, or_resume: bool, stop_signals: list[int]) -> None:
-    """Train a run to its end, from its checkpoint if there is one.
+    """Train a run to the end, resuming from its checkpoint if there is one.
 
     Raises:
-        CommandError: the run can't be trained, or was stopped by a signal.
+        CommandError: the run can't be trained, or a signal stopped it.
     """
     if run.exists() and not or_resume:
-        raise CommandError(f"{run} exists; continue it with --or-resume, or choose a --run-name")
+        raise CommandError(f"{run} exists; resume it with --or-resume, or choose a --run-name")
 
-    # The system releases the lock when the process ends, however it ends.
+    # The system releases the lock when the process ends, even if it is killed.
     run.mkdir(parents=True, exist_ok=True)
     lock = (run / ".lock").open("w")
     try:
@@ -218,7 +216,7 @@ def train(run: Path, config: dict, or_resume: bool, stop_signals: list[int]) -> 
         if earlier != config:
             raise CommandError(f"{run} was created with other settings; choose a --run-name")
     if (run / "outcome.json").exists():
-        print(f"{run} has ended already")
+        print(f"{run} has already finished")
         return
 
     import numpy as np
@@ -241,7 +239,7 @@ def train(run: Path, config: dict, or_resume: bool, stop_signals: list[int]) -> 
             ),
         )
 
-    # Unpickling can run any code: load only checkpoints that you wrote yourself.
+    # Unpickling can run arbitrary code: load only checkpoints that you wrote yourself.
     settings = config["training"]
     checkpoint = run / "checkpoint.pickle"
     if checkpoint.exists():
@@ -268,8 +266,8 @@ def train(run: Path, config: dict, or_resume: bool, stop_signals: list[int]) -> 
         while state["epoch"] < settings["epochs"]:
             started = time.monotonic()
 
-            # The order follows from the seed and the epoch alone, so that a resumed run sees the
-            # same batches as an unbroken one. The model keeps its optimizer's state.
+            # The order depends only on the seed and the epoch, so that a resumed run sees the same
+            # batches as an uninterrupted one. The model contains its optimizer's state.
             order = np.random.default_rng([config["seed"], state["epoch"]]).permutation(
                 num_examples
             )
@@ -301,7 +299,7 @@ def train(run: Path, config: dict, or_resume: bool, stop_signals: list[int]) -> 
             state["log_bytes"] = log.tell()
             write(checkpoint, pickle.dumps(state))
             if stop_signals:
-                raise CommandError(f"stopped at step {state['step']}; run it again to continue", 75)
+                raise CommandError(f"stopped at step {state['step']}; run it again to resume", 75)
 
     outcome = {
         "metric": metric,
@@ -319,7 +317,7 @@ def train(run: Path, config: dict, or_resume: bool, stop_signals: list[int]) -> 
 
 
 def evaluate(run: Path) -> None:
-    """Write what the best model of a run predicts for the test split.
+    """Write the predictions of a run's best model for the test split.
 
     Raises:
         CommandError: the run has no checkpoint.
@@ -352,14 +350,14 @@ def evaluate(run: Path) -> None:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, since a process may be killed at any moment."""
+    """Write a file atomically, since the process may be killed at any time."""
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     temporary.replace(path)
 
 
 def write_csv(path: Path, columns: list[str], rows: list[list]) -> None:
-    """Write a table with a header."""
+    """Write a CSV file with a header."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(columns)

@@ -1,4 +1,4 @@
-"""Write what the best model of a run predicts for the test split.
+"""Write the predictions of a run's best model for the test split.
 
 python evaluate.py runs/baseline
 """
@@ -26,14 +26,14 @@ def main():
     losses = (predictions - targets) ** 2
 
     rows = split_rows()[2].tolist()
-    patients, _ = load_diabetes(scaled=False, return_X_y=True)  # as measured: years, kg/m²
+    patients, _ = load_diabetes(scaled=False, return_X_y=True)  # in years and kg/m²
     with (run / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "label", "predicted", "loss", "age", "sex", "bmi"])
         for index, row in enumerate(rows):
             label, predicted = 100 * targets[index].item(), 100 * predictions[index].item()
             age, sex, bmi = patients[row][:3]
-            # Text, so that the two codes are compared as categories.
+            # Sex as a string, so that it is treated as a category.
             metadata = [age, f"code {sex:.0f}", bmi]
             writer.writerow([row, label, predicted, losses[index].item(), *metadata])
 

@@ -1,9 +1,9 @@
-"""Data and model. Apart from the rest, since PyTorch takes seconds to import."""
+"""Data and model, in a module of their own because PyTorch takes seconds to import."""
 
 import torch
 from sklearn.datasets import load_diabetes
 
-torch.set_num_threads(1)  # the network is too small for more, and a study trains several at once
+torch.set_num_threads(1)  # the network is too small for more, and a study runs several at once
 
 
 def load_data():

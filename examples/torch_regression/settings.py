@@ -1,4 +1,4 @@
-"""The settings of a run: their defaults, their limits, and reading them from a file."""
+"""The settings of a run: defaults, bounds, and how they are read from a file."""
 
 import tomllib
 
@@ -14,12 +14,12 @@ SETTINGS = {  # default, smallest and largest value
 
 
 def read_config(path):
-    """Return all settings, those in the file and the defaults of the others, and every problem."""
+    """Return the settings of a file, completed with the defaults, and a list of problems."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return {}, [f"{path}: {error}"]
-    problems = [f"{name}: there is no such setting" for name in given if name not in SETTINGS]
+    problems = [f"{name}: no such setting" for name in given if name not in SETTINGS]
     config = {}
     for name, (default, low, high) in SETTINGS.items():
         value = config[name] = given.get(name, default)

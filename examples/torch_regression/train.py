@@ -20,7 +20,6 @@ stop_signals = []
 
 
 def main():
-    """Train a run, or print its config."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, lambda number, _: stop_signals.append(number))
 
@@ -48,15 +47,15 @@ def leave(exit_code, message):
 
 
 def write(path, text):
-    """Write a file whole or not at all, since a process may be killed at any moment."""
+    """Write a file atomically, since the process may be killed at any time."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
 def train(run, config):
-    """Train a run to its end, from its checkpoint if there is one."""
-    # One process at a time. The lock goes away with the process, however that ends.
+    """Train a run to the end, resuming from its checkpoint if there is one."""
+    # One process at a time. The system releases the lock when the process ends, even if killed.
     run.mkdir(parents=True, exist_ok=True)
     lock = (run / ".lock").open("w")
     try:
@@ -96,8 +95,8 @@ def train(run, config):
     log.truncate(state["log_bytes"])  # drops what was logged after the checkpoint
 
     while state["epoch"] < config["epochs"]:
-        # What is random in an epoch follows from the seed and the epoch alone, so that a resumed
-        # run draws the same batches as an unbroken one.
+        # The order depends only on the seed and the epoch, so that a resumed run sees the same
+        # batches as an uninterrupted one.
         torch.manual_seed(1_000_003 * config["seed"] + state["epoch"])
         for batch in torch.randperm(num_examples).split(config["batch_size"]):
             loss = compute_loss(model(inputs[batch]), targets[batch])

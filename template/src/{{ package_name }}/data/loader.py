@@ -1,8 +1,8 @@
 # The template's: updates improve this file and keep your edits.
 """The order of the batches, as a function of the seed and the step.
 
-So nothing about it has to be saved: a run that resumes at a step gets the batches that an unbroken
-run would have got, with any number of workers.
+So nothing about it has to be saved: a run that resumes at a step gets the batches that an
+uninterrupted run would have got, with any number of workers.
 """
 
 import hashlib

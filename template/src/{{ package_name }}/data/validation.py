@@ -53,8 +53,13 @@ class Schema:
     missing: bool = False  # whether inputs may be NaN
     classes: tuple[str, ...] = ()  # names; empty if targets aren't class indices
     target_shape: tuple[int, ...] = ()
-    target_dtype: str = "int64"  # an integer type: class indices; "float32": numbers
+    target_dtype: str = "int64"  # for class indices; "float32" for other numbers
     vocabulary_size: int = 0  # of text, whose targets are the inputs' next tokens
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether a target is the index of one class."""
+        return bool(self.classes) and self.target_shape == ()
 
     @property
     def num_outputs(self) -> int:
@@ -69,23 +74,28 @@ class Schema:
             values[name] = tuple(values[name])
         return cls(**values)
 
-    def problems(self, example: Example) -> Iterator[str]:
-        yield from self.input_problems(example.inputs)
-        if self.vocabulary_size:
+    def problems(self, example: Example | Unreadable, *, labeled: bool = True) -> Iterator[str]:
+        """What is wrong with an example, without its target if it isn't labeled."""
+        if isinstance(example, Unreadable):
+            yield example.problem
+            return
+        yield from self._input_problems(example.inputs)
+        if not labeled or self.vocabulary_size:
             return
         target = np.asarray(math.nan if example.target is None else example.target)
-        last = len(self.classes) - 1 if "int" in self.target_dtype else math.inf
         if target.shape != self.target_shape:
             yield f"target of shape {target.shape}, expected {self.target_shape}"
         elif not np.isfinite(target).all():
             yield "the target is missing or not finite"
-        elif last < math.inf and not np.isin(target, np.arange(last + 1)).all():
-            yield f"target {target}, expected class indices from 0 to {last}"
+        elif self.classes and not np.isin(target, np.arange(len(self.classes))).all():
+            yield f"target {target}, expected class indices from 0 to {len(self.classes) - 1}"
+        elif "int" in self.target_dtype and (target % 1).any():
+            yield f"target {target}, expected integers, or target_dtype float32 in the schema"
 
-    def input_problems(self, inputs: Array) -> Iterator[str]:
+    def _input_problems(self, inputs: Array) -> Iterator[str]:
         expected = tuple(
-            size if wanted == -1 else wanted
-            for wanted, size in zip(self.shape, inputs.shape, strict=False)
+            size if expected_size == -1 else expected_size
+            for expected_size, size in zip(self.shape, inputs.shape, strict=False)
         )
         if inputs.dtype != self.dtype or inputs.shape != expected or inputs.ndim != len(self.shape):
             yield f"inputs {inputs.dtype}{inputs.shape}, expected {self.dtype}{self.shape}"
@@ -123,23 +133,20 @@ class Validator:
     _seen: dict[Any, tuple[str, str, Any]] = field(default_factory=dict[Any, tuple[str, str, Any]])
 
     def check(self, example: Example | Unreadable) -> None:
-        problems = list(self._problems(example))
+        problems = list(self.schema.problems(example))
+        if isinstance(example, Example):
+            problems += self._conflicts(example)
         file = f" ({example.file})" if example.file and example.file not in example.id else ""
         self.problems += [f"{example.id}: {problem}{file}" for problem in problems]
 
-    def _problems(self, example: Example | Unreadable) -> Iterator[str]:
-        if isinstance(example, Unreadable):
-            yield example.problem
-            return
-        yield from self.schema.problems(example)
+    def _conflicts(self, example: Example) -> Iterator[str]:
+        """With examples before: equal inputs in two splits would give the answer away."""
         self.sizes[example.split] += 1
         label = None
         if self.schema.classes and isinstance(example.target, int | np.integer):
             label = int(example.target)
             self.class_counts[example.split, label] += 1
 
-        content = hashlib.blake2b(np.ascontiguousarray(example.inputs).tobytes()).digest()
-        # Equal inputs, or members of one group, in two splits would give the answer away.
         me = (example.id, example.split, label)
         if self._seen.setdefault(("id", example.id), me) is not me:
             yield "this id exists already"
@@ -147,6 +154,7 @@ class Validator:
             other, split, _ = self._seen.setdefault(("group", example.group), me)
             if split != example.split:
                 yield f"leak: in {example.split}, but {other} of the same group in {split}"
+        content = hashlib.blake2b(np.ascontiguousarray(example.inputs).tobytes()).digest()
         other, split, other_label = self._seen.setdefault(content, me)
         if split != example.split:
             yield f"leak: in {example.split}, but {other} with equal inputs in {split}"

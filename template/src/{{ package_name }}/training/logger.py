@@ -4,11 +4,11 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from ..config import Config, to_dict
 from ..errors import Interrupted
@@ -21,10 +21,14 @@ class MetricsLogger:
 
     def __init__(self, run: Run, config: Config, step: int) -> None:
         self._config = config.training
-        metrics, timings = run.folder / "metrics.jsonl", run.folder / "timings.jsonl"
-        history, earlier = _rewind(metrics, step), _rewind(timings, step)
-        self._metrics = metrics.open("a", encoding="utf-8")
-        self._timings = timings.open("a", encoding="utf-8")
+        paths = run.folder / "metrics.jsonl", run.folder / "timings.jsonl"
+        history, earlier = (
+            [line for line in read_metrics(path) if line["step"] <= step] for path in paths
+        )
+        for path, lines in zip(paths, (history, earlier), strict=True):
+            # The lines after this step will be logged again.
+            replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+        self._metrics, self._timings = (path.open("a", encoding="utf-8") for path in paths)
         self._earlier_seconds = earlier[-1]["seconds"] if earlier else 0.0
         self._first_step = self._last_step = step
         self._start = self._last_time = time.perf_counter()
@@ -32,14 +36,11 @@ class MetricsLogger:
         self._tracker: Any = None
         recorded = run.read_provenance()
         if not recorded["scratch"]:
-            try:
-                self._tracker = open_tracker(
-                    run, to_dict(config), history[-1]["step"] if history else 0
-                )
-            except Exception as error:
-                self._tracker_failed(error)
+            last = history[-1]["step"] if history else 0
+            self._tracker = self._guard(open_tracker, run, to_dict(config), last)
         if self._tracker is not None:
-            run.write_provenance(recorded | {"tracker": self._tracker.id})
+            tracker_id = getattr(self._tracker, "id", None)
+            run.write("run.json", recorded | {"tracker": tracker_id})
         for line in history:  # what a crash may have kept from the tracker
             self._send("log", line.pop("step"), line)
 
@@ -61,9 +62,10 @@ class MetricsLogger:
         self._last_step, self._last_time = step, now
 
         # Timings differ from run to run, so they aren't in the file that is reproducible.
-        timing = {"step": step, "seconds": self.seconds, "examples_per_second": rate}
-        _append(self._metrics, {"step": step, **metrics})
-        _append(self._timings, {**timing, "memory_bytes": memory})
+        timing = {"seconds": self.seconds, "examples_per_second": rate, "memory_bytes": memory}
+        for file, values in ((self._metrics, metrics), (self._timings, timing)):
+            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.flush()
         self._send("log", step, metrics)
 
         seconds_per_step = (now - self._start) / (step - self._first_step)
@@ -88,22 +90,21 @@ class MetricsLogger:
                 file.close()
 
     def _send(self, method: str, *arguments: Any) -> None:
-        """Whatever goes wrong with the tracker, training continues."""
         if self._tracker is not None:
-            try:
-                getattr(self._tracker, method)(*arguments)
-            except Exception as error:
-                self._tracker_failed(error)
+            self._guard(lambda: getattr(self._tracker, method)(*arguments))
 
-    def _tracker_failed(self, error: Exception) -> None:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        print(
-            f"The tracker failed ({reason}). Training continues, metrics.jsonl is complete, and "
-            "resuming the run sends what is missing"
-        )
-        failed, self._tracker = self._tracker, None
-        if failed is not None:
-            with suppress(Exception):  # otherwise the next run of this process would be sent to it
+    def _guard(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the tracker. Whatever goes wrong with it, training continues without it."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            print(
+                f"The tracker failed ({reason}). Training continues, metrics.jsonl is complete, "
+                "and resuming the run sends what is missing"
+            )
+            failed, self._tracker = self._tracker, None
+            with suppress(Exception):  # or the next run of this process would be sent to it
                 failed.close("interrupted")
 
 
@@ -111,15 +112,3 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All complete lines of metrics.jsonl or timings.jsonl; a crash may have truncated the last."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _rewind(path: Path, step: int) -> list[dict[str, Any]]:
-    """Drop the lines after a step, which will be logged again. Returns the others."""
-    history = [line for line in read_metrics(path) if line["step"] <= step]
-    replace_text(path, "".join(json.dumps(line) + "\n" for line in history))
-    return history
-
-
-def _append(file: TextIO, content: dict[str, Any]) -> None:
-    file.write(json.dumps(content) + "\n")
-    file.flush()

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import distributions
@@ -60,10 +60,9 @@ class Run:
         try:
             run.config_path.write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")
             shutil.copy(train_set.folder / "schema.json", run.folder)  # to predict without the data
-            run.write_provenance(provenance(config, train_set) | {"scratch": scratch})
-            existing = cls(folder)
-            if scratch and folder.exists() and existing.read_provenance()["scratch"]:
-                with existing.locked():
+            run.write("run.json", provenance(config, train_set) | {"scratch": scratch})
+            if scratch and folder.exists() and cls(folder).read_provenance()["scratch"]:
+                with cls(folder).locked():
                     pass  # no other process trains it
                 shutil.rmtree(folder)
             run.folder.rename(folder)
@@ -105,11 +104,9 @@ class Run:
             raise RunError(f"{self.provenance_path}: {error}. Is {self.folder} a run?") from None
         return content
 
-    def write_provenance(self, content: dict[str, Any]) -> None:
-        replace_text(self.provenance_path, json.dumps(content, indent=2) + "\n")
-
-    def write_outcome(self, **content: Any) -> None:
-        replace_text(self.outcome_path, json.dumps(content, indent=2) + "\n")
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file, atomically."""
+        replace_text(self.folder / name, json.dumps(content, indent=2) + "\n")
 
     def require_same(self, config: Config, data: str | None = None) -> None:
         """
@@ -143,7 +140,7 @@ class Run:
             recorded.setdefault("changes", []).append(before)
             recorded |= {name: now[name] for name in before}
             replace_text(self.config_path, tomli_w.dumps(to_dict(config)))
-        self.write_provenance(recorded)
+        self.write("run.json", recorded)
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -236,18 +233,14 @@ class StopRequest:
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
 
 
-def stop_signals() -> list[signal.Signals]:
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if hasattr(signal, "SIGUSR1"):  # schedulers send it before a time limit; Windows has none
-        numbers.append(signal.SIGUSR1)
-    return numbers
-
-
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
     """SIGTERM, SIGINT and SIGUSR1 request a stop instead of ending the process."""
-    request = StopRequest()
-    before = {number: signal.signal(number, request.handle) for number in stop_signals()}
+    request, before = StopRequest(), {}
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):  # schedulers send the last before a time limit
+        if hasattr(signal, name):  # Windows has no SIGUSR1
+            number = getattr(signal, name)
+            before[number] = signal.signal(number, request.handle)
     try:
         yield request
     finally:

@@ -37,7 +37,7 @@ def test_each_step_says_that_it_passed_where_its_result_is_and_what_is_next(
     for arguments, result, following in (
         (["validate", "--config", "short.toml"], "cache", f"{PROGRAM} features"),
         (TRAIN, "runs/short", f"{PROGRAM} evaluate runs/short"),
-        (["evaluate", "runs/short"], "runs/short/report.html", "look at"),
+        (["evaluate", "runs/short"], "runs/short/metrics.json", "look at runs/short/"),
         (["predict", "runs/short", "new"], "predictions.csv", "look at predictions.csv"),
     ):
         assert cli.main(arguments) == 0

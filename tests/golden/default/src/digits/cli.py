@@ -2,18 +2,21 @@
 """The command line. Torch is imported by the commands that need it, so that --help is fast."""
 
 import json
-import signal
+import math
 import sys
 import tomllib
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
 from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
-from .errors import PROGRAM, ConfigError, Interrupted, ProjectError, RunError, did_you_mean
+from .errors import PROGRAM, ConfigError, ProjectError, RunError, did_you_mean
+
+if TYPE_CHECKING:
+    from .training.checks import Check
 
 DEBUG = {"training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1}}
 
@@ -49,6 +52,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser = Parser(prog=PROGRAM, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     defaults = flatten(to_dict(Config()))
+    options = {path: f"--{path.replace('_', '-')}" for path in defaults}
     for name, function in COMMANDS.items():
         text = function.__doc__
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -70,18 +74,13 @@ def parse(arguments: list[str]) -> Namespace:
         for path, description in descriptions().items():
             help_text = f"{description} [{defaults[path]}]".replace("%", "%%")
             kind = type(defaults[path]).__name__.upper()
-            add(option_name(path), dest=path, default=SUPPRESS, metavar=kind, help=help_text)
+            add(options[path], dest=path, default=SUPPRESS, metavar=kind, help=help_text)
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         option = unknown[0].partition("=")[0]
-        near = did_you_mean(option, map(option_name, defaults))
+        near = did_you_mean(option, options.values())
         raise ConfigError(f"{args.command}: unknown option {option}{near}")
     return args
-
-
-def option_name(path: str) -> str:
-    """Of a setting: `training.max_steps` is `--training.max-steps`."""
-    return f"--{path.replace('_', '-')}"
 
 
 def load_config(args: Namespace) -> Config:
@@ -111,12 +110,18 @@ def load_config(args: Namespace) -> Config:
     return from_dict(values)
 
 
-def report(passed: bool, summary: str, output: object, next_command: str) -> int:
+def report(passed: bool, summary: str, result: object, next_command: str) -> int:
     """Print the result of a step, where it is and what to run next. Returns the exit code."""
-    print(f"{'Passed' if passed else 'Failed'}: {summary}\nResult: {output}")
+    print(f"{'Passed' if passed else 'Failed'}: {summary}\nResult: {result}")
     if passed:
         print(f"Next: {next_command}")
     return 0 if passed else 1
+
+
+def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
+    print(*checks, sep="\n")
+    passed = all(check.passed for check in checks)
+    return report(passed, f"{len(checks)} checks", result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:
@@ -141,32 +146,25 @@ def features(args: Namespace, config: Config) -> int:
     from .training.checks import check_transforms
 
     plot = Path("runs/features.png")
-    checks = check_transforms(config, load_split(config, "train"), plot)
-    print(*checks, sep="\n")
-    passed = all(check.passed for check in checks)
-    next_command = f"{PROGRAM} overfit --config configs/overfit.toml"
-    return report(passed, f"{len(checks)} checks; look at the plot", plot, next_command)
+    results = check_transforms(config, load_split(config, "train"), plot)
+    next_command = f"look at the plot, then: {PROGRAM} overfit --config configs/overfit.toml"
+    return report_checks(results, plot, next_command)
 
 
 def overfit(args: Namespace, config: Config) -> int:
     """Step 4: overfit a few batches, and learn nothing from shuffled targets."""
-    from .data.cache import load_split
     from .training import checks
 
-    train_set, validation_set = load_split(config, "train"), load_split(config, "validation")
-    checks.require_trainable(config, train_set, validation_set)
-    results = checks.overfit(config, train_set, validation_set)
-    print(*results, sep="\n")
-    passed = all(check.passed for check in results)
+    results = checks.overfit(config, *checks.load_splits(config))
     next_command = f"{PROGRAM} train --config configs/full.toml"
     if Path("configs/scale.toml").exists():
         next_command = "ml-architect scale configs/scale.toml"
-    return report(passed, f"{len(results)} checks", "runs/overfit-few", next_command)
+    return report_checks(results, "runs/overfit-few", next_command)
 
 
 def train(args: Namespace, config: Config) -> int:
     """Step 7: train a model, or resume a run."""
-    from .training.run import Run, run_folder, stop_signals
+    from .training.run import RUNS, Run, run_folder, stop_on_signal
 
     if args.resume and (args.run_name or args.or_resume or args.debug):
         raise RunError("--resume: can't be combined with --run-name, --or-resume or --debug")
@@ -175,42 +173,29 @@ def train(args: Namespace, config: Config) -> int:
     if args.dry_run:
         print(tomli_w.dumps(to_dict(config)), end="")
         return 0
-    run = None
-    if args.resume or (args.or_resume and folder.exists()):
-        run = Run.open(folder)
-        if not args.allow_changes:
-            run.require_same(config)
-        if args.or_resume and run.outcome_path.exists():  # fast, since torch isn't imported yet
-            return report(True, "the run has ended", folder, f"{PROGRAM} evaluate {folder}")
+    run = Run.open(folder) if args.resume or (args.or_resume and folder.exists()) else None
+    if run and not args.allow_changes:
+        run.require_same(config)
+    if run and args.or_resume and run.outcome_path.exists():  # fast: torch isn't imported yet
+        return report(True, "the run has ended", folder, f"{PROGRAM} evaluate {folder}")
 
-    for number in stop_signals():  # until the training loop handles them
-        signal.signal(number, signal.default_int_handler)
-    try:
-        return _train(args, config, folder, run)
-    except KeyboardInterrupt:
-        message = "stopped before the first step; start again with the same command --or-resume"
-        raise Interrupted(message) from None
+    with stop_on_signal() as stop:
+        from torch.autograd import set_detect_anomaly
 
+        from .training import checks, loop
 
-def _train(args: Namespace, config: Config, folder: Path, run: Any) -> int:
-    from torch.autograd import set_detect_anomaly
+        train_set, validation_set = checks.load_splits(config)
+        resumed = run is not None
+        if run is None:
+            name = folder.relative_to(RUNS).as_posix()
+            run = Run.create(name, config, train_set, scratch=args.debug)
+        elif not args.allow_changes:
+            run.require_same(config, train_set.digest)
+        with run.locked(), set_detect_anomaly(args.debug):
+            if resumed:
+                run.record_resume(config, train_set)
+            state = loop.train(config, run, train_set, validation_set, stop)
 
-    from .data.cache import load_split
-    from .training import checks, loop
-    from .training.run import RUNS, Run
-
-    train_set, validation_set = load_split(config, "train"), load_split(config, "validation")
-    checks.require_trainable(config, train_set, validation_set)
-    resumed = run is not None
-    if resumed and not args.allow_changes:
-        run.require_same(config, train_set.digest)
-    if not resumed:
-        name = folder.relative_to(RUNS).as_posix()
-        run = Run.create(name, config, train_set, scratch=args.debug)
-    with run.locked(), set_detect_anomaly(args.debug):
-        if resumed:
-            run.record_resume(config, train_set)
-        state = loop.train(config, run, train_set, validation_set)
     best = f"{config.checkpoint.mode}imum {config.checkpoint.metric} {state.best_value:.4f}"
     summary = f"{state.step} steps; {best} at step {state.best_step}"
     return report(True, summary, run.folder, f"{PROGRAM} evaluate {run.folder}")
@@ -219,9 +204,7 @@ def _train(args: Namespace, config: Config, folder: Path, run: Any) -> int:
 def evaluate(args: Namespace, config: Config) -> int:
     """Step 7: evaluate the best checkpoint of a run on the test split."""
     from .data.cache import load_split
-    from .eval.evaluate import predict, write_predictions
-    from .eval.report import write_report
-    from .training.logger import read_metrics
+    from .eval.evaluate import bootstrap, predict, write_predictions
     from .training.loop import load_best
     from .training.run import Run
 
@@ -229,14 +212,20 @@ def evaluate(args: Namespace, config: Config) -> int:
     run.require_same(config, test_set.digest)
     model, step = load_best(config, run)
     predictions = predict(model, test_set, config.training.batch_size)
-    write_predictions(run.folder / "predictions.csv", predictions, test_set)
-    path = run.folder / "report.html"
-    title = f"{run.folder.as_posix()}, checkpoint of step {step}, {len(test_set)} test examples"
-    history = read_metrics(run.folder / "metrics.jsonl")
-    summary = write_report(path, title, history, predictions, test_set)
-    lines = [f"{name}: {text}" for name, text in summary.items()]
-    next_command = f"look at the worst mistakes, then: ml-architect report {run.folder}"
-    return report(True, "\n  ".join([title, *lines]), path, next_command)
+    intervals = bootstrap(predictions.metrics, len(predictions))
+    metrics = {
+        name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
+        for name, value in predictions.metrics().items()
+        if math.isfinite(value)  # one may be undefined for these examples
+    }
+    run.write("metrics.json", {"step": step, "examples": len(predictions), "metrics": metrics})
+    plot_path = write_predictions(run.folder, predictions, test_set)
+    print(f"{run.folder}, checkpoint of step {step}:")
+    for name, entry in metrics.items():
+        print("  {}: {value:.4g} (95 % CI {low:.4g} to {high:.4g})".format(name, **entry))
+    summary = f"evaluated on {len(predictions)} test examples"
+    next_command = f"look at {run.folder / plot_path}, then: ml-architect report {run.folder}"
+    return report(True, summary, run.folder / "metrics.json", next_command)
 
 
 def predict(args: Namespace, config: Config) -> int:

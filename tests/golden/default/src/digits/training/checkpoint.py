@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ from ..errors import CheckpointError
 from .retention import CheckpointConfig
 
 Files = Mapping[str, Mapping[str, Tensor]]  # tensors by file and name
-NUMBERS = {"step", "best_step", "best_value", "metric", "optimizer"}  # in state.json
+REQUIRED = {"model.safetensors", "optimizer.safetensors", "state.json"}
+STATE_KEYS = {"step", "best_step", "best_value", "metric", "optimizer"}  # in state.json
 Write = Callable[[Files, Callable[[Files], None]], None]
 
 
@@ -48,7 +50,7 @@ class TrainState:
         self.best_step, self.best_value = self.step, value
         return True
 
-    def numbers(self) -> dict[str, Any]:
+    def progress(self) -> dict[str, Any]:
         return {"step": self.step, "best_step": self.best_step, "best_value": self.best_value}
 
 
@@ -85,17 +87,17 @@ class CheckpointManager:
         files = {name: _without_tied(module) for name, module in state.modules.items()}
         files["optimizer"] = _optimizer_tensors(state.optimizer)
         optimizer = type(state.optimizer).__name__
-        numbers = state.numbers() | {"metric": self.config.metric, "optimizer": optimizer}
-        write(files, lambda tensors: self._commit(tensors, numbers))
+        saved = state.progress() | {"metric": self.config.metric, "optimizer": optimizer}
+        write(files, lambda tensors: self._commit(tensors, saved))
 
-    def _commit(self, files: Files, numbers: Mapping[str, Any]) -> None:
-        step = numbers["step"]
+    def _commit(self, files: Files, saved: Mapping[str, Any]) -> None:
+        step = saved["step"]
         temporary = self.folder / f".tmp-{step:08d}"
         try:
             temporary.mkdir()
             for name, tensors in files.items():
                 save_file(dict(tensors), temporary / f"{name}.safetensors")
-            (temporary / "state.json").write_text(json.dumps(numbers))
+            (temporary / "state.json").write_text(json.dumps(saved))
             checksums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
             (temporary / "manifest.json").write_text(json.dumps(checksums, indent=2))
             for path in (*temporary.iterdir(), temporary):
@@ -105,8 +107,8 @@ class CheckpointManager:
             _fsync(self.folder)
 
             self.corrupt.discard(step)
-            intact = [saved for saved in self.steps() if saved not in self.corrupt]
-            for old in set(self.steps()) - self.config.to_keep(intact, numbers["best_step"]):
+            intact = [other for other in self.steps() if other not in self.corrupt]
+            for old in set(self.steps()) - self.config.to_keep(intact, saved["best_step"]):
                 self._remove(old)
         except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
             shutil.rmtree(temporary, ignore_errors=True)
@@ -144,7 +146,7 @@ class CheckpointManager:
         latest = self.latest()
         if latest is None:
             return None
-        best = self._numbers(latest)["best_step"]
+        best = self._read_state(latest)["best_step"]
         return best if best is not None and self._is_intact(best) else latest
 
     def restore(self, state: TrainState) -> None:
@@ -156,17 +158,17 @@ class CheckpointManager:
         step = self.latest()
         if step is None:
             return
-        numbers, optimizer = self._numbers(step), type(state.optimizer).__name__
-        if numbers["optimizer"] != optimizer:
-            message = f"{self.path(step)} was saved with {numbers['optimizer']}, now {optimizer}"
+        saved, optimizer = self._read_state(step), type(state.optimizer).__name__
+        if saved["optimizer"] != optimizer:
+            message = f"{self.path(step)} was saved with {saved['optimizer']}, now {optimizer}"
             raise CheckpointError(f"{message}: restore training/optimizer.py, or train a new run")
         for name, module in state.modules.items():
             self.load_weights(step, module, name)
         _load_optimizer(state.optimizer, load_file(self.path(step) / "optimizer.safetensors"))
         state.step = step
-        # If another metric selects the best checkpoint now, it has to be found anew.
-        if numbers["metric"] == self.config.metric:
-            state.best_step, state.best_value = numbers["best_step"], numbers["best_value"]
+        # If another metric selects the best checkpoint now, the best value so far is unknown.
+        if saved["metric"] == self.config.metric:
+            state.best_step, state.best_value = saved["best_step"], saved["best_value"]
 
     def load_weights(self, step: int, module: nn.Module, name: str = "model") -> None:
         """
@@ -186,23 +188,24 @@ class CheckpointManager:
         folder = self.path(step)
         try:
             checksums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            required = {"model.safetensors", "optimizer.safetensors", "state.json"}
-            intact = required <= checksums.keys() and all(
-                _sha256(folder / name) == value for name, value in checksums.items()
+            saved = self._read_state(step)
+            intact = (
+                checksums.keys() >= REQUIRED
+                and all(_sha256(folder / name) == value for name, value in checksums.items())
+                and saved.keys() == STATE_KEYS
+                and saved["step"] == step
             )
             for name in ("model", "optimizer"):
                 with safe_open(folder / f"{name}.safetensors", framework="pt"):
                     pass  # reads the header: the manifest may be wrong too
-            numbers = self._numbers(step)
-            intact = intact and set(numbers) == NUMBERS
-            intact = intact and numbers["step"] == step
         except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
             intact = False
-        if not intact and folder.exists():
+        if not intact and folder.exists() and step not in self.corrupt:
             self.corrupt.add(step)
+            print(f"{folder} is corrupt; using another checkpoint", file=sys.stderr)
         return intact
 
-    def _numbers(self, step: int) -> dict[str, Any]:
+    def _read_state(self, step: int) -> dict[str, Any]:
         return json.loads((self.path(step) / "state.json").read_text(encoding="utf-8"))
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
+from ..data import cache
 from ..data.dataset import Dataset
 from ..data.loader import generator, permutation
 from ..errors import ConfigError
@@ -37,23 +38,25 @@ class Check(NamedTuple):
         return f"{'passed' if self.passed else 'FAILED'}  {self.result}"
 
 
-def require_trainable(config: Config, train_set: Dataset, validation_set: Dataset) -> None:
-    """Fail before a run is created, rather than at its first step or evaluation.
+def load_splits(config: Config) -> tuple[Dataset, Dataset]:
+    """The training and the validation split, of a config that can be trained.
 
     Raises:
         ConfigError: there is no such device or metric, or the batch is too large.
     """
-    device = select_device(config.training)
+    train_set = cache.load_split(config, "train")
+    validation_set = cache.load_split(config, "validation")
     size, batch_size = len(train_set), config.training.batch_size
     if size < batch_size:
         message = f"expected at most {size}, the number of training examples (got {batch_size})"
         raise ConfigError(f"training.batch_size: {message}")
+    model = build_model(config, train_set, select_device(config.training))
     few = validation_set.select(np.arange(min(batch_size, len(validation_set))))
-    metrics = predict(build_model(config, train_set, device), few, batch_size).metrics()
-    known = [f"validation/{name}" for name in metrics]
+    known = [f"validation/{name}" for name in predict(model, few, batch_size).metrics()]
     if config.checkpoint.metric not in known:
         message = f"expected one of {', '.join(known)} (got {config.checkpoint.metric!r})"
         raise ConfigError(f"checkpoint.metric: {message}")
+    return train_set, validation_set
 
 
 def check_transforms(config: Config, train_set: Dataset, plot: Path) -> list[Check]:
@@ -68,19 +71,16 @@ def check_transforms(config: Config, train_set: Dataset, plot: Path) -> list[Che
     )
     low, high = transforms.RANGE
     values = torch.cat([before.flatten(), after.flatten()])
-    values = values[~values.isnan()]
-    smallest, largest = values.min().item(), values.max().item()
+    smallest, largest = (value.item() for value in values[~values.isnan()].aminmax())
     kept = after.shape == before.shape and after.dtype == before.dtype
-    repeated = after.numpy().tobytes() == again.numpy().tobytes()  # as bytes, NaN equals NaN
+    repeated = torch.allclose(after, again, rtol=0, atol=0, equal_nan=True)
+    within = low <= smallest <= largest <= high and math.isfinite(largest - smallest)
     checks = [
         Check(kept, f"augmentation keeps shape and type: {(*after.shape,)} {after.dtype}"),
         Check(repeated, "augmentation draws only from the generator it is given"),
-        Check(
-            low <= smallest <= largest <= high and math.isfinite(largest - smallest),
-            f"values are between {smallest:g} and {largest:g}, RANGE is {low:g} to {high:g}",
-        ),
+        Check(within, f"values are between {smallest:g} and {largest:g}, RANGE is {low} to {high}"),
     ]
-    if train_set.schema.classes and train_set.targets.ndim == 1:
+    if train_set.schema.is_classification:
         checks.append(_check_labels(before, after, torch.from_numpy(train_set.targets[rows])))
 
     figure = Figure(figsize=(9, 8), layout="constrained")
@@ -103,9 +103,9 @@ def _check_labels(before: Tensor, after: Tensor, labels: Tensor) -> Check:
     for queries in (before, after):
         nearest = torch.cdist(queries, before).fill_diagonal_(math.inf).argmin(dim=1)
         agreement.append((labels[nearest] == labels).double().mean().item())
-    chance = labels.bincount().max().item() / len(labels)
+    majority_rate = labels.bincount().max().item() / len(labels)
     return Check(
-        agreement[1] - chance >= 0.5 * (agreement[0] - chance),
+        agreement[1] - majority_rate >= 0.5 * (agreement[0] - majority_rate),
         f"augmentation keeps the label: {agreement[1]:.0%} of the examples have a nearest neighbor "
         f"of their class, {agreement[0]:.0%} before augmentation",
     )
@@ -116,11 +116,7 @@ def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> list
     size = config.overfit.batches * config.training.batch_size
     rows = np.sort(permutation(len(train_set), config.seed, "overfit")[:size])
     few = replace(train_set.select(rows), augmentation=None)
-    untrained = build_model(config, train_set, select_device(config.training))
-    adapt_model(untrained, train_set, config)
-    untrained.train()  # batch normalization has no running statistics yet
-    initial_loss = _losses(untrained, few, config).mean().item()
-    checks = [_check_initial_loss(initial_loss, few), _check_gradients(untrained, few, config)]
+    initial_loss, *checks = _check_untrained(config, train_set, few)
 
     model = _train(config, "overfit-few", few, validation_set)
     loss, threshold = _losses(model, few, config).mean(), config.overfit.max_loss * initial_loss
@@ -136,13 +132,43 @@ def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> list
     relative = gain.mean().item() / max(others.mean().item(), 1e-12)
     significant = gain.mean() > 4 * gain.std() / len(gain) ** 0.5
     result = f"loss {relative:.1%} lower than with the targets of other examples, expected 0 %"
-    checks.append(
-        Check(
-            relative <= 0.15 or not significant,
-            f"nothing is learned from shuffled targets: {result}",
-        )
-    )
+    learned = relative > 0.15 and bool(significant)
+    checks.append(Check(not learned, f"nothing is learned from shuffled targets: {result}"))
     return checks
+
+
+def _check_untrained(
+    config: Config, train_set: Dataset, few: Dataset
+) -> tuple[float, Check, Check]:
+    """The initial loss; whether it is plausible, and whether every parameter gets a gradient.
+
+    Within a few steps, since layers that are initialized to zero pass on nothing at first.
+    """
+    device = select_device(config.training)
+    model = build_model(config, train_set, device)
+    adapt_model(model, train_set, config)
+    optimizer = build_optimizer(model, config.training)
+    missing = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    losses: list[float] = []
+    for _ in range(3):
+        for inputs, targets in few.batches(config.training.batch_size):
+            loss = per_example_loss(model(inputs.to(device)), targets.to(device)).mean()
+            losses.append(loss.item())
+            loss.backward()
+            for name, weight in model.named_parameters():
+                if not weight.numel() or (weight.grad is not None and weight.grad.any()):
+                    missing.discard(name)
+            optimizer.step()
+            optimizer.zero_grad()
+    names = f", except {', '.join(sorted(missing)[:5])}" if missing else ""
+    gradients = Check(not missing, f"every parameter gets a gradient{names}")
+
+    result = f"the initial loss is {losses[0]:.4g}"
+    if not (few.schema.is_classification or few.schema.vocabulary_size):
+        return losses[0], Check(math.isfinite(losses[0]), result), gradients
+    expected = math.log(few.schema.num_outputs)
+    plausible = abs(losses[0] / expected - 1) <= 0.5
+    return losses[0], Check(plausible, f"{result}; a uniform guess has {expected:.4g}"), gradients
 
 
 def _train(config: Config, name: str, train_set: Dataset, validation_set: Dataset) -> nn.Module:
@@ -160,28 +186,3 @@ def _losses(model: nn.Module, dataset: Dataset, config: Config) -> Tensor:
             for inputs, targets in dataset.batches(config.training.batch_size)
         ]
     return torch.cat(losses)
-
-
-def _check_initial_loss(loss: float, few: Dataset) -> Check:
-    if not np.issubdtype(few.targets.dtype, np.integer):
-        return Check(math.isfinite(loss), f"the initial loss is {loss:.4g}")
-    expected = math.log(few.schema.num_outputs)  # class indices, hence cross-entropy
-    result = f"the initial loss is {loss:.4g}; a uniform guess has {expected:.4g}"
-    return Check(abs(loss / expected - 1) <= 0.5, result)
-
-
-def _check_gradients(model: nn.Module, few: Dataset, config: Config) -> Check:
-    """Within a few steps, since layers that are initialized to zero pass on nothing at first."""
-    device = next(model.parameters()).device
-    optimizer = build_optimizer(model, config.training)
-    missing = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    for _ in range(3):
-        for inputs, targets in few.batches(config.training.batch_size):
-            per_example_loss(model(inputs.to(device)), targets.to(device)).mean().backward()
-            for name, weight in model.named_parameters():
-                if not weight.numel() or (weight.grad is not None and weight.grad.any()):
-                    missing.discard(name)
-            optimizer.step()
-            optimizer.zero_grad()
-    names = f", except {', '.join(sorted(missing)[:5])}" if missing else ""
-    return Check(not missing, f"every parameter gets a gradient{names}")

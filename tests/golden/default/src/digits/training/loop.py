@@ -8,9 +8,7 @@ generator is ever saved or restored.
 
 import json
 import math
-import sys
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -26,11 +24,17 @@ from .checkpoint import CheckpointManager, TrainState
 from .device import autocast, peak_memory, seed_everything, select_device, to_device
 from .logger import MetricsLogger
 from .optimizer import build_optimizer, learning_rate
-from .run import Run, stop_on_signal
+from .run import Run, StopRequest
 from .writer import checkpoint_writer
 
 
-def train(config: Config, run: Run, train_set: Dataset, validation_set: Dataset) -> TrainState:
+def train(
+    config: Config,
+    run: Run,
+    train_set: Dataset,
+    validation_set: Dataset,
+    stop: StopRequest | None = None,
+) -> TrainState:
     """Train from the run's latest checkpoint, or from the beginning, to the last step.
 
     Args:
@@ -38,42 +42,37 @@ def train(config: Config, run: Run, train_set: Dataset, validation_set: Dataset)
         run: where everything is written. The caller holds its lock.
         train_set: the examples to learn from.
         validation_set: the examples that select the best checkpoint.
+        stop: becomes true when the run has to be interrupted.
 
     Raises:
-        Interrupted: by a signal; the state is saved.
+        Interrupted: as requested; the state is saved.
         TrainingError: a loss isn't finite, or a checkpoint couldn't be written.
         RunError: the run has more steps already than it should.
     """
     training = config.training
-    with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signal())
-        device = select_device(training)
-        model = build_model(config, train_set, device)
-        state = TrainState({"model": model}, build_optimizer(model, training))
-        checkpoints = CheckpointManager(run.folder / "checkpoints", config.checkpoint)
-        checkpoints.restore(state)
-        if state.step == 0:
-            adapt_model(model, train_set, config)
-        for step in sorted(checkpoints.corrupt):
-            print(f"{checkpoints.path(step)} is corrupt; resuming from an earlier checkpoint")
-        if state.step > training.max_steps:
-            raise RunError(f"training.max_steps: {run.folder} has {state.step} steps already")
-        if training.compile:
-            model.compile()
+    device = select_device(training)
+    model = build_model(config, train_set, device)
+    state = TrainState({"model": model}, build_optimizer(model, training))
+    checkpoints = CheckpointManager(run.folder / "checkpoints", config.checkpoint)
+    checkpoints.restore(state)
+    if state.step == 0:
+        adapt_model(model, train_set, config)
+    if state.step > training.max_steps:
+        raise RunError(f"training.max_steps: {run.folder} has {state.step} steps already")
+    if training.compile:
+        model.compile()
 
-        # Workers are started before there are threads.
-        keys = batch_keys(
-            len(train_set), training.batch_size, config.seed, state.step, training.max_steps
-        )
-        batches = load_batches(train_set, keys, training.workers)
-        logger = stack.enter_context(MetricsLogger(run, config, state.step))
-        write = stack.enter_context(checkpoint_writer())
-        run.outcome_path.unlink(missing_ok=True)
+    # Workers are started before there are threads.
+    size, batch_size = len(train_set), training.batch_size
+    keys = batch_keys(size, batch_size, config.seed, state.step, training.max_steps)
+    batches = load_batches(train_set, keys, training.workers)
+    run.outcome_path.unlink(missing_ok=True)
 
+    with MetricsLogger(run, config, state.step) as logger, checkpoint_writer() as write:
         pending: list[Tensor] = []  # losses and gradient norms, still on the device
         last_save = time.monotonic()
         ended_by = stop_reason(state, config, logger.seconds)
-        if state.step % training.evaluate_every == 0:  # a run that had ended when it was killed
+        if state.step and state.step % training.evaluate_every == 0:  # it had ended when killed
             ended_by = ended_by or out_of_patience(state, config)
 
         while not ended_by:
@@ -85,13 +84,13 @@ def train(config: Config, run: Run, train_set: Dataset, validation_set: Dataset)
             pending += train_step(model, state.optimizer, next(batches), device, config)
             state.step += 1
 
-            # What is due after it?
+            # What is due after it? A signal may also arrive later: it then stops the next step.
+            stopping = stop.signal_name if stop else ""
             ended_by = stop_reason(state, config, logger.seconds)
             evaluating = bool(ended_by) or state.step % training.evaluate_every == 0
             logging = evaluating or state.step % training.log_every == 0
-            saving = bool(ended_by or stop) or config.checkpoint.is_due(
-                state.step, time.monotonic() - last_save
-            )
+            due = config.checkpoint.is_due(state.step, time.monotonic() - last_save)
+            saving = bool(ended_by or stopping) or due
             metrics: dict[str, float] = {}
 
             if logging or saving:
@@ -103,19 +102,11 @@ def train(config: Config, run: Run, train_set: Dataset, validation_set: Dataset)
                 metrics["train/learning_rate"] = rate
 
             if evaluating:
-                validation = predict(model, validation_set, training.batch_size).metrics()
-                metrics |= {
-                    f"validation/{name}": value
-                    for name, value in validation.items()
-                    if math.isfinite(value)  # one may be undefined for these examples
-                }
-                if config.checkpoint.metric not in metrics:
-                    raise TrainingError(f"step {state.step}: the checkpoint metric isn't finite")
-                improved = state.update_best(
-                    metrics[config.checkpoint.metric], config.checkpoint.mode
-                )
+                metrics |= validation_metrics(model, validation_set, config, state.step)
+                value = metrics[config.checkpoint.metric]
+                improved = state.update_best(value, config.checkpoint.mode)
                 ended_by = ended_by or out_of_patience(state, config)
-                saving = saving or improved or bool(ended_by or stop)
+                saving = saving or improved or bool(ended_by)
 
             if logging:
                 logger.log(state.step, metrics, peak_memory(device))
@@ -125,22 +116,23 @@ def train(config: Config, run: Run, train_set: Dataset, validation_set: Dataset)
                 checkpoints.save(state, write)
                 last_save = time.monotonic()
 
-            if stop and saving and not ended_by:  # a signal may also arrive after the decision
+            if stopping and not ended_by:
                 raise Interrupted(
-                    f"stopped by {stop.signal_name} after step {state.step}, which is saved. "
+                    f"stopped by {stopping} after step {state.step}, which is saved. "
                     f"Continue with: {PROGRAM} train --resume {run.folder}"
                 )
 
-    run.write_outcome(
-        metric=config.checkpoint.metric,
-        mode=config.checkpoint.mode,
-        **state.numbers(),
-        ended_by=ended_by,
-        seconds=logger.seconds,
-        memory=peak_memory(device),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        train_examples=train_set.size,
-    )
+    outcome = {
+        "metric": config.checkpoint.metric,
+        "mode": config.checkpoint.mode,
+        **state.progress(),
+        "ended_by": ended_by,
+        "seconds": logger.seconds,
+        "memory": peak_memory(device),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "train_examples": train_set.size,
+    }
+    run.write("outcome.json", outcome)
     return state
 
 
@@ -160,6 +152,23 @@ def adapt_model(model: Network, train_set: Dataset, config: Config) -> None:
         adapt(replace(train_set, augmentation=None).batches(config.training.batch_size))
 
 
+def validation_metrics(
+    model: Network, validation_set: Dataset, config: Config, step: int
+) -> dict[str, float]:
+    """Those that are finite: a metric may be undefined for these examples.
+
+    Raises:
+        TrainingError: the one that selects the best checkpoint isn't finite.
+    """
+    values = predict(model, validation_set, config.training.batch_size).metrics()
+    metrics = {
+        f"validation/{name}": value for name, value in values.items() if math.isfinite(value)
+    }
+    if config.checkpoint.metric not in metrics:
+        raise TrainingError(f"step {step}: {config.checkpoint.metric} isn't finite")
+    return metrics
+
+
 def load_best(config: Config, run: Run) -> tuple[Network, int]:
     """The model of a run's best checkpoint, and the step of that checkpoint.
 
@@ -168,8 +177,6 @@ def load_best(config: Config, run: Run) -> tuple[Network, int]:
     """
     checkpoints = CheckpointManager(run.folder / "checkpoints", config.checkpoint)
     step = checkpoints.best()
-    for corrupt in sorted(checkpoints.corrupt):
-        print(f"{checkpoints.path(corrupt)} is corrupt; using another checkpoint", file=sys.stderr)
     if step is None:
         raise RunError(f"no checkpoint yet; first: {PROGRAM} train --resume {run.folder}")
     recorded = run.read_provenance()
@@ -192,14 +199,14 @@ def train_step(
     losses: list[Tensor] = []
     for x, y in chunks:
         with autocast(device, config.training):
-            loss = per_example_loss(model(x), y).sum() / len(targets)
-        loss.backward()
+            loss = per_example_loss(model(x), y).mean()
+        (loss if n == 1 else loss / n).backward()  # the parts are of equal size
         losses.append(loss.detach())
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     norm = nn.utils.clip_grad_norm_(weights, config.training.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return (losses[0] if n == 1 else torch.stack(losses).sum()), norm
+    return (losses[0] if n == 1 else torch.stack(losses).mean()), norm
 
 
 def stop_reason(state: TrainState, config: Config, seconds: float) -> str:
@@ -220,7 +227,7 @@ def out_of_patience(state: TrainState, config: Config) -> str:
 def require_finite(
     values: list[list[float]], state: TrainState, config: Config, run: Run, train_set: Dataset
 ) -> None:
-    """Stop before a broken state is saved. The values are loss and gradient norm of the last steps.
+    """Stop before such a state is saved. The values are loss and gradient norm of the last steps.
 
     Raises:
         TrainingError: one isn't finite; nan_batch.json has the examples of that batch.
