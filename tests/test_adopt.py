@@ -17,6 +17,7 @@ import pexpect
 import pytest
 import yaml
 from combinations import CATALOGUE
+from rendering import ROOT
 from repository import EARLIER, NEWEST, commit, copy, git, tree
 from test_command import RUN, answer, in_a_terminal, start_in_terminal
 from test_projects import ENVIRONMENT, run
@@ -24,6 +25,7 @@ from test_projects import ENVIRONMENT, run
 from ml_architect.cli import main
 from ml_architect.generate.existing import read_existing
 from ml_architect.generate.manifest import add_missing, add_missing_lines
+from ml_architect.generate.requirements import read_requirements
 
 MANIFEST = """\
 # Ours since 2023.
@@ -349,7 +351,13 @@ def test_an_adopted_project_passes_the_templates_tests_and_its_own(
     [
         ({"README.md": "a"}, [], "has no pyproject.toml"),
         ({"pyproject.toml": "[project"}, [], "can't be read"),
-        ({"pyproject.toml": "[tool.poetry]\nname = 'a'\n"}, [], "Poetry 2 reads it too"),
+        (
+            {"pyproject.toml": "[tool.poetry]\nversion = '1'\n"},
+            [],
+            "no [project] table with a name",
+        ),
+        ({"setup.py": "", "requirements.txt": "a"}, [], "and setup.py can't be read. Write one"),
+        ({"requirements.txt": "-r other.txt"}, [], "other.txt can't be read: No such file"),
         ({"pyproject.toml": "[project]\nversion = '1'\n"}, [], "no [project] table with a name"),
         (
             {"pyproject.toml": MANIFEST, "spam/__init__.py": ""},
@@ -395,8 +403,9 @@ def test_an_adopted_project_passes_the_templates_tests_and_its_own(
         ),
         (
             {**FILES, "src/spam_finder/cli.py": "", "src/spam_finder/eval/evaluate.py": ""},
-            [],
-            "its own src/spam_finder/cli.py, src/spam_finder/eval/evaluate.py. Rename yours",
+            ["--data", "package_name=spam_finder"],
+            "its own src/spam_finder/cli.py, src/spam_finder/eval/evaluate.py. To add another "
+            "package: ml-architect adopt ",
         ),
         (FILES, ["--branch", "a..b"], "git accepts no such name"),
         (FILES, ["--data", "tracker=none"], "'none' isn't an option"),
@@ -471,7 +480,7 @@ def test_an_incompatible_requirement_is_reported(
     manifest = MANIFEST.replace("torch==2.13.0", given)
     project = write(tmp_path / "spam", {**FILES, "pyproject.toml": manifest})
     rendered = copy(template, tmp_path / "made" / "digits", NEWEST)
-    _, _, remarks = add_missing(project, (rendered / "pyproject.toml").read_text("utf-8"))
+    remarks = add_missing(project, (rendered / "pyproject.toml").read_text("utf-8")).remarks
     assert "ruff: line-length = 88 stays, but the template's files need 100" in remarks
     others = [remark for remark in remarks if "torch" in remark.lower()]
     assert [remark[: len(expected or "")] for remark in others] == ([expected] if expected else [])
@@ -515,3 +524,266 @@ def test_a_pattern_in_another_form_is_not_added_again() -> None:
         ["/data/cache/"],
     )
     assert add_missing_lines("runs\ndata/cache", theirs) == ("runs\ndata/cache", [])
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "LICENCE.md", "copying"])
+@pytest.mark.parametrize("license_name", ["MIT", "BSD-3-Clause", "Apache-2.0"])
+def test_a_license_is_recognized_by_its_text(name: str, license_name: str, tmp_path: Path) -> None:
+    text = (ROOT / "choices/license" / f"{license_name}.txt.jinja").read_text("utf-8")
+    files = {"pyproject.toml": '[project]\nname = "a"\n', name: text.replace("    ", " ")}
+    existing = read_existing(write(tmp_path / "spam", files))
+    assert existing.answers["license"] == license_name
+    assert existing.remarks == [f"license: {license_name}, as in {name}"]
+
+
+def test_two_licenses_are_left_to_a_person(tmp_path: Path) -> None:
+    files = {"pyproject.toml": '[project]\nname = "a"\n'}
+    for name in ("MIT", "Apache-2.0"):
+        path = ROOT / "choices/license" / f"{name}.txt.jinja"
+        files[f"LICENSE-{name}"] = path.read_text("utf-8")
+    existing = read_existing(write(tmp_path / "spam", files))
+    assert existing.answers["license"] == "LicenseRef-Proprietary"
+
+
+def test_requirements_are_read_as_pip_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(
+        "\ufeff# ours\nTorch == 2.13.0  # as they run here\n\n-r sub/more.txt\n-e .\n.[dev]\n"
+        "tqdm==4.66.1 \\\n    --hash=sha256:abc \\\n    --hash=sha256:def\n"
+        "mlflow[extras]>=3; python_version < '3.13'\n--index-url https://host.example\n"
+        "git+https://host.example/a/b\nlocal @ https://host.example/c.whl\n./wheels/d.whl\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "sub").mkdir()
+    # PowerShell writes UTF-16. The first line includes the file that includes this one.
+    (tmp_path / "sub/more.txt").write_text("-r ../requirements.txt\r\npolars\r\n", "utf-16")
+    requirements = read_requirements(tmp_path)
+    assert requirements.found == [
+        "Torch==2.13.0",
+        "polars",
+        "tqdm==4.66.1",
+        'mlflow[extras]>=3; python_version < "3.13"',
+    ]
+    assert [remark.rpartition(" state ")[2] for remark in requirements.remarks] == [
+        "--index-url https://host.example",
+        "git+https://host.example/a/b",
+        "local @ https://host.example/c.whl",
+        "./wheels/d.whl",
+    ]
+
+
+MESSY = "import os, sys\nx = undefined\n"
+"""What ruff and pyright both report."""
+
+SCRIPTS = {
+    "requirements.txt": "torch==1.13\npandas>=2; python_version < '3.14'\n",
+    "LICENSE": (ROOT / "choices/license/MIT.txt.jinja").read_text("utf-8"),
+    "README.rst": "Spam\n",
+    "train.py": MESSY,
+    "data/load.py": MESSY,
+    "notebooks/deep/look.py": MESSY,
+    "src/spam/__init__.py": "",
+    "src/spam/ours.py": MESSY,
+    "src/spam/plots/a.py": MESSY,
+    "tests/test_ours.py": MESSY,
+}
+
+
+def on_the_branch(project: Path) -> dict[str, Any]:
+    """The content of `pyproject.toml`, which is checked out."""
+    git(project, "switch", "--quiet", "ml-architect")
+    return tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
+
+
+def test_scripts_with_a_requirements_file_become_a_project(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = write(tmp_path / "spam", SCRIPTS)
+    assert adopt(project) == 0
+    output = capsys.readouterr().out
+    assert "torch==1.13 stays, but the added files need torch>=" in output
+    assert "  LICENSE\n" in output.partition("Yours, not changed")[2]
+    content = on_the_branch(project)
+    assert content["project"]["name"] == "spam"
+    assert content["project"]["license"] == "MIT"
+    assert content["project"]["readme"] == "README.rst"
+    assert content["project"]["dependencies"][0] == 'pandas>=2; python_version < "3.14"'
+    assert content["build-system"]["build-backend"] == "hatchling.build"
+    assert content["tool"]["hatch"]
+    assert recorded(project)["package_name"] == "spam"
+
+
+def test_requirements_are_carried_where_pyproject_has_none(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {**FILES, "requirements.txt": "pandas==2.2.3\n"}
+    project = write(tmp_path / "two", files)
+    assert adopt(project) == 0
+    assert "requirements.txt names 1 more than pyproject.toml, such as pandas" in (
+        capsys.readouterr().out
+    )
+    assert not any("pandas" in item for item in on_the_branch(project)["project"]["dependencies"])
+    none = MANIFEST.replace(
+        'dependencies = ["torch==2.13.0", "Matplotlib"]  # as they run here', ""
+    )
+    project = write(tmp_path / "none", {**files, "pyproject.toml": none})
+    assert adopt(project) == 0
+    assert on_the_branch(project)["project"]["dependencies"][0] == "pandas==2.2.3"
+
+
+def test_the_owners_code_is_out_of_reach_of_linter_and_type_checker(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = write(tmp_path / "spam", SCRIPTS)
+    assert adopt(project) == 0
+    assert "your own code is left alone by ruff and pyright" in capsys.readouterr().out
+    tools = on_the_branch(project)["tool"]
+    shared = ["src/spam/__init__.py", "src/spam/ours.py", "src/spam/plots", "tests/test_ours.py"]
+    ruff = ["data/load.py", "notebooks", *shared, "train.py"]
+    assert tools["ruff"]["extend-exclude"] == ["scripts/throwaway", *(f"./{path}" for path in ruff)]
+    assert tools["pyright"]["exclude"][-4:] == shared
+    assert "**/.*" in tools["pyright"]["exclude"]
+    check = [sys.executable, "-m", "ruff", "check", "--no-cache"]
+    for command in (check, [*check, "train.py", "src/spam/ours.py"]):  # as pre-commit calls it
+        assert subprocess.run(command, cwd=project, check=False).returncode == 0
+    (project / "src/spam/data/mine.py").write_text(MESSY, encoding="utf-8")
+    assert subprocess.run(check, cwd=project, check=False).returncode == 1
+
+
+def test_a_module_in_the_way_leads_to_another_package(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = write(tmp_path / "spam", {**FILES, "src/spam_finder/cli.py": MESSY})
+    assert adopt(project) == 0
+    output = capsys.readouterr().out
+    assert "src/spam_finder/cli.py: yours, so the template's modules are in another" in output
+    assert "    spam-finder-ml validate\n" in output
+    assert "src/spam_finder_ml/data/source.py" in output
+    content = on_the_branch(project)
+    assert content["project"]["scripts"] == {
+        "spam": "spam_finder.run:main",
+        "spam-finder-ml": "spam_finder_ml.cli:main",
+    }
+    assert (project / "src/spam_finder/cli.py").read_text("utf-8") == MESSY
+    assert not (project / "src/spam_finder/training").exists()
+    assert recorded(project)["package_name"] == "spam_finder_ml"
+
+
+def test_the_closing_message_says_where_the_owners_code_goes(adopted: Adopted) -> None:
+    closing = adopted.output.partition("one commit on the branch")[2]
+    listed = git(adopted.project, "ls-tree", "-r", "--name-only", "ml-architect").splitlines()
+    for name in ("data/source.py", "models/network.py", "settings.py"):
+        assert f"src/spam_finder/{name}" in closing
+        assert f"src/spam_finder/{name}" in listed
+
+
+SETUPTOOLS = """\
+[build-system]
+requires = ["setuptools>=70"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "spam"
+version = "1"
+dynamic = ["dependencies"]
+
+[dependency-groups]
+dev = ["pre-commit"]
+
+[tool.setuptools.dynamic]
+dependencies = {file = ["requirements.txt"]}
+"""
+
+
+def test_a_setuptools_project_keeps_its_build_backend(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"pyproject.toml": SETUPTOOLS, "requirements.txt": "numpy\n", "uv.lock": ""}
+    project = write(tmp_path / "spam", files)
+    assert adopt(project) == 0
+    output = capsys.readouterr().out
+    assert "dependencies are dynamic, so add them yourself" in output
+    assert "ml-architect && uv sync\n" in output
+    content = on_the_branch(project)
+    before = tomllib.loads(SETUPTOOLS)
+    assert content["build-system"] == before["build-system"]
+    assert content["tool"]["setuptools"] == before["tool"]["setuptools"]
+    assert "hatch" not in content["tool"]
+    assert content["dependency-groups"] == {"dev": ["pre-commit", "spam[dev]"]}
+
+
+POETRY = """\
+[tool.poetry]
+name = "spam"
+version = "0.3.0"
+description = "Finds spam."
+authors = ["Ada <ada@host.example>"]
+license = "MIT"
+
+[tool.poetry.dependencies]
+python = "^3.12"
+torch = "^2.10"  # ours
+
+[build-system]
+requires = ["poetry-core"]
+build-backend = "poetry.core.masonry.api"
+"""
+
+
+def test_a_poetry_project_keeps_its_build_backend_and_its_tables(
+    tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = write(tmp_path / "spam", {"pyproject.toml": POETRY})
+    answers = read_existing(project).answers
+    assert answers["author_name"] == "Ada"
+    assert answers["author_email"] == "ada@host.example"
+    assert answers["license"] == "MIT"
+    assert answers["python_version"] == "3.12"
+    assert adopt(project) == 0
+    assert "ml-architect && poetry lock && poetry install" in capsys.readouterr().out
+    content = on_the_branch(project)
+    text = (project / "pyproject.toml").read_text("utf-8")
+    assert [line for line in POETRY.splitlines() if line not in text.splitlines()] == []
+    poetry = content["tool"]["poetry"]
+    assert poetry["dependencies"]["torch"] == "^2.10"
+    assert poetry["dependencies"]["safetensors"] == "<1,>=0.5"
+    assert poetry["group"]["dev"]["dependencies"]["pyright"]["extras"] == ["nodejs"]
+    assert poetry["scripts"] == {"spam": "spam.cli:main"}
+    assert {"project", "dependency-groups"}.isdisjoint(content)
+    assert "hatch" not in content["tool"]
+
+
+@pytest.mark.parametrize("given", ['"^1.13"', '"*"', '{version = "^2.10"}', '"~2.10"'])
+def test_an_incompatible_requirement_of_poetrys_is_reported(
+    given: str, tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = write(tmp_path / "spam", {"pyproject.toml": POETRY.replace('"^2.10"', given)})
+    assert adopt(project) == 0
+    reported = "torch>=1.13,<2 stays, but the added files need torch>=" in capsys.readouterr().out
+    assert reported == (given == '"^1.13"')
+
+
+def test_poetrys_tables_stay_in_use_beside_a_project_table(tmp_path: Path, adopt: Any) -> None:
+    table = '[project]\nname = "spam"\nversion = "1"\nrequires-python = ">=3.11"\n\n'
+    poetry = POETRY[POETRY.index("[tool.poetry.dependencies]") :]
+    project = write(tmp_path / "spam", {"pyproject.toml": table + poetry})
+    assert adopt(project) == 0
+    content = on_the_branch(project)
+    # Poetry would ignore its own table if this one had any.
+    assert {"dependencies", "optional-dependencies"}.isdisjoint(content["project"])
+    assert "safetensors" in content["tool"]["poetry"]["dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("^3.11", "3.11"),
+        ("~3.12", "3.12"),
+        ("~3", "3.11"),
+        (">= 3.12,<4.0", "3.12"),
+        ("3.13.*", "3.13"),
+    ],
+)
+def test_poetrys_python_versions_are_read(given: str, expected: str, tmp_path: Path) -> None:
+    manifest = POETRY.replace("^3.12", given)
+    project = write(tmp_path / "spam", {"pyproject.toml": manifest})
+    assert read_existing(project).answers["python_version"] == expected

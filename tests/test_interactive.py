@@ -1,8 +1,12 @@
-"""Copier's questions in a terminal: invalid answers are reported at once, arrow keys select."""
+"""Questions in a terminal: invalid answers are reported at once, arrow keys select.
+
+Copier's own first, then those of `ml-architect new`.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import pexpect
 import pytest
 import yaml
 from combinations import CATALOGUE
+from test_command import start_in_terminal
 
 DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
 CLEAR = "\x15"  # Ctrl-U: deletes the default from the line
@@ -101,4 +106,47 @@ def test_the_default_package_is_valid_for_any_name(
     answer(terminal, "What is the project called?", CLEAR + name)
     answer(terminal, "And its Python package?", "")
     answer(terminal, "What does it do, in one line?", "")
+    terminal.close(force=True)
+
+
+PASTE = "\x1b[200~{}\x1b[201~"
+"""What a terminal sends for pasted text."""
+
+
+@in_a_terminal
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("Ham Finder", "ham_finder"),
+        (PASTE.format("Ham Finder"), "ham_finder"),
+        ("\x7fHam", "ham"),  # backspace deletes the default
+        ("\x1b[C two", "spam_filter_two"),  # an arrow key begins to edit it
+        ("\x1b[H" + 4 * "\x1b[3~" + "Ham", "ham_filter"),  # from its beginning
+        ("", "spam_filter"),
+        (CLEAR + "Ham", "ham"),
+    ],
+    ids=["typed", "pasted", "backspace", "appended", "prepended", "accepted", "cleared"],
+)
+def test_typing_replaces_the_default(
+    typed: str, expected: str, template: Path, tmp_path: Path
+) -> None:
+    terminal = start_in_terminal(template, tmp_path, "new", "spam_filter")
+    terminal.expect_exact("What is the project called?")
+    terminal.expect(r"\x1b\[[0-9;]*7m *Spam Filter")  # as selected text, in reverse video
+    terminal.expect_exact(DRAWN)
+    terminal.send(typed + ENTER)
+    answer(terminal, "And its Python package?", "")
+    terminal.expect_exact("What does it do, in one line?")
+    assert expected in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.before).split()
+    terminal.close(force=True)
+
+
+@in_a_terminal
+def test_an_answer_that_was_refused_is_edited_not_replaced(template: Path, tmp_path: Path) -> None:
+    terminal = start_in_terminal(template, tmp_path, "new", "made")
+    answer(terminal, "What is the project called?", "Ham")
+    answer(terminal, "And its Python package?", "torch")
+    answer(terminal, "'torch' would be shadowed", "_ham")
+    terminal.expect_exact("torch_ham")
+    terminal.expect_exact("What does it do, in one line?")
     terminal.close(force=True)

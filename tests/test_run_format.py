@@ -14,7 +14,7 @@ from rich.console import Console
 from ml_architect.reports.data_report import report_data
 from ml_architect.reports.predictions import read_predictions
 from ml_architect.reports.run_report import report_run
-from ml_architect.runs.run import FORMAT, Run, all_runs, open_run
+from ml_architect.runs.run import FORMAT, Estimate, Run, all_runs, open_run
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "run_format" / str(FORMAT)
@@ -50,7 +50,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-@pytest.mark.parametrize("name", ["run.json", "outcome.json"])
+@pytest.mark.parametrize("name", ["run.json", "outcome.json", "metrics.json"])
 def test_the_keys_of_a_json_file_are_those_that_are_documented(name: str) -> None:
     assert sorted(read_object(RUN / name)) == sorted(documented(f"### {name}"))
 
@@ -108,6 +108,18 @@ def test_the_golden_run_is_read() -> None:
     assert not run.is_locked()
 
 
+def test_the_golden_evaluation_is_read_and_agrees_with_the_predictions() -> None:
+    evaluation = open_run("digits", GOLDEN).evaluation
+    assert evaluation
+    assert (evaluation.step, evaluation.examples) == (30, 60)
+    assert evaluation.selecting("validation/accuracy") == ("accuracy", Estimate(0.8, (0.7, 0.9)))
+    assert evaluation.selecting(None) == ("log_loss", evaluation.metrics["log_loss"])
+    predictions = read_predictions(RUN / "predictions.csv")
+    computed = predictions.metrics(np.ones(60))
+    for name, key in (("accuracy", "accuracy"), ("log_loss", "loss")):
+        assert evaluation.metrics[name].value == pytest.approx(computed[key], abs=1e-4)
+
+
 def test_the_golden_predictions_have_the_metrics_that_were_counted_by_hand() -> None:
     predictions = read_predictions(RUN / "predictions.csv")
     # Scanner a is wrong in 4 of 45 examples, scanner b in 8 of 15.
@@ -127,6 +139,8 @@ def test_the_reports_read_the_golden_folder(copy: Path) -> None:
     report_run(Run(copy / "runs/digits", copy), [], None, Console(file=screen, width=200))
     assert "accuracy      0.8 (0.6822" in screen.getvalue()
     assert "worse slices  scanner b, of 9 tested" in screen.getvalue()
+    assert "log_loss      0.4111 (" in screen.getvalue(), "only metrics.json has it"
+    assert screen.getvalue().count("accuracy ") == 1
     page = (copy / "runs/digits/analysis.html").read_text(encoding="utf-8")
     assert "with uncommitted changes" in page
     assert "<th>resumptions</th><td>1</td>" in page
@@ -137,7 +151,7 @@ def test_the_reports_read_the_golden_folder(copy: Path) -> None:
 
 def test_a_reader_ignores_what_it_does_not_know_and_a_line_that_is_half_written(copy: Path) -> None:
     folder = copy / "runs/digits"
-    for name in ("run.json", "outcome.json"):
+    for name in ("run.json", "outcome.json", "metrics.json"):
         content = read_object(folder / name) | {"later": {"key": [1]}}
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     for name in ("metrics.jsonl", "timings.jsonl"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,100 @@ def test_runs_are_listed_with_state_and_best_value_the_newest_last(
     assert "unfinished" in lines[1]
     assert "finished" in lines[2]
     assert "validation/loss 0.5 at 20" in lines[2]
+
+
+ACCURACY = {"value": 0.8123, "low": 0.75, "high": 0.875}
+
+
+def evaluate(run: Path, **metrics: object) -> None:
+    """Write what a project's `evaluate` writes."""
+    content = {"step": 20, "examples": 60, "metrics": metrics}
+    (run / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_run_that_was_evaluated_is_listed_with_its_test_metric_and_interval(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = {"value": 0.5, "low": 0.4, "high": 0.6}
+    evaluate(make_run(project, "by_loss"), accuracy=ACCURACY, loss=loss)
+    evaluate(make_run(project, "first"), accuracy=ACCURACY, f1={"value": 0.7})
+    evaluate(make_run(project, "unended", loss=None), accuracy=ACCURACY)
+    evaluate(make_run(project, "one_example"), loss={"value": 0.5, "low": None})
+    evaluate(make_run(project, "no_metrics"))
+    make_run(project, "not_evaluated")
+    assert main(["runs"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split()[-4:] == ["best", "test", "(95%", "interval)"]
+    shown = {line.split()[0]: line.rstrip() for line in lines}
+    assert shown["by_loss"].endswith("  loss 0.5 (0.4 to 0.6)")
+    for name in ("first", "unended"):
+        assert shown[name].endswith("  accuracy 0.8123 (0.75 to 0.875)")
+    assert shown["one_example"].endswith("  loss 0.5")
+    for name in ("no_metrics", "not_evaluated"):
+        assert shown[name].endswith("validation/loss 0.5 at 20")
+
+
+def test_a_narrow_terminal_cuts_nothing_off(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(make_run(project, "long_name/again"), loss={"value": 0.5, "low": 0.4, "high": 0.6})
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["runs"]) == 0
+    output = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "…" not in output
+    assert all(len(line) <= 80 for line in output.splitlines())
+    for word in ("long_name/again", "finished", "0.5", "(0.4", "0.6)"):
+        assert word in output
+
+
+def test_a_comparison_shows_every_test_metric(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(make_run(project, "a"), accuracy=ACCURACY)
+    evaluate(make_run(project, "b"), accuracy=ACCURACY, f1={"value": 0.7, "low": 0.6, "high": 0.8})
+    make_run(project, "c")
+    assert main(["runs", "a", "b", "c"]) == 0
+    table = capsys.readouterr().out.partition("Test split (95% interval)")[2]
+    rows = [line.split("  ") for line in table.splitlines() if line.strip()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells == [
+        ["accuracy", "0.8123 (0.75 to 0.875)", "0.8123 (0.75 to 0.875)", "-"],
+        ["examples", "60", "60", "-"],
+        ["step evaluated", "20", "20", "-"],
+        ["f1", "-", "0.7 (0.6 to 0.8)", "-"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"step": 1, "examples": 2, "metrics": [0.5]}',
+        '{"step": 1, "examples": 2, "metrics": {"a": 0.5}}',
+        '{"step": 1, "examples": 2, "metrics": {"a": {"low": 0.5, "high": 0.6}}}',
+        '{"step": 1, "examples": 2, "metrics": {"a": {"value": NaN}}}',
+        '{"step": 1, "examples": 2, "metrics": {"a": {"value": "0.5"}}}',
+        '{"step": null, "examples": 2, "metrics": {}}',
+        "\udcff",
+    ],
+)
+def test_invalid_test_metrics_are_one_line(
+    content: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "good")
+    file = make_run(project, "bad") / "metrics.json"
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr()
+    assert "good" in listed.out
+    assert main(["runs", "good", "bad"]) == 2
+    compared = capsys.readouterr()
+    for error in (listed.err, compared.err):
+        assert "runs/bad/metrics.json: " in error
+        assert error.count("\n") == 1
 
 
 def test_a_run_is_running_while_its_lock_is_held(

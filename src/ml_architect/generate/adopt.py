@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import CommandError, Declined
-from .existing import Existing, read_existing
-from .manifest import add_missing, add_missing_lines
+from .existing import LICENSE_FILES, Existing, installation, read_existing
+from .manifest import add_missing, add_missing_lines, create
 from .repository import NO_HOOKS, git, git_line, own, require_clean, temporary_folder
 from .screen import confirm, show, show_answers
 from .template import (
@@ -28,7 +29,6 @@ from .template import (
 )
 from .worker import newest, open_template
 
-LICENSES = re.compile(r"(licen[cs]es?|copying)\b.*", re.IGNORECASE)
 READMES = re.compile(r"readme\b.*", re.IGNORECASE)
 MODULES = re.compile(r"src/.+(?<!/__init__)\.py")
 
@@ -61,7 +61,19 @@ class Adopt:
             rendered = folder / project.name
             answers = self._render(data, rendered, console)
             plan = Plan.of(project, rendered)
-            plan.require_no_conflict()
+            if plan.taken and "package_name" not in self.data:
+                package = f"{answers['package_name']}_ml"
+                rendered = folder / "beside" / project.name
+                data = {**answers, "package_name": package}
+                answers = self._render(data, rendered, console, ask=False)
+                plan = Plan.of(project, rendered).beside(plan.taken, package)
+            if plan.taken:
+                raise CommandError(
+                    f"nothing was written, because the template's other files need its own "
+                    f"{', '.join(plan.taken)}. To add another package: ml-architect adopt "
+                    f"{shlex.quote(str(self.project))} "
+                    f"--data package_name={answers['package_name']}_ml"
+                )
             plan.show(existing, console)
             if not self.defaults and not confirm(f"Write this on the branch {self.branch}?"):
                 raise Declined("nothing was written")
@@ -134,14 +146,19 @@ class Adopt:
         self, project: Path, answers: Mapping[str, Any], plan: Plan, console: Console
     ) -> None:
         current = git_line(project, "rev-parse", "--abbrev-ref", "HEAD")
-        command = str(answers["package_name"]).replace("_", "-")
+        package = answers["package_name"]
+        command = str(package).replace("_", "-")
         show(
             console,
             f"\n{len(plan.written)} files are one commit on the branch {self.branch}; your "
             "checkout hasn't changed.\n\n"
             f"    git diff {current}...{self.branch}\n"
-            f"    git switch {self.branch} && pip install --editable '.[dev]'\n"
+            f"    git switch {self.branch} && {installation(project)}\n"
             f"    {command} validate\n\n"
+            "Until you change it, that is the sample data. What reads yours goes into\n"
+            f"src/{package}/data/source.py, your model and its loss into\n"
+            f"src/{package}/models/network.py, their settings into src/{package}/settings.py.\n"
+            "Import your own code there.\n\n"
             f"To undo it: git branch -D {self.branch}",
         )
 
@@ -162,13 +179,12 @@ class Plan:
     def of(cls, project: Path, rendered: Path) -> Plan:
         """Compare the two; nothing is written."""
         plan = cls([], [], {}, {}, [], [], [])
-        names = [path.name for path in project.iterdir()]
+        names = sorted(path.name for path in project.iterdir())
         for path in sorted(path for path in rendered.rglob("*") if path.is_file()):
             name = path.relative_to(rendered).as_posix()
             text = path.read_text(encoding="utf-8")
             if name == "pyproject.toml":
-                plan.texts[name], plan.added[name], remarks = add_missing(project, text)
-                plan.remarks.extend(remarks)
+                plan._complete_manifest(project, rendered, text)
             elif name == ".gitignore" and (project / name).is_file():
                 old = (project / name).read_bytes().decode(errors="surrogateescape")
                 plan.texts[name], plan.added[name] = add_missing_lines(old, text)
@@ -182,34 +198,48 @@ class Plan:
         plan.hidden.extend(_ignored(project, plan.missing))
         return plan
 
+    def _complete_manifest(self, project: Path, rendered: Path, text: str) -> None:
+        """Plan the project's `pyproject.toml`."""
+        name = "pyproject.toml"
+        owned = _code_outside(project, rendered)
+        if (project / name).exists():
+            manifest = add_missing(project, text, owned)
+        else:
+            readmes = (path.name for path in project.iterdir() if READMES.fullmatch(path.name))
+            manifest = create(project, text, next(readmes, None), owned)
+            self.missing.append(name)
+        self.texts[name], self.added[name] = manifest.text, manifest.added
+        self.remarks.extend(manifest.remarks)
+
+    @property
+    def taken(self) -> list[str]:
+        """The owner's modules that the template's other modules would import for its own."""
+        return [name for name in self.kept if MODULES.fullmatch(name)]
+
+    def beside(self, taken: list[str], package: str) -> Plan:
+        """Remark that the template's modules are in a package beside the owner's."""
+        self.remarks.append(
+            f"{', '.join(taken)}: yours, so the template's modules are in another package, "
+            f"src/{package}. To name it: --data package_name=NAME. To ship both, name both as "
+            "packages to your build backend"
+        )
+        return self
+
     @property
     def written(self) -> list[str]:
         """Every file that is new or changed on the branch."""
-        return [*self.missing, *(name for name, what in self.added.items() if what)]
+        changed = [name for name, what in self.added.items() if what]
+        return [*self.missing, *(name for name in changed if name not in self.missing)]
 
     def write(self, rendered: Path, checkout: Path) -> None:
         """Write what is missing into a checkout of the project."""
-        for name in self.missing:
+        for name in self.written:
             target = checkout / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((rendered / name).read_bytes())
-        for name, what in self.added.items():
-            if what:
-                text = self.texts[name].encode(errors="surrogateescape")
-                (checkout / name).write_bytes(text)  # line ends stay as they are
-
-    def require_no_conflict(self) -> None:
-        """Refuse if the template's modules would import the owner's modules of the same name.
-
-        Raises:
-            CommandError: with all such names.
-        """
-        if modules := [name for name in self.kept if MODULES.fullmatch(name)]:
-            raise CommandError(
-                f"nothing was written, because the template's other files need its own "
-                f"{', '.join(modules)}. Rename yours and commit; or add another package: "
-                "--data package_name=NAME"
-            )
+            if name in self.texts:  # line ends stay as they are
+                target.write_bytes(self.texts[name].encode(errors="surrogateescape"))
+            else:
+                target.write_bytes((rendered / name).read_bytes())
 
     def show(self, existing: Existing, console: Console) -> None:
         """Print the files and the remarks."""
@@ -236,6 +266,17 @@ class Plan:
             show(console, f"  {remark}")
 
 
+def _code_outside(project: Path, rendered: Path) -> list[str]:
+    """The owner's Python files, or the folders with them that the template doesn't share."""
+    shared = {path.relative_to(rendered) for path in rendered.rglob("*") if path.is_dir()}
+    owned: set[str] = set()
+    listed = git(project, "ls-files", "-z", "--", "*.py", "*.pyi", "*.ipynb").split("\0")
+    for path in map(Path, filter(None, listed)):
+        outer = [parent for parent in path.parents if parent not in shared and parent.name]
+        owned.add((outer[-1] if outer else path).as_posix())
+    return sorted(owned)
+
+
 def _require_folder(project: Path, name: str) -> None:
     """Refuse to write below a file, or through a link, which may lead out of the repository."""
     for parent in Path(name).parents:
@@ -250,7 +291,7 @@ def _require_folder(project: Path, name: str) -> None:
 def _is_equivalent(present: str, name: str) -> bool:
     """Whether a file at the root is the project's own licence or README under another name."""
     return "/" not in name and any(
-        kind.fullmatch(present) and kind.fullmatch(name) for kind in (LICENSES, READMES)
+        kind.fullmatch(present) and kind.fullmatch(name) for kind in (LICENSE_FILES, READMES)
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads answers to the template's questions from an existing project's `pyproject.toml`."""
+"""Reads answers to the template's questions from an existing project's own files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, Field, ValidationError
 
 from ..errors import CommandError
+from .requirements import NAME as REQUIREMENTS
+
+MANIFEST = "pyproject.toml"
 
 PYTHONS = tuple(f"3.{minor}" for minor in range(11, 30))
 """From the oldest version that the template supports. The template checks the newest."""
@@ -36,6 +39,14 @@ NOT_PACKAGES = frozenset(
 """Folders at the root that may have an `__init__.py` but aren't the project's package."""
 
 OTHER_LICENSE = "LicenseRef-Proprietary"
+
+LICENSE_FILES = re.compile(r"(licen[cs]es?|copying)\b.*", re.IGNORECASE)
+LICENSE_TEXTS = {
+    "MIT": ("permission is hereby granted, free of charge", "the software is provided"),
+    "Apache-2.0": ("apache license", "version 2.0, january 2004"),
+    "BSD-3-Clause": ("redistribution and use in source and binary forms", "neither the name of"),
+}
+"""Phrases of a licence's text that no other has together. Their words are separated by a space."""
 
 
 class Table(BaseModel):
@@ -68,16 +79,17 @@ def read_existing(project: Path, package: str | None = None) -> Existing:
     See https://packaging.python.org/en/latest/specifications/pyproject-toml/.
 
     Raises:
-        CommandError: there is no `pyproject.toml` with the project's name.
+        CommandError: there is neither a `pyproject.toml` with the project's name nor a
+            `requirements.txt`.
     """
     table = read_table(project)
-    remarks: list[str] = []
+    remarks = [] if (project / MANIFEST).exists() else [f"name: {table['name']}, as the folder"]
     name = str(table["name"])
     answers = {
         "project_name": name,
         "package_name": package or _package(project, name),
         "starter": "blank",  # the project has its own data and model
-        "license": _license(table, remarks),
+        "license": _license(project, table, remarks),
         **_author(table),
     }
     if description := " ".join(str(table.get("description", "")).split()):
@@ -88,31 +100,27 @@ def read_existing(project: Path, package: str | None = None) -> Existing:
 
 
 def read_table(project: Path) -> dict[str, Any]:
-    """The table `[project]`.
+    """The table `[project]`, or what stands for it.
 
     Raises:
         CommandError: it can't be read, or lacks a name.
     """
     if not project.is_dir():
         raise CommandError(f"{project}: no such folder; expected the root of a project")
-    file = project / "pyproject.toml"
+    file = project / MANIFEST
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CommandError(
-            f"{project} has no pyproject.toml, which has its name and dependencies. Write one "
-            "with a [project] table, or start a project: ml-architect new DEST"
-        ) from None
+        return _from_requirements(project)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CommandError(f"{file} can't be read: {error}. Fix it first") from None
     table: Any = content.get("project")
+    if table is None and isinstance(poetry := content.get("tool", {}).get("poetry"), dict):
+        table = _from_poetry(cast("dict[str, Any]", poetry))
     if not isinstance(table, dict) or not isinstance(
         cast("dict[str, Any]", table).get("name"), str
     ):
-        poetry = " (Poetry 2 reads it too)" if "poetry" in content.get("tool", {}) else ""
-        raise CommandError(
-            f"{file} has no [project] table with a name: expected the standard one{poetry}"
-        )
+        raise CommandError(f"{file} has no [project] table with a name: expected the standard one")
     try:
         Table.model_validate(table)
     except ValidationError as error:
@@ -120,6 +128,59 @@ def read_table(project: Path) -> dict[str, Any]:
         name = ".".join(map(str, first["loc"]))
         raise CommandError(f"{file}: project.{name}: {first['msg']}. Fix it first") from None
     return cast("dict[str, Any]", table)
+
+
+def installation(project: Path) -> str:
+    """The command that installs the project, with the tool that it uses already."""
+    manifest = project / MANIFEST
+    settings = tomllib.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    if "poetry" in settings.get("build-system", {}).get("build-backend", ""):
+        return "poetry lock && poetry install --all-extras"
+    if (project / "uv.lock").exists():
+        return "uv sync"
+    return "pip install --editable '.[dev]'"
+
+
+def _from_requirements(project: Path) -> dict[str, Any]:
+    """The table of a project that consists of scripts and a `requirements.txt`."""
+    legacy = [name for name in ("setup.py", "setup.cfg") if (project / name).is_file()]
+    if legacy or not (project / REQUIREMENTS).is_file():
+        beside = f", and {legacy[0]} can't be read" if legacy else ""
+        raise CommandError(
+            f"{project} has no pyproject.toml, which has its name and dependencies{beside}. Write "
+            "one with a [project] table, or start a project: ml-architect new DEST"
+        )
+    return {"name": project.name}
+
+
+def _from_poetry(poetry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `[tool.poetry]` under the names that they have in `[project]`."""
+    same = ("name", "description", "license", "classifiers")
+    table = {name: poetry[name] for name in same if name in poetry}
+    authors = [re.fullmatch(r"([^<]*?)\s*(?:<(.+)>)?", str(a)) for a in poetry.get("authors", ())]
+    table["authors"] = [
+        {key: text for key, text in zip(("name", "email"), match.groups(), strict=True) if text}
+        for match in authors
+        if match
+    ]
+    python = poetry.get("dependencies", {}).get("python")
+    if isinstance(python, str):
+        table["requires-python"] = standard_versions(python)
+    return table
+
+
+def standard_versions(given: str) -> str:
+    """Poetry's `^3.11` and `~3.11` as the standard's specifiers; others are the same in both."""
+    bounds: list[str] = []
+    for part in re.split(r"[,\s]+", re.sub(r"(?<=[<>=!~^])\s+", "", given.strip())):
+        match = re.fullmatch(r"([~^])(\d+)(?:\.(\d+))?(?:\.\d+)*", part)
+        if match and (match[1] == "^" or match[3] is None):
+            bounds += [f">={part[1:]}", f"<{int(match[2]) + 1}"]
+        elif match:
+            bounds += [f">={part[1:]}", f"<{match[2]}.{int(match[3]) + 1}"]
+        else:
+            bounds.append(part if part[:1] in "<>=!~" else f"=={part}")
+    return ",".join(bounds)
 
 
 def _package(project: Path, name: str) -> str:
@@ -159,7 +220,7 @@ def _author(table: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in answers.items() if value}
 
 
-def _license(table: Mapping[str, Any], remarks: list[str]) -> str:
+def _license(project: Path, table: Mapping[str, Any], remarks: list[str]) -> str:
     entry: Any = table.get("license", "")
     text: Any = entry if isinstance(entry, str) else entry.get("text", "")
     classifiers: list[str] = table.get("classifiers") or []
@@ -171,9 +232,29 @@ def _license(table: Mapping[str, Any], remarks: list[str]) -> str:
     given = next(filter(None, names), "")
     if given:
         remarks.append(f"license: {given} stays; the template doesn't have its text")
+        return OTHER_LICENSE
+
+    named = [] if isinstance(entry, str) or "file" not in entry else [str(entry["file"])]
+    files = sorted(path.name for path in project.iterdir() if LICENSE_FILES.fullmatch(path.name))
+    known = {name for file in [*named, *files] if (name := _recognize(project / file))}
+    if len(known) == 1:  # with two licences, a person has to choose
+        remarks.append(f"license: {min(known)}, as in {(named or files)[0]}")
+        return known.pop()
+    if files:
+        remarks.append(f"license: {files[0]} stays; the template doesn't have its text")
     else:
-        remarks.append("license: pyproject.toml names none, so nobody else may use the project")
+        remarks.append("license: there is none, so nobody else may use the project")
     return OTHER_LICENSE
+
+
+def _recognize(file: Path) -> str | None:
+    """The SPDX name of a licence by its text."""
+    try:
+        text = " ".join(file.read_text(encoding="utf-8", errors="replace").lower().split())
+    except OSError:
+        return None
+    found = [name for name, words in LICENSE_TEXTS.items() if all(word in text for word in words)]
+    return found[0] if len(found) == 1 else None  # a file with several is for a person to read
 
 
 def _python(table: Mapping[str, Any], remarks: list[str]) -> str | None:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from rich.console import Console
 
 from ..errors import CommandError, Declined
-from .screen import show, show_answers
+from .screen import show_answers
 from .template import load_catalogue, one_line_errors, require_questions, require_supported
 from .worker import TemplateWorker, newest, open_template
 
@@ -30,7 +29,7 @@ class New:
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     defaults: bool = False
 
-    def __call__(self, console: Console) -> None:
+    def __call__(self) -> None:
         """Ask, show, write.
 
         Raises:
@@ -49,14 +48,14 @@ class New:
         # default answers are derived.
         staging = Path(tempfile.mkdtemp(prefix=".ml-architect-", dir=destination.parent))
         try:
-            self._make(staging / destination.name, destination, console)
+            self._make(staging / destination.name, destination)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             for folder in missing:  # innermost first; those with the project in them stay
                 with suppress(OSError):
                     folder.rmdir()
 
-    def _make(self, staged: Path, destination: Path, console: Console) -> None:
+    def _make(self, staged: Path, destination: Path) -> None:
         with (
             one_line_errors(self.address, self.version),
             open_template(
@@ -72,17 +71,16 @@ class New:
             if self.defaults:
                 worker.run_copy()
             else:
-                self._converse(worker, staged, destination, console)
+                self._converse(worker, staged, destination)
             message = worker.template.message_after_copy
             text = worker._render_string(message)  # pyright: ignore[reportPrivateUsage]
         _move(staged, destination)
-        show(console, text.replace(str(staged), str(destination)).rstrip())
+        print(text.replace(str(staged), str(destination)).rstrip())
 
-    def _converse(
-        self, worker: TemplateWorker, staged: Path, destination: Path, console: Console
-    ) -> None:
+    def _converse(self, worker: TemplateWorker, staged: Path, destination: Path) -> None:
         """Ask, render and show, until the user agrees or declines."""
         import questionary  # slow to import, and not needed with --defaults
+        from rich.console import Console
         from rich.tree import Tree
 
         from .questions import ask, git_author
@@ -93,7 +91,11 @@ class New:
                 if path.is_dir():
                     add_files(path, branch)
 
-        console.print("Escape returns to the previous question, Ctrl-C cancels.", style="dim")
+        console = Console()
+        console.print(
+            "Typing replaces a default; Escape returns to the previous question, Ctrl-C cancels.",
+            style="dim",
+        )
         catalogue = load_catalogue(worker.template.local_abspath)
         answers = git_author(destination.parent)
         while True:

@@ -12,6 +12,8 @@ import questionary
 from copier import Phase
 from copier._main import Worker
 from copier._user_data import AnswersMap, Question
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import shift_selection_mode
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
 
@@ -133,6 +135,25 @@ def _describe(choices: list[questionary.Choice], described: Any) -> None:
             ]
 
 
+def _select_default(buffer: Buffer) -> None:
+    """Select the default text, so that typing replaces it; the arrow keys begin to edit it."""
+    if not buffer.text:
+        return
+    buffer.cursor_position = 0
+    buffer.start_selection()
+    if buffer.selection_state:
+        buffer.selection_state.enter_shift_mode()
+    buffer.cursor_position = len(buffer.text)
+
+    accept = buffer.accept_handler
+
+    def accept_unselected(buffer: Buffer) -> bool:
+        buffer.exit_selection()  # the answer stays on the screen
+        return bool(accept and accept(buffer))
+
+    buffer.accept_handler = accept_unselected
+
+
 def _prompt(question: Question, described: Any, *, can_go_back: bool) -> Any:
     """One answer, or BACK."""
     structure = question.get_questionary_structure()
@@ -143,16 +164,24 @@ def _prompt(question: Question, described: Any, *, can_go_back: bool) -> Any:
         del structure[key]
     structure["qmark"] = "?"
     prompt = PROMPTS[kind](**structure)
+    if kind == "input":
+        _select_default(prompt.application.current_buffer)
+    keys = KeyBindings()
+
+    @keys.add(Keys.BracketedPaste, filter=shift_selection_mode)
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.cut_selection()
+        event.key_processor.feed(event.key_sequence[0], first=True)
+
     if can_go_back:
-        keys = KeyBindings()
 
         @keys.add(Keys.Escape, eager=True)
         def _(event: KeyPressEvent) -> None:
             event.app.exit(result=BACK, style="class:aborting")
 
-        bindings = prompt.application.key_bindings
-        merged = merge_key_bindings([bindings, keys] if bindings else [keys])
-        prompt.application.key_bindings = merged
-        prompt.application.ttimeoutlen = 0.05  # seconds: arrow keys begin with Escape, too
+    bindings = prompt.application.key_bindings
+    merged = merge_key_bindings([bindings, keys] if bindings else [keys])
+    prompt.application.key_bindings = merged
+    prompt.application.ttimeoutlen = 0.05  # seconds: arrow keys begin with Escape, too
     value = prompt.unsafe_ask()
     return value if value is BACK else cast(value)

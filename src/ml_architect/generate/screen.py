@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CommandError
+
+if TYPE_CHECKING:  # slow to import, and `new --defaults` doesn't need it
+    from rich.console import Console
 
 
 def show(console: Console, text: str, style: str | None = None) -> None:

@@ -24,6 +24,7 @@ from packaging.version import Version
 from rich.console import Console
 
 from ..errors import CommandError, Declined
+from .existing import installation
 from .repository import (
     back,
     committed_conflicts,
@@ -336,7 +337,7 @@ def _show_next_steps(project: Path, conflicts: list[str], console: Console) -> N
     if conflicts:
         resolve = f", with conflicts. Resolve them: look for <<<<<<< in {', '.join(conflicts)}"
         first = f"git add {shlex.join(conflicts)}"
-    commands = [first, "pip install --editable '.[dev]' && pytest", "git add --all && git commit"]
+    commands = [first, f"{installation(project)} && pytest", "git add --all && git commit"]
     if project != Path.cwd():
         commands.insert(0, f"cd {shlex.quote(str(project))}")
     lines = "\n".join(f"    {command}" for command in commands)

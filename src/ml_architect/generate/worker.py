@@ -76,6 +76,12 @@ class TemplateWorker(Worker):
         vars(environment)["from_string"] = functools.cache(environment.from_string)
         return environment
 
+    def _render_string(self, string: str, extra_context: dict[str, Any] | None = None) -> str:
+        """Render a string; most are names of files, of which Jinja would change nothing."""
+        if "{" in string or "\r" in string:
+            return super()._render_string(string, extra_context)
+        return string
+
     @property
     def answers_relpath(self) -> Path:
         """The path of the answers, which is no Jinja expression in this template."""

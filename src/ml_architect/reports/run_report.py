@@ -52,6 +52,7 @@ def report_run(run: Run, slice_by: Sequence[str], output: Path | None, console: 
     chosen = {name: columns[name] for name in slice_by or columns}
     slices = compare_slices(errors, predictions.numbers["weight"], chosen)
     metrics = _metrics(predictions)
+    metrics += _other_metrics(run, {name for name, *_ in metrics})
     calibration = calibrate(predictions)
     sections = [
         section("Metrics", table(metrics, ("", "value", "95% interval"))),
@@ -83,6 +84,17 @@ def _metrics(predictions: Predictions) -> list[tuple[str, str, str]]:
     if correct is not None and is_binary(correct, weights):
         intervals["accuracy"] = wilson(correct.sum(), len(correct))
     return [(name, f"{values[name]:.4g}", format_interval(intervals[name])) for name in values]
+
+
+def _other_metrics(run: Run, known: set[str]) -> list[tuple[str, str, str]]:
+    """Those of metrics.json that don't follow from predictions.csv, such as the owner's own."""
+    evaluation = run.evaluation
+    spellings = {name.casefold() for name in known}
+    return [
+        (name, f"{estimate.value:.4g}", format_interval(estimate.interval or (np.nan, np.nan)))
+        for name, estimate in (evaluation.metrics if evaluation else {}).items()
+        if name.replace("_", " ").casefold() not in spellings
+    ]
 
 
 def _learning_curve(run: Run) -> str:

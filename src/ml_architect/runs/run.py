@@ -23,6 +23,40 @@ History = list[tuple[int, dict[str, float]]]
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A metric of the test split, with its 95 % confidence interval."""
+
+    value: float
+    interval: tuple[float, float] | None  # None: undefined, as for a single example
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return f"{self.value:.4g}"
+        low, high = self.interval
+        return f"{self.value:.4g} ({low:.4g} to {high:.4g})"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The content of metrics.json."""
+
+    step: int
+    examples: int
+    metrics: dict[str, Estimate]
+
+    def selecting(self, metric: str | None) -> tuple[str, Estimate] | None:
+        """Name and estimate of the metric that selects the best checkpoint; else of the first.
+
+        Args:
+            metric: as in outcome.json, such as `validation/accuracy`; None until the run has ended.
+        """
+        name = (metric or "").rpartition("/")[2]
+        if name not in self.metrics:
+            name = next(iter(self.metrics), None)
+        return None if name is None else (name, self.metrics[name])
+
+
+@dataclass(frozen=True)
 class Run:
     """A run's files, each read on first use."""
 
@@ -75,6 +109,22 @@ class Run:
         if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
             raise CommandError(f"{path}: best_value is {value!r}, expected a finite number or null")
         return content
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The content of metrics.json; None until the run has been evaluated."""
+        path = self.folder / "metrics.json"
+        if not path.exists():
+            return None
+        content = _read_object(path)
+        try:
+            metrics = {name: _estimate(entry) for name, entry in content["metrics"].items()}
+            return Evaluation(int(content["step"]), int(content["examples"]), metrics)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise CommandError(
+                f"{path}: expected step, examples, and metrics by name with value, low and high; "
+                f"see docs/run-format.md. To write it again: COMMAND evaluate {self.folder}"
+            ) from None
 
     @cached_property
     def metrics(self) -> History:
@@ -177,6 +227,21 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CommandError(f"{path}: expected a JSON object")
     return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def _estimate(entry: Mapping[str, Any]) -> Estimate:
+    """One entry of metrics.json; a bound may be missing, null or NaN where it is undefined."""
+    value, low, high = (_number(entry.get(key)) for key in ("value", "low", "high"))
+    if not math.isfinite(value):
+        raise ValueError
+    return Estimate(value, (low, high) if math.isfinite(low) and math.isfinite(high) else None)
+
+
+def _number(given: Any) -> float:
+    """A number of a JSON file, NaN for null; not a string, though Python would convert it."""
+    if isinstance(given, str):
+        raise TypeError
+    return math.nan if given is None else float(given)
 
 
 def _reason(error: Exception) -> str:

@@ -80,6 +80,13 @@ class Summary:
         return f"{self.outcome['metric']} {value:.4g}{at}"
 
     @property
+    def test(self) -> str:
+        """The metric that selects the checkpoint, on the test split; empty until `evaluate`."""
+        evaluation = self.run.evaluation
+        chosen = evaluation and evaluation.selecting(self.outcome.get("metric"))
+        return " ".join(map(str, chosen)) if chosen else ""
+
+    @property
     def last_metrics(self) -> dict[str, float]:
         """The newest value of each metric."""
         return {name: value for _, line in self.run.metrics for name, value in line.items()}
@@ -94,21 +101,26 @@ def list_runs(console: Console) -> None:
             if not run.provenance.get("scratch"):
                 summary = Summary(run)
                 cells = [run.name, summary.started, summary.state, str(summary.step)]
-                rows.append((summary.order, [*cells, summary.duration, summary.best]))
+                rows.append((summary.order, [*cells, summary.duration, summary.best, summary.test]))
         except CommandError as error:
             print(error, file=sys.stderr)
     if not rows:
         print(f"No runs in {root / 'runs'} yet. A project's command `train` creates one.")
         return
 
-    table = Table("run", "started", "state", box=None, pad_edge=False)
-    for heading in ("step", "time", "best"):
-        table.add_column(heading, justify="right")
+    headings = ["run", "started", "state", "step", "time", "best", "test (95% interval)"]
+    if not any(cells[-1] for _, cells in rows):  # none has been evaluated
+        headings.pop()
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        # On a narrow terminal the results take two lines; nothing is cut off.
+        wraps = heading == "best" or heading.startswith("test")
+        right = heading not in ("run", "started", "state")
+        justify = "right" if right else "left"
+        table.add_column(heading, justify=justify, no_wrap=not wraps, overflow="fold")
     for _, cells in sorted(rows):
-        table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
-    if not console.is_terminal:
-        console = Console(width=200)  # don't cut lines in a pipe
-    console.print(table)
+        table.add_row(*map(Text, cells[: len(headings)]))
+    _print(table, console)
 
 
 def compare_runs(names: Sequence[Path], console: Console) -> None:
@@ -121,20 +133,26 @@ def compare_runs(names: Sequence[Path], console: Console) -> None:
         "Settings that differ": [flatten(run.config) for run in runs],
         "Provenance that differs": [_provenance(run) for run in runs],
         "Results": [_results(summary) for summary in summaries],
+        "Test split (95% interval)": [_test_results(run) for run in runs],
     }
     for title, columns in sections.items():
         names_of_rows = dict.fromkeys(name for column in columns for name in column)
         rows: list[tuple[str, list[str]]] = []
         for name in names_of_rows:
             cells = [_format(column.get(name, "-")) for column in columns]
-            if title == "Results" or len(set(cells)) > 1:
+            if "differ" not in title or len(set(cells)) > 1:
                 rows.append((name, cells))
         if rows:
             table.add_row()
             table.add_row(Text(title, style="bold"))
         for name, cells in rows:
             table.add_row(Text(name), *map(Text, cells))
-    console.print(table)
+    _print(table, console)
+
+
+def _print(table: Table, console: Console) -> None:
+    """Print it; in a pipe, whose width is unknown, without breaking lines."""
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 def _provenance(run: Run) -> dict[str, Any]:
@@ -155,6 +173,14 @@ def _results(summary: Summary) -> dict[str, Any]:
         if key in summary.outcome:
             results[key] = summary.outcome[key]
     return results | summary.last_metrics
+
+
+def _test_results(run: Run) -> dict[str, Any]:
+    evaluation = run.evaluation
+    if evaluation is None:
+        return {}
+    counts = {"examples": evaluation.examples, "step evaluated": evaluation.step}
+    return {**evaluation.metrics, **counts}
 
 
 def _format(value: object) -> str:
