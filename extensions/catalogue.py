@@ -148,12 +148,12 @@ STARTER = Question(
     ),
     Option(
         "tabular",
-        buys="a residual network and a gradient boosting baseline, on CSV or Parquet",
+        buys="a residual network and gradient boosting, on CSV, Parquet or Excel",
         costs="polars and scikit-learn",
         prefer="an example is a row of numbers and categories, and you predict one column",
         requirements=(
             Requirement("polars", ">=2.0,<3", "reads the table in batches"),
-            SCIKIT_LEARN("metrics, the gradient boosting baseline, and the sample table"),
+            SCIKIT_LEARN("metrics, gradient boosting, and the sample table"),
         ),
     ),
     Option(

@@ -7,11 +7,13 @@ template's files is changed.
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
 
+import numpy as np
 import pytest
 from rendering import render
 from test_projects import pytestmark, run
@@ -237,19 +239,6 @@ TASKS = {
         metric="-np.abs(predictions - targets).mean()",
         columns=["id", *(f"predicted_{horizon}" for horizon in range(6))],
     ),
-    "regression on images": Task(
-        starter="image",
-        schema='dtype="uint8", shape=(8, 8), low=0, high=255, target_dtype="float32"',
-        generate="""
-            target = rng.uniform(-1, 1)
-            inputs = (127 + 100 * target + rng.uniform(-20, 20, (8, 8))).astype(np.uint8)
-        """,
-        layers=PERCEPTRON.format("1"),
-        predictions="outputs[:, 0]",
-        loss="(outputs[:, 0] - targets).square()",
-        metric="-np.abs(predictions - targets).mean()",
-        columns=["id", "predicted"],
-    ),
 }
 
 
@@ -280,3 +269,38 @@ def test_every_step_passes_for_another_task(name: str, template: Path, tmp_path:
     if name == "classification of two-channel signals":
         ignored = "--ignore=tests/test_resume.py"  # takes a minute; test_projects.py has it
         run(project, "python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", ignored)
+
+
+def test_the_blank_starter_predicts_a_number_with_its_own_network_and_metrics(
+    template: Path, tmp_path: Path
+) -> None:
+    project = render(template, tmp_path / "mine", starter="blank")
+    source = project / "src/mine/data/source.py"
+    text = source.read_text(encoding="utf-8")
+    for old, new in (
+        ("classes=CLASSES", 'target_dtype="float32"'),
+        ("label not in CLASSES", "not label"),
+        ("CLASSES.index(label)", "float(label)"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    source.write_text(text, encoding="utf-8")
+    rng = np.random.default_rng(0)
+    with (project / "data/records.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+        writer.writerow(["id", *names, "label"])
+        for number in range(400):
+            row = rng.uniform(0, 9, 4).round(2)
+            writer.writerow([number, *row, 1000 * row[0] - 500 * row[3]])
+
+    for command in (
+        ["validate"],
+        ["overfit", "--config", "configs/overfit.toml"],
+        ["train", "--config", "configs/small.toml"],
+        ["evaluate", "runs/small"],
+        ["predict", "runs/small", "data/records.csv"],
+    ):
+        run(project, "python", "-m", "mine.cli", *command)
+    metrics = json.loads((project / "runs/small/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["metrics"]["r2"]["value"] > 0.9

@@ -131,7 +131,7 @@ def test_new_writes_the_same_files_as_copier_with_any_git_user(
     assert tree(tmp_path / "made/digits") == expected
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["digits"]
     commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
-    assert len(commands) == 3
+    assert len(commands) == 7
     assert commands[0].strip().startswith(f"cd {tmp_path / 'made/digits'} && git init")
 
 

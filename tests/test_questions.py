@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pathspec
@@ -12,7 +14,7 @@ import yaml
 from combinations import CHOICES, DEFAULTS
 from copier import _template, _user_data  # private, but there is no public list
 from jinja2 import Environment, StrictUndefined
-from rendering import ROOT
+from rendering import ROOT, render
 
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = {name: value for name, value in CONFIG.items() if not name.startswith("_")}
@@ -59,6 +61,30 @@ def test_every_field_of_a_question_is_one_that_copier_knows(name: str) -> None:
 
 def test_nothing_runs_when_a_project_is_made_or_updated() -> None:
     assert "_tasks" not in CONFIG
+
+
+def test_the_readme_names_the_commands_that_are_shown_after_a_project_was_made() -> None:
+    readme = (ROOT / "template/README.md.jinja").read_text(encoding="utf-8")
+    shown = CONFIG["_message_after_copy"]
+    for command in (
+        "pip install torch --index-url https://download.pytorch.org/whl/cpu",
+        "pip install --editable '.[dev]'",
+        "uv sync",
+        "uv pip install --torch-backend cpu --editable '.[dev]'",
+    ):
+        assert command in shown
+        assert command in readme
+
+
+def test_uv_sync_installs_the_development_tools_which_are_listed_once(
+    template: Path, tmp_path: Path
+) -> None:
+    project = render(template, tmp_path / "made", project_name="My Digits")
+    content = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    table = content["project"]
+    # uv installs the group `dev`, and takes the project's own name as the project itself.
+    assert content["dependency-groups"] == {"dev": [f"{table['name']}[dev]"]}
+    assert list(table["optional-dependencies"]) == ["dev"]
 
 
 def test_a_misspelled_name_in_a_template_is_an_error() -> None:
@@ -119,8 +145,8 @@ def test_a_stage_excludes_the_tests_of_others(stage: str, kept: list[str]) -> No
         (".dockerignore", {"stage": "prototype"}),
         ("constraints.txt", {"stage": "prototype"}),
         ("data/examples.csv", {"starter": "image"}),
-        ("src/digits/data/table.py", {"starter": "blank"}),
-        ("src/digits/eval/baseline.py", {"starter": "image"}),
+        ("src/digits/data/tabular.py", {"starter": "blank"}),
+        ("src/digits/eval/boosting.py", {"starter": "image"}),
         ("LICENSE", {"license": "LicenseRef-Proprietary"}),
     ],
     ids=str,

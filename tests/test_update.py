@@ -29,6 +29,7 @@ from repository import (
     update,
     updated_from,
 )
+from test_projects import run
 
 from ml_architect.cli import main
 
@@ -119,6 +120,31 @@ def test_files_that_the_owner_renamed_are_not_added_again(template: Path, tmp_pa
     assert [name for name in renamed if name in after] == []
     kept = {name for name in before if name.startswith("kept/")}
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+
+STEPS = """
+from digits import cli
+short = ["--training.max-steps=4", "--training.warmup-steps=0", "--training.batch-size=16"]
+for command in (
+    ["validate"],
+    ["train", "--config", "configs/small.toml", *short],
+    ["evaluate", "runs/small"],
+):
+    assert cli.main(command) == 0, command
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("starter", sorted({*CHOICES["starter"]} - {"image"}))
+@pytest.mark.parametrize("version", [release.version for release in releases()])
+def test_an_updated_project_runs_with_the_owners_files_as_they_were(
+    version: str, starter: str, template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", version, starter=starter)
+    update(project, NEWEST)
+    run(project, "python", "-c", STEPS)
+    if starter == "tabular":
+        run(project, "python", "-m", "digits.eval.baseline", "runs/small")
 
 
 @pytest.mark.slow

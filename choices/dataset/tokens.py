@@ -23,7 +23,7 @@ from ..errors import DataError
 from ..features import transforms
 from ..settings import FeaturesConfig
 from .loader import Batch, BatchKey, generator
-from .source import TOKENIZER
+from .tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from .validation import SPLITS, Array, Example, Schema, Split
 
 COLUMNS = ["id", "split", "label", "group"]
@@ -40,23 +40,14 @@ class CacheWriter:
 
     def __init__(self, folder: Path, schema: Schema) -> None:
         self._folder, self._schema = folder, schema
-        self._ends: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self._bytes: dict[Split, list[int]] = {split: [] for split in SPLITS}
         self._metadata: list[str] | None = None  # names, those of the first document
         self._files = ExitStack()
-        self._tokens = {
-            split: self._files.enter_context((folder / f"{split}.tokens").open("wb"))
+        self._texts = {
+            split: self._files.enter_context((folder / f"{split}.texts").open("wb+"))
             for split in SPLITS
         }
-        for split in SPLITS:
-            self._write_tokens(split, np.empty(0))
         self._table = self._files.enter_context(open_csv(folder / "examples.csv"))
-
-    def _write_tokens(self, split: Split, tokens: Array) -> None:
-        """Append tokens and a separator."""
-        tokens = np.append(tokens, TOKENIZER.separator).astype(self._schema.target_dtype)
-        self._tokens[split].write(tokens.tobytes())
-        self._ends[split].append(self._tokens[split].tell() // tokens.itemsize)
 
     def add(self, example: Example) -> None:
         """Append a document that fits the schema."""
@@ -66,29 +57,56 @@ class CacheWriter:
             csv.writer(self._table).writerow([*COLUMNS, *names])
         cells = [format_cell(example.metadata.get(name, "")) for name in self._metadata]
         csv.writer(self._table).writerow([example.id, example.split, "", example.group, *cells])
-        self._write_tokens(example.split, TOKENIZER.encode(example.inputs.tobytes()))
+        self._texts[example.split].write(example.inputs.tobytes())
         self._bytes[example.split].append(example.inputs.size)
 
     def finish(self) -> None:
-        """
+        """Turn text into tokens; a tokenizer that is trained has seen the training split only.
+
         Raises:
             DataError: a split is shorter than a window.
         """
-        (context,) = self._schema.target_shape
+        schema = train_tokenizer(self._read_texts("train"), self._schema)
+        tokenizer = load_tokenizer(schema)
         for split in SPLITS:
-            size = self._ends[split][-1]
-            if size <= context:
+            ends = self._write_tokens(split, tokenizer)
+            (context,) = schema.target_shape
+            if ends[-1] <= context:
                 raise DataError(
-                    f"the {split} split has {size} tokens, expected more than data.context = "
+                    f"the {split} split has {ends[-1]} tokens, expected more than data.context = "
                     f"{context}: add text, lower data.context, or change the fractions"
                 )
-            np.save(self._folder / f"{split}.ends.npy", np.array(self._ends[split]))
+            np.save(self._folder / f"{split}.ends.npy", np.array(ends))
             np.save(self._folder / f"{split}.bytes.npy", np.array(self._bytes[split]))
-        layout = json.dumps({"dtype": self._schema.target_dtype})  # read by ml-architect
-        (self._folder / "layout.json").write_text(layout, encoding="utf-8")
-        schema = json.dumps(asdict(self._schema))
-        (self._folder / "schema.json").write_text(schema, encoding="utf-8")
         self._files.close()
+        for split in SPLITS:
+            (self._folder / f"{split}.texts").unlink()
+
+        layout = json.dumps({"dtype": schema.target_dtype})  # read by ml-architect
+        (self._folder / "layout.json").write_text(layout, encoding="utf-8")
+        content = json.dumps(asdict(schema))  # with the tokenizer, if it was trained
+        (self._folder / "schema.json").write_text(content, encoding="utf-8")
+
+    def _read_texts(self, split: Split) -> Iterator[bytes]:
+        """The text of each document."""
+        self._texts[split].seek(0)
+        for size in self._bytes[split]:
+            yield self._texts[split].read(size)
+
+    def _write_tokens(self, split: Split, tokenizer: Tokenizer) -> list[int]:
+        """A separator, then each document with one.
+
+        Returns:
+            The position after each separator.
+        """
+        dtype, ends = self._schema.target_dtype, [1]
+        with (self._folder / f"{split}.tokens").open("wb") as file:
+            file.write(np.array(tokenizer.separator, dtype).tobytes())
+            for text in self._read_texts(split):
+                tokens = np.append(tokenizer.encode(text), tokenizer.separator)
+                file.write(tokens.astype(dtype).tobytes())
+                ends.append(ends[-1] + len(tokens))
+        return ends
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +163,10 @@ class Dataset:
     @cached_property
     def schema(self) -> Schema:
         return Schema.load(self.folder)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return load_tokenizer(self.schema)
 
     @cached_property
     def digest(self) -> str:

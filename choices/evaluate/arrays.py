@@ -139,7 +139,9 @@ def predict_new(
 
     def valid_examples() -> Iterator[Example]:
         nonlocal failed
-        for example in source.read_new(path, config.data):
+        # How a table's columns are read was inferred from the training data.
+        trained = [schema] if schema.learned else []
+        for example in source.read_new(path, config.data, *trained):
             problems = list(schema.problems(example, labeled=False))
             if isinstance(example, Example) and not problems:
                 yield example

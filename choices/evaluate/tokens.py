@@ -18,7 +18,7 @@ from torch import Tensor
 from ..config import Config
 from ..data import source
 from ..data.dataset import Dataset, format_cell, open_csv
-from ..data.source import TOKENIZER
+from ..data.tokenizer import Tokenizer, load_tokenizer
 from ..data.validation import Array, Schema, Unreadable
 from ..features import transforms
 from ..models.network import Network, per_token_loss
@@ -146,17 +146,19 @@ def write_samples(path: Path, model: Network, dataset: Dataset) -> None:
     """How the model continues a few windows of the split."""
     rows = np.linspace(0, len(dataset) - 1, min(SAMPLES, len(dataset))).astype(int)
     prompts = dataset.preprocess(rows).numpy()
-    generated = generate(model, prompts, dataset.context, seed=dataset.seed)
+    tokenizer = dataset.tokenizer
+    generated = generate(model, prompts, dataset.context, tokenizer.separator, seed=dataset.seed)
     parts: list[str] = []
     for row, prompt, continuation in zip(rows, prompts, generated, strict=True):
-        before, after = _text(prompt[-GENERATED:]), _text(continuation)
+        before = _text(prompt[-GENERATED:], tokenizer)
+        after = _text(continuation, tokenizer)
         parts.append(f"=== {dataset.ids[row]}\n{before}\n--- continued by the model\n{after}\n")
     path.write_text("\n".join(parts), encoding="utf-8", errors="backslashreplace")
 
 
-def _text(tokens: Array) -> str:
+def _text(tokens: Array, tokenizer: Tokenizer) -> str:
     """Readable text: other characters, such as a part of one, are replaced."""
-    text = TOKENIZER.decode(tokens).decode(errors="replace")
+    text = tokenizer.decode(tokens).decode(errors="replace")
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
@@ -172,6 +174,7 @@ def predict_new(
         How many documents were predicted, and how many couldn't be.
     """
     predicted, failed = 0, 0
+    tokenizer, (context,) = load_tokenizer(schema), schema.target_shape
     model.eval()
     with open_csv(output) as file:
         writer = csv.writer(file)
@@ -183,13 +186,14 @@ def predict_new(
                 print(f"{example.id}: {', '.join(problems)}", file=sys.stderr)
                 continue
 
-            text = TOKENIZER.encode(example.inputs.tobytes()).astype(np.int64)
-            tokens = np.concatenate(([TOKENIZER.separator], text))
-            (context,) = schema.target_shape
+            text = tokenizer.encode(example.inputs.tobytes()).astype(np.int64)
+            tokens = np.concatenate(([tokenizer.separator], text))
             loss = _document_loss(model, tokens, context, config.training.batch_size)
             bits_per_byte = loss / max(example.inputs.size, 1) / math.log(2)
-            (generated,) = generate(model, tokens[None], context, seed=config.seed)
-            continuation = TOKENIZER.decode(generated).decode(errors="replace")
+            (generated,) = generate(
+                model, tokens[None], context, tokenizer.separator, seed=config.seed
+            )
+            continuation = tokenizer.decode(generated).decode(errors="replace")
             writer.writerow([example.id, format_cell(bits_per_byte), continuation])
             predicted += 1
     return predicted, failed
@@ -197,9 +201,10 @@ def predict_new(
 
 @torch.inference_mode()
 def _document_loss(model: Network, tokens: Array, context: int, batch_size: int) -> float:
-    """In nats, summed over all tokens but the first; as in training, they are cut into windows."""
+    """In nats, summed over all tokens but the first, a separator. Cut into windows as in training;
+    separators fill the last one."""
     device, count = next(model.parameters()).device, len(tokens) - 1
-    padded = torch.full((math.ceil(count / context) * context + 1,), TOKENIZER.separator)
+    padded = torch.full((math.ceil(count / context) * context + 1,), int(tokens[0]))
     padded[: len(tokens)] = torch.from_numpy(tokens)
     inputs, targets = padded[:-1].view(-1, context), padded[1:].view(-1, context)
     losses: list[Tensor] = []
@@ -211,7 +216,13 @@ def _document_loss(model: Network, tokens: Array, context: int, batch_size: int)
 
 @torch.inference_mode()
 def generate(
-    model: Network, prompts_BT: Array, context: int, *, seed: int, temperature: float = 0.8
+    model: Network,
+    prompts_BT: Array,
+    context: int,
+    separator: int,
+    *,
+    seed: int,
+    temperature: float = 0.8,
 ) -> Array:
     """Continue each prompt by sampling one token after the other.
 
@@ -219,6 +230,7 @@ def generate(
         model: the network, in evaluation mode.
         prompts_BT: tokens.
         context: at most so many tokens are shown to the model.
+        separator: the token that ends a document, which isn't generated.
         seed: the same seed generates the same text on the same machine.
         temperature: 1 samples from the model's probabilities; less prefers probable tokens.
 
@@ -232,6 +244,6 @@ def generate(
         inputs_BT = transforms.preprocess(tokens_BT[:, -context:])
         probabilities_BTV = model.postprocess(model(inputs_BT.to(device)))
         weights_BV = probabilities_BTV[:, -1].cpu() ** (1 / temperature)
-        weights_BV[:, TOKENIZER.separator] = 0  # the text doesn't end
+        weights_BV[:, separator] = 0
         tokens_BT = torch.cat((tokens_BT, torch.multinomial(weights_BV, 1, generator=rng)), dim=1)
     return tokens_BT[:, -GENERATED:].numpy()

@@ -36,15 +36,16 @@ def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
 
 def fingerprint(config: DataConfig) -> str:
     """Changes whenever the data change; the cache is named after it."""
-    try:
-        status = config.path.stat()
-    except OSError as error:
-        raise DataError(f"data.path = '{config.path}': {error.strerror}") from None
+    if not config.path.is_file():
+        raise DataError(f"data.path = '{config.path}': no such file; expected a CSV file")
+    status = config.path.stat()
     return repr((str(config.path), status.st_size, status.st_mtime_ns))
 
 
 def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Example | Unreadable]:
     required = ["id", *COLUMNS, "label"] if labeled else ["id", *COLUMNS]
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected a CSV file")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = next(rows, [])
@@ -52,15 +53,15 @@ def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Ex
             columns = ", ".join(header) or "none"
             raise DataError(f"{path}: no column {', '.join(missing)}; its columns: {columns}")
         for cells in filter(None, rows):  # without empty lines
-            place = f"{path}, line {rows.line_num}"
+            position = f"{path}, line {rows.line_num}"
             if len(cells) != len(header):
-                yield Unreadable(place, f"{len(cells)} cells, expected {len(header)}", str(path))
+                yield Unreadable(position, f"{len(cells)} cells, expected {len(header)}", str(path))
                 continue
             try:
                 row = {name: cells[header.index(name)] for name in required}
                 yield _example(row, config, str(path))
             except ValueError as error:
-                yield Unreadable(place, str(error), str(path))
+                yield Unreadable(position, str(error), str(path))
 
 
 def _example(row: dict[str, str], config: DataConfig, file: str) -> Example:

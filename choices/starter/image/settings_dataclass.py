@@ -2,6 +2,7 @@
 """Settings of the code that is yours: data, augmentation and model. Add your own here."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .section import require
 
@@ -9,7 +10,13 @@ from .section import require
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     path: str = "digits"
-    """Folder with one subfolder of images per class, or "digits" for scikit-learn's digits."""
+    """Folder with a subfolder of images per class, a CSV or JSON list of images, or "digits"."""
+    target: str = "label"
+    """Column of the list with the class, or with the number to predict."""
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """By default regression if the target has decimals or many distinct numbers."""
+    split: str = "auto"
+    """auto: by folders named train, val, test; hash; a column of the list; a CSV of id, split."""
     size: int = 8
     """Images are resized and center-cropped to size x size pixels."""
     color: bool = False

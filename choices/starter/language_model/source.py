@@ -1,91 +1,79 @@
 # Yours: an update never touches this file.
-"""Reads the documents, and turns text into tokens.
+"""Reads the documents.
 
-`data.path` names a folder of text files, a pattern such as "corpus/**/*.txt", or one file, which is
-cut into pieces. By default, the documents are the files of Python's own standard library. To read
-anything else, rewrite the four public functions.
+`data.path` names a folder of text files, a pattern such as "corpus/**/*.txt", or one file; texts.py
+finds the documents in them. By default, they are the files of Python's own standard library. To
+read anything else, rewrite the four public functions; for another tokenizer, see tokenizer.py.
 """
 
 import glob
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
 from ..settings import DataConfig
-from .validation import Array, Example, Schema, Unreadable, split_by_hash
+from .texts import Document, Layout, choose_layout, read_documents
+from .tokenizer import NUM_BYTES
+from .validation import Example, Schema, Split, Unreadable, split_by_hash
 
 STDLIB = "stdlib"
 IGNORED = {"encodings", "idlelib", "lib2to3", "site-packages", "test", "tests"}
 """Folders of the standard library. `encodings` has a hundred tables that differ in a few lines, and
 would be in all splits."""
 
-PIECE = 1 << 13  # bytes, about: a document, if there is only one file
-
-
-class ByteTokenizer:
-    """One token per byte. Byte 0, which no valid text contains, separates documents.
-
-    To use another one, such as a byte-pair encoding of the package `tokenizers`, replace the class:
-
-        class BytePairTokenizer:
-            def __init__(self) -> None:
-                self._tokenizer = tokenizers.Tokenizer.from_file("tokenizer.json")
-                self.size = self._tokenizer.get_vocab_size()
-                self.separator = self._tokenizer.token_to_id("<|endoftext|>")
-
-            def encode(self, text: bytes) -> Array:
-                encoding = self._tokenizer.encode(text.decode(), add_special_tokens=False)
-                return np.array(encoding.ids)
-
-            def decode(self, tokens: Array) -> bytes:
-                return self._tokenizer.decode(tokens.tolist(), skip_special_tokens=False).encode()
-    """
-
-    size = 256  # of the vocabulary, including the separator
-    separator = 0
-
-    def encode(self, text: bytes) -> Array:
-        return np.frombuffer(text, dtype=np.uint8)
-
-    def decode(self, tokens: Array) -> bytes:
-        """The text may begin or end within a character."""
-        return tokens.astype(np.uint8).tobytes()
-
-
-TOKENIZER = ByteTokenizer()
-
 
 def schema(config: DataConfig) -> Schema:
     """Documents are bytes other than 0. A target is a window of tokens."""
+    size = NUM_BYTES if config.tokenizer == "bytes" else config.vocabulary_size
+    _, _, layout = _find_documents(config)
     return Schema(
         dtype="uint8",
         shape=(-1,),
         low=1,
         high=255,
         target_shape=(config.context,),
-        target_dtype=str(np.min_scalar_type(TOKENIZER.size - 1)),
-        vocabulary_size=TOKENIZER.size,
+        target_dtype=str(np.min_scalar_type(size - 1)),
+        vocabulary_size=size,
+        notes=(layout.remark,) if layout.remark else (),
     )
 
 
 def read(config: DataConfig) -> Iterator[Example | Unreadable]:
     """All documents, one at a time."""
-    root, files = _find_files(config)
-    for path in files:
-        yield from _read_file(path, root, config, PIECE if len(files) == 1 else -1)
+    root, files, layout = _find_documents(config)
+
+    # By position, the end of the text is held out, so its length has to be known first.
+    length = 0
+    if config.split == "position":
+        for document in _read_files(files, root, layout):
+            length += len(document.text) if isinstance(document, Document) else 0
+
+    position = 0
+    count = 0
+    for document in _read_files(files, root, layout):
+        count += 1
+        if isinstance(document, Unreadable):
+            yield document
+            continue
+        share = position / length if config.split == "position" else None
+        yield _example(document, _split(document, share, config))
+        position += len(document.text)
+    if layout.documents == "separator" and layout.separator and count == len(files):
+        yield Unreadable(config.path, f"has no line {layout.separator!r}: change data.separator")
 
 
 def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
     """New documents, for the command `predict`: one file, or all files in a folder."""
-    files = [path] if path.is_file() else sorted(path.rglob("[!.]*"))
-    files = [file for file in files if file.is_file()]
-    if not files:
+    root = path if path.is_dir() else path.parent
+    files = _visible_files(path) if path.is_dir() else [path]
+    if not files or not path.exists():
         raise DataError(f"{path}: expected a text file, or a folder with text files")
-    for file in files:
-        yield from _read_file(file, path if path.is_dir() else path.parent, config)
+    for document in _read_files(files, root, replace(_layout(config), documents="file")):
+        yield document if isinstance(document, Unreadable) else _example(document, "test")
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -106,58 +94,73 @@ def _find_files(config: DataConfig) -> tuple[Path, list[Path]]:
         ]
         return root, files
 
-    # Unlike Path.glob, glob.iglob ignores hidden files.
-    pattern = f"{glob.escape(config.path)}/**/*" if path.is_dir() else config.path
-    matches = [path] if path.is_file() else map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207
-    files = sorted({match for match in matches if match.is_file()})
+    if path.is_dir():
+        root, files = path, _visible_files(path)
+    elif path.is_file():
+        root, files = path.parent, [path]
+    else:
+        root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
+        files = _matches(config.path)
     if not files:
         reason = "no files" if path.exists() or glob.has_magic(config.path) else "doesn't exist"
         expected = f'a folder, a file, a pattern such as "corpus/**/*.txt", or {STDLIB!r}'
         raise DataError(f"data.path = {config.path!r}: {reason}; expected {expected}")
-    if path.is_dir():
-        return path, files
-    return next(folder for folder in path.parents if not glob.has_magic(str(folder))), files
+    return root, files
 
 
-def _read_file(
-    path: Path, root: Path, config: DataConfig, piece: int = -1
-) -> Iterator[Example | Unreadable]:
-    """A file as one document, or as pieces of so many bytes, each of which ends with a line."""
-    name, position = path.relative_to(root).as_posix(), 0
-    with path.open("rb") as file:
-        while lines := file.readlines(piece):
-            text = b"".join(lines)
-            inputs = np.frombuffer(text, dtype=np.uint8)
-            id_ = f"{name}, from byte {position}" if piece > 0 else name
-            position += len(text)
-            if problem := _problem(text):
-                yield Unreadable(id_, problem, str(path))
-                continue
-            # Copies share a split. If documents belong together (an author, a repository), set
-            # `group` and split by that instead.
-            yield Example(
-                id=id_,
-                inputs=inputs,
-                target=None,  # the text itself
-                split=split_by_hash(text, config.validation_fraction, config.test_fraction),
-                file=str(path),
-                metadata={
-                    "bytes": len(text),
-                    "lines": len(lines),
-                    "ascii_fraction": float((inputs < 128).mean()),
-                },
-            )
-    if position == 0:
-        yield Unreadable(name, "an empty file", str(path))
+def _find_documents(config: DataConfig) -> tuple[Path, list[Path], Layout]:
+    """And how the files are cut into documents."""
+    root, files = _find_files(config)
+    return root, files, choose_layout(_layout(config), files)
 
 
-def _problem(text: bytes) -> str:
-    position = text.find(0)
-    if position >= 0:
-        return f"byte {position} is 0: a binary file, or UTF-16; remove it, or convert it to UTF-8"
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        byte = text[error.start]
-        return f"byte {error.start} (0x{byte:02x}) isn't UTF-8; convert the file, or remove it"
-    return ""
+def _visible_files(folder: Path) -> list[Path]:
+    return _matches(f"{glob.escape(str(folder))}/**/*")
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Files, sorted. Unlike Path.glob, glob.iglob ignores hidden files and folders."""
+    matches = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207
+    return sorted({match for match in matches if match.is_file()})
+
+
+def _layout(config: DataConfig) -> Layout:
+    return Layout(documents=config.documents, separator=config.separator, encoding=config.encoding)
+
+
+def _read_files(
+    files: Iterable[Path], root: Path, layout: Layout
+) -> Iterator[Document | Unreadable]:
+    for file in files:
+        yield from read_documents(file, file.relative_to(root).as_posix(), layout)
+
+
+def _example(document: Document, split: Split) -> Example:
+    inputs = np.frombuffer(document.text, dtype=np.uint8)
+    return Example(
+        id=document.id,
+        inputs=inputs,
+        target=None,  # the text itself
+        split=split,
+        file=document.file,
+        metadata={
+            "bytes": inputs.size,
+            "lines": len(document.text.splitlines()),
+            "ascii_fraction": float((inputs < 128).mean()),
+        },
+    )
+
+
+def _split(document: Document, share: float | None, config: DataConfig) -> Split:
+    """By hash, so that copies share a split; or by the share of the text that comes before.
+
+    If documents belong together (an author, a repository), set `group` in `_example` and hash that.
+    Neighbouring blocks of one long text, such as a novel, share names and topics: a split by
+    position is stricter.
+    """
+    if share is None:
+        return split_by_hash(document.text, config.validation_fraction, config.test_fraction)
+    if share >= 1 - config.test_fraction:
+        return "test"
+    is_validation = share >= 1 - config.test_fraction - config.validation_fraction
+    return "validation" if is_validation else "train"

@@ -13,6 +13,7 @@ from sklearn.metrics import (
     log_loss,
     mean_absolute_error,
     r2_score,
+    recall_score,
     roc_auc_score,
     root_mean_squared_error,
 )
@@ -35,12 +36,13 @@ def metrics(predictions: Array, targets: Array) -> dict[str, float]:
             "r2": float(r2),
         }
 
-    predicted = predictions.argmax(axis=1)
+    predicted = predictions.argmax(axis=1)  # of two classes, the one above 0.5
     classes = np.arange(predictions.shape[1])
     present = np.unique(targets)  # precision and recall of a class need examples of it
     one_hot = targets[:, None] == present
     values = {
         "accuracy": accuracy_score(targets, predicted),
+        "balanced_accuracy": recall_score(targets, predicted, labels=present, average="macro"),
         "macro_f1": f1_score(targets, predicted, labels=present, average="macro"),
         "pr_auc": average_precision_score(one_hot, predictions[:, present]),
         "log_loss": log_loss(targets, predictions, labels=classes),

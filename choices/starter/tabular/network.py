@@ -1,8 +1,8 @@
 # Yours: an update never touches this file.
 """The model, a residual multilayer perceptron, and its loss.
 
-Shapes: B rows in a batch, C columns, of which N are numeric and M categorical; V known categories
-of a column, E numbers per embedding, K classes, W the width of the layers.
+Shapes: B rows in a batch, C inputs per row, F = 2 C features of their numbers, V known categories,
+E numbers per embedding, K classes, W the width of the layers.
 """
 
 from collections import Counter
@@ -12,14 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ..data.source import COLUMNS
-from ..data.table import Numeric
 from ..settings import ModelConfig
 
-NUMERIC = [index for index, column in enumerate(COLUMNS.values()) if isinstance(column, Numeric)]
-CATEGORICAL = [index for index in range(len(COLUMNS)) if index not in NUMERIC]
-MISSING, UNKNOWN, FIRST_KNOWN = 0, 1, 2  # rows of a column's embedding table
-MAX_COUNTED = 2**17  # categories of a column that `adapt` counts at once
+# Rows of the table of embeddings: of what isn't a known category, always zero; one that is added to
+# every example; and the first category's.
+NOTHING, BIAS, FIRST_KNOWN = 0, 1, 2
+MAX_COUNTED = 2**20  # categories that `adapt` counts at once
 
 
 class Network(nn.Module):
@@ -29,116 +27,131 @@ class Network(nn.Module):
 
     Args:
         config: its hyperparameters.
-        shape: of one preprocessed row, (C,).
+        shape: of one preprocessed row, (C, 2).
         num_outputs: number of classes, K; or 1 to predict a number.
     """
 
     def __init__(self, config: ModelConfig, shape: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
-        assert shape == (len(COLUMNS),)
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config, shape[0])
         self.blocks = nn.Sequential(
-            nn.Linear(self.encoder.width, config.width),
             *(Block(config) for _ in range(config.blocks)),
             nn.LayerNorm(config.width),
             nn.ReLU(),
             nn.Linear(config.width, num_outputs),
         )
         self.is_regression = num_outputs == 1
+        self.is_balanced = config.class_weights == "balanced"
+        # Of numbers to predict, their mean and deviation; of classes, their weights in the loss.
         self.target_mean = nn.Buffer(torch.tensor(0.0))
-        self.target_deviation = nn.Buffer(torch.tensor(1.0))
+        self.target_unit_K = nn.Buffer(torch.ones(num_outputs))
 
     def adapt(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Learn means, deviations and categories from the training split, before the first step.
 
         Args:
-            batches: preprocessed rows, (B, C), and targets, (B,).
+            batches: preprocessed rows, (B, C, 2), and targets, (B,).
         """
-        # Of the numeric columns and the target; NaN doesn't count.
-        count, total, squares = torch.zeros(3, len(NUMERIC) + 1, dtype=torch.float64)
-        counters = [Counter[float]() for _ in CATEGORICAL]
-        for inputs_BC, targets_B in batches:
-            values = torch.cat([inputs_BC[:, NUMERIC], targets_B[:, None]], dim=1).double()
+        # Of the numbers and the target; NaN doesn't count.
+        count, total, squares = torch.zeros(3, len(self.encoder.mean_F) + 1, dtype=torch.float64)
+        categories, classes = Counter[float](), Counter[int]()
+        for inputs_BC2, targets_B in batches:
+            numbers_BF = both_scales(inputs_BC2[..., 0])
+            values = torch.cat([numbers_BF, targets_B[:, None]], dim=1).double()
             count += values.isfinite().sum(dim=0)
             total += values.nansum(dim=0)
             squares += values.square().nansum(dim=0)
-            for counter, index in zip(counters, CATEGORICAL, strict=True):
-                column = inputs_BC[:, index]
-                counter.update(column[~column.isnan()].tolist())
-                if len(counter) > MAX_COUNTED:  # forget the rare ones, to bound the memory
-                    frequent = counter.most_common(MAX_COUNTED // 2)
-                    counter.clear()
-                    counter.update(dict(frequent))
+            categories_BC = inputs_BC2[..., 1]
+            categories.update(categories_BC[~categories_BC.isnan()].tolist())
+            if len(categories) > MAX_COUNTED:  # forget the rare ones, to bound the memory
+                categories = Counter(dict(categories.most_common(MAX_COUNTED // 2)))
+            if not self.is_regression:
+                classes.update(targets_B.tolist())
 
         mean = total / count.clamp(min=1)
         deviation = (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
         deviation[deviation <= 1e-6 * mean.abs()] = 1  # a constant column
-        self.encoder.adapt(mean[:-1], deviation[:-1], counters)
-        self.target_mean.copy_(mean[-1])
-        self.target_deviation.copy_(deviation[-1])
+        self.encoder.adapt(mean[:-1], deviation[:-1], categories)
+        if self.is_regression:
+            self.target_mean.copy_(mean[-1])
+            self.target_unit_K.fill_(deviation[-1])
+        elif self.is_balanced:
+            for label, size in classes.items():
+                self.target_unit_K[label] = classes.total() / (len(classes) * size)
 
-    def forward(self, x_BC: Tensor) -> Tensor:
-        """Logits, (B, K); or (B, 2): the predicted number, and the unit in which its loss is."""
-        outputs = self.blocks(self.encoder(x_BC)).float()
-        if not self.is_regression:
-            return outputs
-        number_B1 = self.target_mean + self.target_deviation * outputs
-        return torch.cat([number_B1, self.target_deviation.expand_as(number_B1)], dim=1)
+    def forward(self, x_BC2: Tensor) -> Tensor:
+        """Logits, or the predicted number; then the weights of the classes, or the number's unit.
+
+        The shape is (B, 2 K). `per_example_loss` needs the second half.
+        """
+        outputs_BK = self.blocks(self.encoder(x_BC2)).float()
+        if self.is_regression:
+            outputs_BK = self.target_mean + self.target_unit_K * outputs_BK
+        return torch.cat([outputs_BK, self.target_unit_K.expand_as(outputs_BK)], dim=1)
 
     def postprocess(self, outputs: Tensor) -> Tensor:
         """Predictions, as metrics and `predict` use them: class probabilities (B, K), or (B,)."""
-        return outputs[:, 0] if self.is_regression else outputs.float().softmax(dim=1)
+        outputs_BK, _ = outputs.float().chunk(2, dim=1)
+        return outputs_BK[:, 0] if self.is_regression else outputs_BK.softmax(dim=1)
 
 
 def per_example_loss(outputs: Tensor, targets_B: Tensor) -> Tensor:
     """Of each row, (B,).
 
-    For classes the cross-entropy in nats. For a number the squared error, in variances of the
-    training targets: a model that always predicts their mean has 1.
+    For classes the cross-entropy in nats, times the weight of the class: see `model.class_weights`.
+    For a number the squared error, in variances of the training targets: a model that always
+    predicts their mean has 1.
     """
+    outputs_BK, unit_BK = outputs.float().chunk(2, dim=1)
     if targets_B.is_floating_point():
-        number_B, unit_B = outputs.float().unbind(dim=1)
-        return ((number_B - targets_B) / unit_B).square()
-    return cross_entropy(outputs.float(), targets_B, reduction="none")
+        return ((outputs_BK[:, 0] - targets_B) / unit_BK[:, 0]).square()
+    weights_B = unit_BK.gather(1, targets_B[:, None])[:, 0]
+    return weights_B * cross_entropy(outputs_BK, targets_B, reduction="none")
+
+
+def both_scales(number_BC: Tensor) -> Tensor:
+    """Preprocessed numbers, and what they were before: a long tail needs one, a sum the other."""
+    return torch.cat([number_BC, number_BC.sinh()], dim=1)
 
 
 class Encoder(nn.Module):
     """Standardizes numbers and embeds categories. What it learns from data is in its buffers."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, num_inputs: int) -> None:
         super().__init__()
-        self.width = 2 * len(NUMERIC) + config.embedding * len(CATEGORICAL)
-        self.mean = nn.Buffer(torch.zeros(len(NUMERIC)))
-        self.deviation = nn.Buffer(torch.ones(len(NUMERIC)))
-        # Of each column, ascending; infinity where it has fewer.
-        self.known_MV = nn.Buffer(torch.full((len(CATEGORICAL), config.categories), torch.inf))
-        rows = FIRST_KNOWN + config.categories
-        self.embeddings = nn.Parameter(torch.randn(len(CATEGORICAL), rows, config.embedding))
-        self.embeddings.data[:, UNKNOWN] = 0  # never trained, so it should say nothing
+        self.mean_F = nn.Buffer(torch.zeros(2 * num_inputs))
+        self.deviation_F = nn.Buffer(torch.ones(2 * num_inputs))
+        # Hashes, ascending; infinity where there are fewer categories.
+        self.known_V = nn.Buffer(torch.full((config.categories,), torch.inf))
+        # One table for all columns, since the same text has another hash in each.
+        self.embeddings = nn.EmbeddingBag(
+            FIRST_KNOWN + config.categories, config.embedding, mode="sum", padding_idx=NOTHING
+        )
+        self.linear = nn.Linear(3 * num_inputs + config.embedding, config.width, bias=False)
 
-    def adapt(self, mean_N: Tensor, deviation_N: Tensor, counters: list[Counter[float]]) -> None:
-        """Keep the statistics, and the most frequent categories of each column."""
-        self.mean.copy_(mean_N)
-        self.deviation.copy_(deviation_N)
-        for known_V, counter in zip(self.known_MV, counters, strict=True):
-            by_frequency = sorted(counter, key=lambda category: (-counter[category], category))
-            kept = sorted(by_frequency[: len(known_V)])
-            known_V[: len(kept)] = torch.tensor(kept)
+    def adapt(self, mean_F: Tensor, deviation_F: Tensor, categories: Counter[float]) -> None:
+        """Keep the statistics, and the most frequent categories."""
+        self.mean_F.copy_(mean_F)
+        self.deviation_F.copy_(deviation_F)
+        by_frequency = sorted(categories, key=lambda category: (-categories[category], category))
+        kept = sorted(by_frequency[: len(self.known_V)])
+        self.known_V[: len(kept)] = torch.tensor(kept)
 
-    def forward(self, x_BC: Tensor) -> Tensor:
-        """Standardized numbers, which of them are missing, and embeddings: (B, 2 N + M E)."""
-        x_BN = x_BC[:, NUMERIC]
-        missing_BN = x_BN.isnan()
-        z_BN = ((x_BN - self.mean) / self.deviation).masked_fill(missing_BN, 0)
-        z_BN = z_BN / (1 + (z_BN / 3).square()).sqrt()  # soft clipping: arxiv.org/abs/2407.04491
+    def forward(self, x_BC2: Tensor) -> Tensor:
+        """Linear in the standardized numbers, in which cells are missing, and in the embeddings of
+        the categories: (B, W)."""
+        number_BC, category_BC = x_BC2.unbind(dim=2)
+        missing_BC = number_BC.isnan() & category_BC.isnan()
+        z_BF = ((both_scales(number_BC) - self.mean_F) / self.deviation_F).nan_to_num(0)
+        z_BF = z_BF / (1 + (z_BF / 3).square()).sqrt()  # soft clipping: arxiv.org/abs/2407.04491
 
-        x_MB = x_BC[:, CATEGORICAL].T.contiguous()
-        index_MB = torch.searchsorted(self.known_MV, x_MB).clamp(max=self.known_MV.shape[1] - 1)
-        is_known_MB = self.known_MV.gather(1, index_MB) == x_MB
-        row_MB = torch.where(is_known_MB, index_MB + FIRST_KNOWN, UNKNOWN)
-        row_MB = row_MB.masked_fill(x_MB.isnan(), MISSING)
-        embedded = [table[rows] for table, rows in zip(self.embeddings, row_MB, strict=True)]
-        return torch.cat([z_BN, missing_BN.float(), *embedded], dim=1)
+        index_BC = torch.searchsorted(self.known_V, category_BC.contiguous())
+        index_BC = index_BC.clamp(max=len(self.known_V) - 1)
+        is_known_BC = self.known_V[index_BC] == category_BC
+        row_BC = torch.where(is_known_BC, index_BC + FIRST_KNOWN, NOTHING)
+        bias_B1 = torch.full_like(row_BC[:, :1], BIAS)
+        embedded_BE = self.embeddings(torch.cat([bias_B1, row_BC], dim=1))
+        return self.linear(torch.cat([z_BF, missing_BC.float(), embedded_BE], dim=1))
 
 
 class Block(nn.Module):

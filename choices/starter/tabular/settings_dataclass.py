@@ -2,16 +2,32 @@
 """Settings of the code that is yours: data, augmentation and model. Add your own here."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from .section import require
+
+COLUMNS: dict[str, Any] = {}
+"""How each column is read; empty: inferred, and `validate` prints what to paste here.
+
+"number", or its bounds (0, 120); "category", or its values ["cat", "dog"]; "date", or in text
+"date %d.%m.%Y"; "id", which names the row; "unused", or "unused: why".
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     path: str = "diabetes"
-    """A .csv or .parquet file, or "diabetes" for scikit-learn's table."""
+    """A table: CSV, Parquet or Excel; or "diabetes" for scikit-learn's."""
     target: str = "progression"
-    """The column to predict, one of COLUMNS in data/source.py."""
+    """The column to predict."""
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """auto: classes if the target is text, or few whole numbers."""
+    encoding: str = "utf-8"
+    """Of a CSV file, such as latin-1."""
+    group: str = ""
+    """A column of which equal cells share a split, such as a patient or a household."""
+    split: str = ""
+    """A column with the split of each row, or a table of id and split; empty: by hash."""
     validation_fraction: float = 0.1
     """Fraction of the examples used for validation."""
     test_fraction: float = 0.1
@@ -48,10 +64,12 @@ class ModelConfig:
     """Width of the layers."""
     blocks: int = 2
     """Residual blocks, of two layers each."""
-    categories: int = 64
-    """Categories of a column that are distinguished: the most frequent ones."""
-    embedding: int = 8
+    categories: int = 512
+    """Categories that are distinguished: the most frequent ones of all columns."""
+    embedding: int = 32
     """Size of a category's embedding."""
+    class_weights: Literal["off", "balanced"] = "off"
+    """balanced: in the loss, each class weighs as much as any other."""
     dropout: float = 0.1
     """Dropout probability."""
 

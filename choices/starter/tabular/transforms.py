@@ -1,10 +1,10 @@
 # Yours: an update never touches this file.
 """Preprocessing and augmentation of a batch of rows.
 
-Nothing here is learned from data: the bounds are those of COLUMNS in data/source.py. What has to be
-learned, such as means and categories, the model learns from the training split: `Network.adapt`.
+Nothing here is learned from data. What has to be learned, such as means and categories, the model
+learns from the training split: `Network.adapt`.
 
-Shapes: B rows, C columns.
+Shapes: B rows, C inputs per row; each is a number and a category, of which one or both are NaN.
 """
 
 from typing import TYPE_CHECKING
@@ -12,26 +12,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..data.source import COLUMNS
-from ..data.table import Numeric
 from ..settings import FeaturesConfig
 
 if TYPE_CHECKING:  # half a second, which `train` doesn't need
     from matplotlib.axes import Axes
 
-LOW = torch.tensor([column.low for column in COLUMNS.values()], dtype=torch.float64)  # (C,)
-HIGH = torch.tensor([column.high for column in COLUMNS.values()], dtype=torch.float64)
-IS_NUMERIC = torch.tensor([isinstance(column, Numeric) for column in COLUMNS.values()])
-RANGE = (-1.0, 1.0)
+RANGE = (-70.0, 70.0)
 """Smallest and largest value after preprocessing; the command `features` checks it."""
 
 
 def preprocess(rows: Tensor) -> Tensor:
-    """float64 rows (B, C) to float32, with each column scaled from its bounds to [-1, 1].
+    """asinh of the numbers: linear near 0 and logarithmic far from it, for long tails.
 
-    Scaled in float64, so that a year or an amount of money keeps its last digits. NaN stays NaN.
+    It depends on no data. The model then standardizes each column, with and without asinh, by its
+    training rows.
     """
-    return ((rows - LOW) / (HIGH - LOW) * 2 - 1).float()
+    numbers, categories = rows.unbind(dim=-1)
+    return torch.stack([numbers.asinh(), categories], dim=-1)
 
 
 def augment(rows: Tensor, rng: torch.Generator, config: FeaturesConfig) -> Tensor:
@@ -40,20 +37,22 @@ def augment(rows: Tensor, rng: torch.Generator, config: FeaturesConfig) -> Tenso
     Masked cells teach the model to do without a value, also in a column where none is missing yet.
 
     Args:
-        rows: preprocessed, (B, C).
+        rows: preprocessed, (B, C, 2).
         rng: the only source of randomness, so that a resumed run sees the same batches.
         config: how strong.
     """
-    deviation = (rows - rows.nanmean(dim=0)).square().nanmean(dim=0).sqrt()
-    scale = torch.where(IS_NUMERIC, config.noise * deviation.nan_to_num(), 0.0)
-    noisy = rows + torch.randn(rows.shape, generator=rng) * scale
-    masked = torch.rand(rows.shape, generator=rng) < config.masking
-    return noisy.clamp(-1, 1).masked_fill(masked, torch.nan)
+    numbers, categories = rows.unbind(dim=2)
+    deviation = (numbers - numbers.nanmean(dim=0)).square().nanmean(dim=0).sqrt().nan_to_num()
+    noise = torch.randn(numbers.shape, generator=rng) * deviation * config.noise
+    masked = torch.rand(numbers.shape, generator=rng) < config.masking
+    return torch.stack([numbers + noise, categories], dim=2).masked_fill(
+        masked[:, :, None], torch.nan
+    )
 
 
 def plot_example(axes: "Axes", row: Tensor) -> None:
-    """Draw the numbers of one preprocessed row, (C,): each between the bounds of its column."""
-    names = [name for name, column in COLUMNS.items() if isinstance(column, Numeric)]
-    axes.barh(names, row[IS_NUMERIC].nan_to_num(), color="gray")
+    """Draw the numbers of one preprocessed row, (C, 2), in the order of the table's columns."""
+    numbers = row[:, 0].nan_to_num().tolist()
+    axes.barh(range(len(numbers)), numbers, color="gray")
+    axes.invert_yaxis()
     axes.tick_params(labelsize=4)
-    axes.set_xlim(-1, 1)

@@ -88,11 +88,11 @@ def export(run: Run, folder: Path) -> None:
     meaning = f"probabilities of {', '.join(schema.classes)}" if schema.classes else "predictions"
     text = README.format(
         title=f"{run.folder.as_posix()}, checkpoint of step {step}",
-        dtype=schema.dtype,
+        dtype=str(inputs.dtype).removeprefix("torch."),
         shape=("examples", *inputs.shape[1:]),
         meaning=meaning,
-        low=schema.low,
-        high=schema.high,
+        low=0 if schema.vocabulary_size else schema.low,
+        high=schema.vocabulary_size - 1 if schema.vocabulary_size else schema.high,
         torch=torch.__version__,
     )
     (temporary / "README.md").write_text(text, encoding="utf-8")
@@ -102,8 +102,11 @@ def export(run: Run, folder: Path) -> None:
 def example_inputs(schema: Schema, preprocessed_shape: list[int]) -> Tensor:
     """Two random examples; where any length is valid, as long as those in training."""
     shape = schema.shape if -1 not in schema.shape else preprocessed_shape
-    dtype = np.dtype(schema.dtype)
     rng = np.random.default_rng(0)
+    if schema.vocabulary_size:  # tokens
+        tokens = rng.integers(schema.vocabulary_size, size=(2, *shape))
+        return torch.from_numpy(tokens.astype(schema.target_dtype))
+    dtype = np.dtype(schema.dtype)
     low, high = max(schema.low, -1.0), min(schema.high, 255.0)
     if np.issubdtype(dtype, np.integer):
         return torch.from_numpy(rng.integers(int(low), int(high) + 1, (2, *shape)).astype(dtype))

@@ -61,16 +61,23 @@ def test_leaks_between_splits_are_problems_and_duplicates_within_one_are_warning
     assert validate({}, {**OTHER, "id": "one"}).problems == ["one: this id exists already"]
 
     duplicates = validate({}, {"id": "two"}, {"id": "three", "target": 1})
-    warnings = ["two has the same inputs as one", "three has another label than one"]
-    assert (duplicates.problems, duplicates.warnings) == ([], warnings)
+    assert duplicates.problems == []
+    duplicates.finish()
+    same = "the same inputs as an earlier example"
+    assert f"{same}: 1 of 3 examples, such as two" in duplicates.warnings
+    assert (
+        f"{same}, but another label: 1 of 3 examples, such as three, 1 of 1 in class b"
+        in duplicates.warnings
+    )
 
 
 def test_an_empty_split_and_a_class_without_training_examples_are_problems() -> None:
     validator = validate({}, {**OTHER, "split": "test"})
     validator.finish()
     empty, missing = validator.problems
-    assert empty.startswith("the validation split is empty")
+    assert empty.startswith("the validation split has none of 2 examples")
     assert missing == "class b has no training examples"
+    assert "class a has no validation examples" in validator.warnings
 
 
 @pytest.fixture

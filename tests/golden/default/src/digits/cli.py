@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
         return error.exit_code
     except OSError as error:  # no permission, a full disk
-        print(f"{error.filename or 'writing failed'}: {error.strerror}", file=sys.stderr)
+        where = error.filename or "reading or writing failed"
+        print(f"{where}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -129,6 +130,8 @@ def validate(args: Namespace, config: Config) -> int:
     from .data import cache
 
     validator = cache.validate(config)
+    for note in validator.schema.notes:
+        print(note)
     for split, size in validator.sizes.items():
         classes = enumerate(validator.schema.classes)
         counts = {name: validator.class_counts[split, label] for label, name in classes}

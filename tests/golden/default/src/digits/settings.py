@@ -1,7 +1,7 @@
 # Yours: an update never touches this file.
 """Settings of the code that is yours: data, augmentation and model. Add your own here."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,13 @@ from .section import Section
 
 class DataConfig(Section):
     path: str = "digits"
-    """Folder with one subfolder of images per class, or "digits" for scikit-learn's digits."""
+    """Folder with a subfolder of images per class, a CSV or JSON list of images, or "digits"."""
+    target: str = "label"
+    """Column of the list with the class, or with the number to predict."""
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """By default regression if the target has decimals or many distinct numbers."""
+    split: str = "auto"
+    """auto: by folders named train, val, test; hash; a column of the list; a CSV of id, split."""
     size: int = Field(default=8, ge=2, le=4096)
     """Images are resized and center-cropped to size x size pixels."""
     color: bool = False

@@ -1,11 +1,13 @@
 # Yours: an update never touches this file.
-"""Reads the images: from one folder per class, or scikit-learn's handwritten digits.
+"""Reads the images: your own, or scikit-learn's handwritten digits.
 
-`data.path` names the folder; each folder in it is a class, with images at any depth. The 1,797
-digits are from https://archive.ics.uci.edu/dataset/80 (Alpaydin & Kaynak, 1998). To read anything
-else, rewrite the four public functions.
+`data.path` names a folder with one subfolder per class, or a CSV or JSON file that lists images and
+targets: images.py finds and decodes them. The 1,797 digits are from
+https://archive.ics.uci.edu/dataset/80 (Alpaydin & Kaynak, 1998). To read anything else, rewrite the
+four public functions.
 """
 
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +17,34 @@ import numpy as np
 
 from ..errors import DataError
 from ..settings import DataConfig
-from .validation import Array, Example, Schema, Unreadable, split_by_hash
+from .images import (
+    ImageFile,
+    classes_of,
+    decode,
+    find_images,
+    image_files,
+    splits_by_id,
+    visible_files,
+)
+from .validation import Array, Example, Schema, Split, Unreadable, split_by_hash
 
 DIGITS = "digits"
 
 
 def schema(config: DataConfig) -> Schema:
-    """Images are (size, size) or (size, size, 3), between 0 and 255."""
-    shape = (config.size, config.size, 3) if config.color else (config.size, config.size)
-    classes = tuple("0123456789") if config.path == DIGITS else tuple(_images_by_class(config))
-    return Schema(dtype="uint8", shape=shape, low=0, high=255, classes=classes)
+    """Images are (size, size) or (size, size, 3) of uint8; a target is a class or a number."""
+    if config.path == DIGITS:
+        classes = tuple("0123456789")
+    else:
+        classes = classes_of(_find(config), config.task)
+    return Schema(
+        dtype="uint8",
+        shape=(config.size, config.size, 3) if config.color else (config.size, config.size),
+        low=0,
+        high=255,
+        classes=classes,
+        target_dtype="int64" if classes else "float32",
+    )
 
 
 def read(config: DataConfig) -> Iterator[Example | Unreadable]:
@@ -32,91 +52,101 @@ def read(config: DataConfig) -> Iterator[Example | Unreadable]:
     if config.path == DIGITS:
         yield from _read_digits(config)
         return
-    for label, paths in enumerate(_images_by_class(config).values()):
-        for path in paths:
-            yield _read_image(path, Path(config.path), config, label)
+    images, classes = _find(config), schema(config).classes
+    _report_ignored(Path(config.path))
+    splits: set[Split] = {image.split for image in images if image.split}
+    for image in images:
+        target = classes.index(image.target) if classes else float(image.target)
+        yield _read_image(image, config, target, splits)
 
 
 def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
-    """New images without labels, for the command `predict`: one file, or all files in a folder."""
-    files = [path] if path.is_file() else sorted(path.rglob("[!.]*"))
-    files = [file for file in files if file.is_file()]
+    """New images without targets, for the command `predict`: one file, or all files in a folder."""
+    root = path.parent if path.is_file() else path
+    files = [path] if path.is_file() else image_files(path)
+    _report_ignored(path)
     if not files:
         raise DataError(f"{path}: expected an image, or a folder with images")
-    root = path if path.is_dir() else path.parent
     for file in files:
-        yield _read_image(file, root, config, None)
+        image = ImageFile(path=file, id=file.relative_to(root).as_posix(), split="test")
+        yield _read_image(image, config, None, {"test"})
 
 
 def fingerprint(config: DataConfig) -> str:
-    """Changes whenever the images change; the cache is named after it."""
+    """Changes whenever the images or their targets change; the cache is named after it."""
     if config.path == DIGITS:
         return f"scikit-learn {version('scikit-learn')}"
-    files = [path for paths in _images_by_class(config).values() for path in paths]
-    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+    lists = [path for path in (Path(config.path), Path(config.split)) if path.is_file()]
+    paths = [*lists, *(image.path for image in _find(config) if image.path.exists())]
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths])
 
 
-def _images_by_class(config: DataConfig) -> dict[str, list[Path]]:
-    root, expected = Path(config.path), "expected a folder with one subfolder of images per class"
-    if not root.is_dir():
-        reason = "is a file" if root.exists() else "doesn't exist"
-        raise DataError(f"data.path = {config.path!r}: {reason}; {expected}, or 'digits'")
+def _report_ignored(folder: Path) -> None:
+    """A note or a thumbnail database among the images is none, but a misspelt suffix is a loss."""
+    images = {*image_files(folder)}
+    if others := [file for file in visible_files(folder) if file not in images]:
+        count = f"{len(others)} files that aren't named as images"
+        print(f"Warning: {count} were ignored, such as {others[0]}", file=sys.stderr)
 
-    classes: dict[str, list[Path]] = {}
-    for folder in sorted(root.iterdir()):
-        if folder.is_dir() and not folder.name.startswith("."):
-            files = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
-            if not files:
-                raise DataError(f"{folder}: an empty folder; add images or remove it")
-            classes[folder.name] = files
-    if not classes:
-        raise DataError(f"data.path = {config.path!r}: no images; {expected}, or 'digits'")
-    return classes
+
+def _find(config: DataConfig) -> list[ImageFile]:
+    return find_images(Path(config.path), config.target, config.split)
 
 
 def _read_image(
-    path: Path, root: Path, config: DataConfig, label: int | None
+    image: ImageFile, config: DataConfig, target: float | None, splits: set[Split]
 ) -> Example | Unreadable:
-    """Decode an image, apply its EXIF orientation, resize it and crop its center."""
-    from PIL import Image, ImageOps
-
-    name, size = path.relative_to(root).as_posix(), path.stat().st_size
-    if size == 0:
-        return Unreadable(name, "an empty file", str(path))
+    path = image.path
+    if path.exists() and path.stat().st_size == 0:
+        return Unreadable(image.id, "an empty file", str(path))
     try:
-        with Image.open(path) as opened:
-            opened.draft("RGB", (config.size, config.size))  # decodes large JPEGs much faster
-            upright = ImageOps.exif_transpose(opened).convert("RGB" if config.color else "L")
-        image = np.asarray(ImageOps.fit(upright, (config.size, config.size)))
+        pixels, key, frames = decode(path, config.size, config.color)
     except Exception as error:  # decoders raise anything
         problem = f"can't be decoded as an image ({type(error).__name__}: {error})"
-        return Unreadable(name, problem.replace(f" {str(path)!r}", ""), str(path))
+        return Unreadable(image.id, problem.replace(f" {str(path)!r}", ""), str(path))
 
-    return _example(name, image, label, config, str(path), size)
+    warning = "only the first frame is used" if frames > 1 else ""
+    if pixels.std() < 1:
+        warning = "almost no contrast"
+    metadata = {"brightness": pixels.mean(), "contrast": pixels.std()}
+    return Example(
+        id=image.id,
+        inputs=pixels,
+        target=target,
+        split=_split(image, key, config, splits),
+        group=image.group,
+        file=str(path),
+        warning=warning,
+        metadata={**metadata, "bytes": path.stat().st_size},
+    )
+
+
+def _split(image: ImageFile, key: bytes, config: DataConfig, splits: set[Split]) -> Split:
+    """The split that is given. Otherwise by hash, so that images that look the same share one."""
+    if image.split in ("validation", "test"):
+        return image.split
+    # What no folder or column names is taken from the training examples.
+    validation_fraction = 0.0 if "validation" in splits else config.validation_fraction
+    test_fraction = 0.0 if "test" in splits else config.test_fraction
+    return split_by_hash(image.group.encode() or key, validation_fraction, test_fraction)
 
 
 def _read_digits(config: DataConfig) -> Iterator[Example]:
     from PIL import Image
     from sklearn.datasets import load_digits  # slow to import, and not needed with a cache
 
-    images, labels = cast("tuple[Array, Array]", load_digits(return_X_y=True))
-    for row, (scan, label) in enumerate(zip(images, labels, strict=True)):
-        pixels = np.rint(scan.reshape(8, 8) * (255 / 16)).astype(np.uint8)
-        image = Image.fromarray(pixels).convert("RGB" if config.color else "L")
-        resized = np.asarray(image.resize((config.size, config.size)))
-        yield _example(f"digit-{row:04d}", resized, int(label), config)
-
-
-def _example(
-    name: str, image: Array, label: int | None, config: DataConfig, file: str = "", size: int = 0
-) -> Example:
-    # Equal images share a split. If examples belong together (a patient, a scene), set `group`
-    # and split by that instead.
-    return Example(
-        id=name,
-        inputs=image,
-        target=label,
-        split=split_by_hash(image.tobytes(), config.validation_fraction, config.test_fraction),
-        file=file,
-        metadata={"brightness": image.mean(), "contrast": image.std(), "bytes": size},
-    )
+    scans, labels = cast("tuple[Array, Array]", load_digits(return_X_y=True))
+    named = splits_by_id(config.split)
+    for row, (scan, label) in enumerate(zip(scans, labels, strict=True)):
+        digit = np.rint(scan.reshape(8, 8) * (255 / 16)).astype(np.uint8)
+        image = Image.fromarray(digit).convert("RGB" if config.color else "L")
+        pixels = np.asarray(image.resize((config.size, config.size)))
+        id_ = f"digit-{row:04d}"
+        listed = ImageFile(path=Path(), id=id_, split=named.get(id_))
+        yield Example(
+            id=id_,
+            inputs=pixels,
+            target=int(label),
+            split=_split(listed, digit.tobytes(), config, set(named.values())),
+            metadata={"brightness": pixels.mean(), "contrast": pixels.std()},
+        )

@@ -30,6 +30,7 @@ class Example:
     split: Split = "test"
     group: str = ""  # examples of a group must share a split, such as all scans of a patient
     file: str = ""  # for error messages
+    warning: str = ""  # what is unusual about it; `validate` counts examples with the same warning
     metadata: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
     """What else is known. Nothing is learned from it; metrics can be sliced by it."""
 
@@ -55,6 +56,9 @@ class Schema:
     target_shape: tuple[int, ...] = ()
     target_dtype: str = "int64"  # for class indices; "float32" for other numbers
     vocabulary_size: int = 0  # of text, whose targets are the inputs' next tokens
+    notes: tuple[str, ...] = ()  # lines that `validate` prints
+    learned: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What was learned from the data to read it, such as the kinds of columns, or a tokenizer."""
 
     @property
     def is_classification(self) -> bool:
@@ -70,8 +74,8 @@ class Schema:
     def load(cls, folder: Path) -> Self:
         """From the schema.json of a cache or a run."""
         values = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
-        for name in ("shape", "classes", "target_shape"):
-            values[name] = tuple(values[name])
+        for name in ("shape", "classes", "target_shape", "notes"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
     def problems(self, example: Example | Unreadable, *, labeled: bool = True) -> Iterator[str]:
@@ -87,7 +91,7 @@ class Schema:
             yield f"target of shape {target.shape}, expected {self.target_shape}"
         elif not np.isfinite(target).all():
             yield "the target is missing or not finite"
-        elif self.classes and not np.isin(target, np.arange(len(self.classes))).all():
+        elif self.classes and not ((target >= 0) & (target < len(self.classes))).all():
             yield f"target {target}, expected class indices from 0 to {len(self.classes) - 1}"
         elif "int" in self.target_dtype and (target % 1).any():
             yield f"target {target}, expected integers, or target_dtype float32 in the schema"
@@ -131,6 +135,7 @@ class Validator:
     sizes: Counter[str] = field(default_factory=Counter[str])
     class_counts: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])
     _seen: dict[Any, tuple[str, str, Any]] = field(default_factory=dict[Any, tuple[str, str, Any]])
+    _warned: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
 
     def check(self, example: Example | Unreadable) -> None:
         problems = list(self.schema.problems(example))
@@ -159,22 +164,41 @@ class Validator:
         if split != example.split:
             yield f"leak: in {example.split}, but {other} with equal inputs in {split}"
         elif other != example.id:
-            kind = "another label than" if label != other_label else "the same inputs as"
-            self.warnings.append(f"{example.id} has {kind} {other}")
+            text = "the same inputs as an earlier example"
+            if label != other_label:
+                text += ", but another label"
+            self._warned.setdefault(text, []).append((example.id, label))
+        if example.warning:
+            self._warned.setdefault(example.warning, []).append((example.id, label))
 
     def finish(self) -> None:
         """The checks that need all examples."""
+        total = self.sizes.total()
         for split in SPLITS:
             if not self.sizes[split]:
-                self.problems.append(
-                    f"the {split} split is empty: add examples, or change the fractions"
-                )
+                advice = "add examples, or raise its fraction"
+                self.problems.append(f"the {split} split has none of {total} examples: {advice}")
+            elif self.sizes[split] < 10 < total:
+                size = self.sizes[split]
+                self.warnings.append(f"the {split} split has only {size} of {total} examples")
         if len(self.schema.classes) == 1:
             self.problems.append(f"there is only one class, {self.schema.classes[0]}")
-        if self.class_counts:
-            for label, name in enumerate(self.schema.classes):
-                if not self.class_counts["train", label]:
-                    self.problems.append(f"class {name} has no training examples")
+        for label, name in enumerate(self.schema.classes if self.class_counts else ()):
+            empty = [split for split in SPLITS if not self.class_counts[split, label]]
+            if "train" in empty:
+                self.problems.append(f"class {name} has no training examples")
+            elif empty:
+                self.warnings.append(f"class {name} has no {' and no '.join(empty)} examples")
+
+        for warning, examples in self._warned.items():
+            by_class = Counter(label for _, label in examples if label is not None)
+            affected = [
+                f"{count} of {size} in class {self.schema.classes[label]}"
+                for label, count in by_class.items()
+                if 2 * count > (size := sum(self.class_counts[split, label] for split in SPLITS))
+            ]
+            such_as = ", ".join([f"such as {examples[0][0]}", *affected])
+            self.warnings.append(f"{warning}: {len(examples)} of {total} examples, {such_as}")
 
     def raise_problems(self, shown: int | None = None) -> None:
         """

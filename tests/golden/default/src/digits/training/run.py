@@ -70,8 +70,8 @@ class Run:
             if not folder.exists():
                 raise
             raise RunError(
-                f"{folder} exists; continue it with --resume {folder}, "
-                "or choose another name with --run-name NAME"
+                f"{folder} exists; continue it with --resume {folder}, or choose another name with "
+                "--run-name NAME. In a notebook: Run.open, another name, or scratch=True"
             ) from None
         finally:
             shutil.rmtree(run.folder, ignore_errors=True)

@@ -1,5 +1,5 @@
 # The template's: updates improve this file and keep your edits.
-"""Is the model better than gradient boosting? Run `python -m PACKAGE.eval.baseline RUN`.
+"""Is the model better than gradient boosting? Run `python -m PACKAGE.eval.boosting RUN`.
 
 On tables, boosted trees with default settings are hard to beat (https://arxiv.org/abs/2207.08815).
 """
@@ -18,8 +18,6 @@ from sklearn.preprocessing import OrdinalEncoder
 from ..config import from_dict
 from ..data.cache import load_split
 from ..data.dataset import Dataset
-from ..data.source import COLUMNS
-from ..data.table import Categorical
 from ..data.validation import Array
 from ..errors import ProjectError
 from ..section import default_mode
@@ -38,26 +36,28 @@ def predict_baselines(
     Boosting sees the same inputs as the network, without preprocessing. Like the network, it learns
     from the training split and is stopped by the validation split.
     """
-    # Columns without any value, such as the target's, are left out. The rarest categories are one,
-    # unknown categories are missing values.
-    inputs = np.asarray(train_set.inputs)
-    kept = np.flatnonzero(~np.isnan(inputs).all(axis=0))
-    columns = list(COLUMNS.values())
-    is_categorical = [isinstance(columns[index], Categorical) for index in kept]
-    categories = OrdinalEncoder(
+    # A cell is a number or a category. Columns without any value are left out. The rarest
+    # categories are one, unknown categories are missing values.
+    splits = (train_set, validation_set, test_set)
+    numbers, categories = zip(*(np.moveaxis(split.inputs, 2, 0) for split in splits), strict=True)
+    is_number, is_categorical = (~np.isnan(part[0]).all(axis=0) for part in (numbers, categories))
+    kept = is_number | is_categorical
+    cells = [
+        np.where(is_categorical, category, number)[:, kept]
+        for number, category in zip(numbers, categories, strict=True)
+    ]
+    encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=np.nan,
         max_categories=254,  # its histograms have no more bins
     )
-    encoder = make_column_transformer((categories, is_categorical), remainder="passthrough")
-    encoder.fit(inputs[:, kept])
-    x_train, x_validation, x_test = (
-        encoder.transform(split.inputs[:, kept]) for split in (train_set, validation_set, test_set)
-    )
+    columns = make_column_transformer((encoder, is_categorical[kept]), remainder="passthrough")
+    columns.fit(cells[0])
+    x_train, x_validation, x_test = map(columns.transform, cells)
 
     classes = train_set.schema.classes
     boosting: Any = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-    first = range(sum(is_categorical))  # where the encoder puts the categorical columns
+    first = range(is_categorical.sum())  # where the encoder puts the categorical columns
     model = boosting(categorical_features=first, early_stopping=True, random_state=seed)
     model.fit(x_train, train_set.targets, X_val=x_validation, y_val=validation_set.targets)
     if not classes:
