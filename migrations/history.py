@@ -54,7 +54,23 @@ class LeftOutFile:
     answer: str
 
 
-Migration = RenamedQuestion | RemovedOption | MovedFile | LeftOutFile
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovedFile:
+    """A file that the template no longer has. If the owner changed it, an update keeps it.
 
-HISTORY: tuple[Migration, ...] = ()
+    Where it stays in any case, because an owner's file imports it, `copier.yml` excludes it.
+    """
+
+    since: str
+    path: str  # as in MovedFile
+    stays: bool = False
+
+
+Migration = RenamedQuestion | RemovedOption | MovedFile | LeftOutFile | RemovedFile
+
+HISTORY: tuple[Migration, ...] = (
+    RemovedFile(since="0.7.0", path="src/{package_name}/eval/report.py"),
+    RemovedFile(since="0.7.0", path="src/{package_name}/eval/baseline.py", stays=True),
+    RemovedFile(since="0.7.0", path="src/{package_name}/data/table.py", stays=True),
+)
 """Oldest first."""

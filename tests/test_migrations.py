@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from combinations import CATALOGUE, catalogue_of
-from history import HISTORY, MovedFile, RemovedOption, RenamedQuestion
+from history import HISTORY, MovedFile, RemovedFile, RemovedOption, RenamedQuestion
 from rendering import ROOT, copy_template
 from repository import NOBODY, Release, commit, copy, git, tree, updated_from
 
@@ -510,4 +510,7 @@ def test_no_file_of_a_release_is_lost(release: Release, repository: Path) -> Non
     paths = (ROOT / "template").rglob("*")
     now = {p.relative_to(ROOT / "template").as_posix().removesuffix(".jinja") for p in paths}
     moved = old_names(MovedFile, lambda entry: entry.old.replace("{", "{{ ").replace("}", " }}"))
-    assert before - now <= moved
+    removed = old_names(
+        RemovedFile, lambda entry: entry.path.replace("{", "{{ ").replace("}", " }}")
+    )
+    assert before - now <= moved | removed

@@ -479,17 +479,3 @@ def backbone(path: Path) -> dict[str, str]:
 @of(FINE_TUNING)
 def test_a_backbone_from_a_file_is_frozen_first_and_then_trained(project: Project) -> None:
     fine_tune(project)
-
-
-@pytest.mark.slow
-@needs_environment
-@of(FINE_TUNING, TRANSFORMERS)
-def test_a_transformers_model_is_fine_tuned_without_a_network(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if project.python(
-        "import importlib.util as u; print(int(u.find_spec('transformers') is None))"
-    ):
-        pytest.skip(f"transformers isn't installed in {ENVIRONMENT}")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    fine_tune(project)
