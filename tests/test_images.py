@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_projects import pytestmark as needs_environment
 from test_starters import Project, of, project, save, write
 
 __all__ = ["project"]  # the fixture
 
-pytestmark = of("image")
+pytestmark = [*needs_environment, of("image")]
 RNG = np.random.default_rng(0)
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
