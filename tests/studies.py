@@ -106,7 +106,7 @@ def example_project(name: str, folder: Path) -> StudiedProject:
 STUB = """
 import fcntl, json, pathlib, signal, sys, time, tomllib
 options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-defaults = {"seed": 0, "x": 0.5, "size": 4, "fraction": 1.0}
+defaults = {"seed": 0, "x": 0.5, "size": 4, "fraction": 1.0, "split": 0}
 settings = defaults | tomllib.load(open(options["--config"], "rb"))
 problems = [f"{name}: no such setting" for name in settings if name not in defaults]
 if not 0 <= settings["x"] <= 1:
@@ -128,7 +128,8 @@ if (run / "outcome.json").exists():
 with (run / "starts").open("a") as starts:
     starts.write("started\\n")
 (run / "config.toml").write_text(text)
-(run / "run.json").write_text('{"format": 1, "started": "2026-11-25T12:00:00+00:00"}')
+provenance = {"format": 1, "started": "2026-11-25T12:00:00+00:00", "data": settings["split"]}
+(run / "run.json").write_text(json.dumps(provenance))
 def stop(*_):
     time.sleep(settings["size"] - 100)
     (run / "saved").touch()
@@ -144,6 +145,7 @@ if settings["size"] == 13:
     sys.exit("no more disk")
 loss = (settings["x"] - 0.3) ** 2 + 0.01 * settings["seed"] + 1 / settings["size"]
 loss += 9 * (settings["size"] > 100) + 0.1 / settings["fraction"] - 0.1
+loss += 0.16 * settings["split"] / settings["size"]
 metrics = {"step": 1, "validation/loss": loss}
 (run / "metrics.jsonl").write_text(json.dumps(metrics) + "\\n")
 value = {14: float("nan"), 15: None}.get(settings["size"], loss)

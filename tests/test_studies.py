@@ -1,5 +1,6 @@
 """Studies of real projects, by their command line: started, killed, stopped, shared."""
 
+import csv
 import json
 import os
 import random
@@ -142,6 +143,40 @@ def test_a_third_party_project_can_be_studied(
     assert "Provenance" in page.read_text(encoding="utf-8")
 
 
+def test_a_generated_project_can_be_cross_validated(template: Path, tmp_path: Path) -> None:
+    project = generated_project(template, tmp_path / "project", starter="image")
+    assert project.call("validate").returncode == 0
+    (examples,) = project.folder.glob("data/cache/*/examples.csv")
+    with examples.open(encoding="utf-8", newline="") as file:
+        rows = [(row["id"], row["split"]) for row in csv.DictReader(file)]
+    tables = ["\n[ablate.folds]\n"]
+    for fold in range(3):
+        lines = ["id,split"]
+        for number, (id_, split) in enumerate(rows):
+            learned = "validation" if number % 3 == fold else "train"
+            lines.append(f"{id_},{split if split == 'test' else learned}")
+        file = project.folder / f"data/fold-{fold}.csv"
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        tables.append(f'fold-{fold} = {{ data.split = "data/fold-{fold}.csv" }}\n')
+    config = project.folder / "configs/ablate.toml"
+    text = config.read_text(encoding="utf-8").replace("seeds = [0, 1]", "seeds = [0]")
+    config.write_text(text + "".join(tables), encoding="utf-8")
+
+    assert_study_succeeds(project, "ablate", 6)
+    assert_nothing_is_trained_again(project, "ablate", 6)
+    folder = project.folder / "runs/ablate"
+    digest_of = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))["data"]
+        for path in folder.glob("*/run.json")
+    }
+    folds = [f"fold-{fold}-seed-0" for fold in range(3)]
+    assert len(set(digest_of.values())) == 3
+    assert all(digest_of[f"baseline-{f}"] == digest_of[f"without-decay-{f}"] for f in folds)
+    result = (folder / "table.md").read_text(encoding="utf-8")
+    assert result.startswith("changes: 1, folds: 3, seeds: 1, significant effects: ")
+    assert "Nadeau and Bengio" in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def assert_best_settings_repeat_the_best_trial(project: StudiedProject) -> None:
     study = json.loads((project.folder / "runs/tune/study.json").read_text(encoding="utf-8"))
     values = [
@@ -245,7 +280,9 @@ def test_a_run_that_fails_is_reported_and_the_others_continue(stub: StudiedProje
     assert result.returncode == 1, result.stdout
     assert "bad-seed-0: failed: no more disk (details: " in result.stdout
     assert "Failed: bad-seed-0 failed" in result.stdout
-    assert "| good | 0.17 | -0.125 |" in (stub.folder / "runs/study/table.md").read_text("utf-8")
+    assert "| good | 0.17 (0.1065 to 0.2335) | -0.125 |" in (
+        stub.folder / "runs/study/table.md"
+    ).read_text("utf-8")
 
     (stub.folder / "runs/study").rename(stub.folder / "runs/first")
     text = "[tune]\ntrials = 4\nspace.size = { options = [13, 8] }\n"
@@ -253,6 +290,86 @@ def test_a_run_that_fails_is_reported_and_the_others_continue(stub: StudiedProje
     assert result.returncode == 0, result.stdout
     assert "failed: no more disk" in result.stdout
     assert "best validation/loss 0.165" in result.stdout
+
+
+FOLDS = "[ablate.folds]\na = { split = 0 }\nb = { split = 1 }\nc = { split = 2 }\n"
+
+
+def test_a_change_is_compared_over_folds_and_seeds(stub: StudiedProject) -> None:
+    text = f"[ablate]\nseeds = [0, 1]\nchanges.wide = {{ size = 8 }}\n{FOLDS}"
+    process = start_study(stub, text, "ablate")
+    folder = stub.folder / "runs/study"
+    wait_until(process, lambda: bool(runs_with_metrics(folder)))
+    process.terminate()
+    assert finish(process).returncode == 75
+    result = finish(start_study(stub, text, "ablate"))
+    assert result.returncode == 0, result.stdout
+    assert_trained_once(folder, 12)
+    assert (folder / "wide-c-seed-1").is_dir()
+    # The differences are -0.125, -0.145 and -0.165: the interval is 1.58 times as wide as without
+    # the correction.
+    lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "changes: 1, folds: 3, seeds: 2, significant effects: 1"
+    assert lines[-1].startswith("| wide | 0.19 (0.1114 to 0.2686) | -0.145 | -0.224 to -0.0664 |")
+    assert lines[-1].endswith("| 3 | 2 |")
+
+
+def test_without_changes_the_baseline_is_repeated(stub: StudiedProject) -> None:
+    result = finish(start_study(stub, "[ablate]\nseeds = [0, 1, 2]\n", "ablate"))
+    assert result.returncode == 0, result.stdout
+    expected = "mean validation/loss over the seeds, with its 95% interval: 0.3 (0.2752 to 0.3248)"
+    assert f"baseline: {expected}\nPassed: seeds: 3\n" in result.stdout
+    assert expected in (stub.folder / "runs/study/report.html").read_text(encoding="utf-8")
+    (stub.folder / "runs/study").rename(stub.folder / "runs/first")
+    result = finish(start_study(stub, f"[ablate]\nseeds = [0]\n{FOLDS}", "ablate"))
+    assert result.returncode == 0, result.stdout
+    assert "Passed: folds: 3, seeds: 1" in result.stdout
+    assert_trained_once(stub.folder / "runs/study", 3)
+
+
+def test_a_study_ends_as_soon_as_its_runs_have_different_data(stub: StudiedProject) -> None:
+    text = "[ablate]\nseeds = [0, 1, 2, 3, 4, 5]\nchanges.other = { split = 3 }\n"
+    result = finish(start_study(stub, text, "ablate"))
+    assert result.returncode == 2, result.stdout
+    assert "the data changed between runs: " in result.stdout
+    assert "Splits of a cross-validation belong in [ablate.folds]" in result.stdout
+    assert len(list(stub.folder.glob("runs/study/*/starts"))) < 12
+
+
+def test_the_runs_of_one_fold_must_have_the_same_data(stub: StudiedProject) -> None:
+    text = f"[ablate]\nseeds = [0, 1]\n{FOLDS}"
+    assert finish(start_study(stub, text, "ablate")).returncode == 0
+    path = stub.folder / "runs/study/baseline-b-seed-1/run.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"data": 1', '"data": 2'), "utf-8")
+    result = finish(start_study(stub, text.replace("[0, 1]", "[0, 1, 2]"), "ablate"))
+    assert result.returncode == 2, result.stdout
+    assert "baseline-b-seed-0 (1), baseline-b-seed-1 (2)" in result.stdout
+    assert not (stub.folder / "runs/study/baseline-a-seed-2").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = [0]\n", "ablate.seeds = [0]: expected at least 2"),
+        ("seeds = [0]\nfolds.a = { split = 0 }\n", "ablate.folds = {'a': {'split': 0}}: "),
+        ("seeds = [0]\nfolds.a = { spilt = 0 }\nfolds.b = {}\n", "ablate.folds.a: spilt: no such"),
+        ("seeds = [0]\nfolds.a = { split = 0 }\nfolds.b = {}\n", "ablate.folds.b: has the same"),
+        ("seeds = [0]\nfolds.a = { seed = 1 }\nfolds.b = {}\n", "ablate.folds.a: seed has to be"),
+        (f"seeds = [0]\nchanges.d = {{ split = 1 }}\n{FOLDS}", "ablate.changes.d: has a setting"),
+        (
+            f"seeds = [0]\nchanges.'!' = {{ size = 8 }}\nchanges.'?' = {{ size = 9 }}\n{FOLDS}",
+            "'? a'",
+        ),
+    ],
+)
+def test_folds_are_checked_before_anything_is_written(
+    stub: StudiedProject, text: str, message: str
+) -> None:
+    result = finish(start_study(stub, f"[ablate]\n{text}", "ablate"))
+    assert result.returncode == 2, result.stdout
+    assert message in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (stub.folder / "runs").exists()
 
 
 def test_commands_that_share_a_database_file_train_each_trial_once(stub: StudiedProject) -> None:

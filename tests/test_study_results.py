@@ -9,7 +9,7 @@ import pytest
 
 from ml_architect.errors import CommandError
 from ml_architect.reports.statistics import holm
-from ml_architect.studies.ablate import compare, paired_effect
+from ml_architect.studies.ablate import compare, estimate, paired_effect
 from ml_architect.studies.scale import Point, find_problems, fit
 from ml_architect.studies.space import Range, _corners  # pyright: ignore[reportPrivateUsage]
 from ml_architect.studies.study import folder_names, merge, nest
@@ -81,7 +81,7 @@ def test_changes_without_effect_are_rarely_significant() -> None:
     false_alarms = 0
     for _ in range(200):
         values = {
-            name: dict(enumerate(rng.normal(1, 0.1, 5).tolist()))
+            name: {("", seed): value for seed, value in enumerate(rng.normal(1, 0.1, 5).tolist())}
             for name in ("baseline", *"abcdefgh")
         }
         false_alarms += any(effect.is_significant for effect in compare(values).values())
@@ -89,11 +89,40 @@ def test_changes_without_effect_are_rarely_significant() -> None:
 
 
 def test_a_change_is_compared_over_the_seeds_that_it_shares_with_the_baseline() -> None:
-    values = {"baseline": {0: 1.0, 1: 1.2, 2: 1.1}, "a": {1: 1.0, 2: 0.9}, "b": {0: 2.0}}
+    values = {
+        "baseline": {("", 0): 1.0, ("", 1): 1.2, ("", 2): 1.1},
+        "a": {("", 1): 1.0, ("", 2): 0.9},
+        "b": {("", 0): 2.0},
+    }
     effects = compare(values)
     assert effects.keys() == {"a"}
-    assert effects["a"].seeds == 2
+    assert effects["a"].count == 2
     assert effects["a"].mean == pytest.approx(-0.2)
+
+
+def test_the_seeds_of_a_fold_count_as_one_measurement() -> None:
+    baseline = {("a", 0): 1.0, ("a", 1): 1.2, ("b", 0): 2.0, ("b", 1): 2.2}
+    change = {("a", 0): 1.1, ("a", 1): 1.5, ("b", 0): 2.4}  # one run failed
+    effect = compare({"baseline": baseline, "change": change}, 1.0)["change"]
+    expected = paired_effect([1.1, 2.0], [1.3, 2.4], 1.0)
+    assert (effect.count, effect.mean) == (2, pytest.approx(0.3))
+    assert (effect.low, effect.p) == (pytest.approx(expected.low), pytest.approx(expected.p))
+
+
+def test_an_interval_over_folds_covers_the_mean_although_training_examples_overlap() -> None:
+    # Nadeau and Bengio 2003: the values of k folds are correlated by about 1/k.
+    rng = np.random.default_rng(0)
+    covered = {0.0: 0, 1 / 4: 0}
+    for _ in range(1000):
+        values = 0.2**0.5 * rng.normal() + 0.8**0.5 * rng.normal(size=5)
+        by_fold = {(f"fold-{number}", 0): value for number, value in enumerate(values.tolist())}
+        for overlap in covered:
+            mean = estimate(by_fold, overlap)
+            assert mean is not None
+            assert mean.interval is not None
+            covered[overlap] += mean.interval[0] < 0 < mean.interval[1]
+    assert 0.93 < covered[1 / 4] / 1000 < 0.97
+    assert covered[0.0] / 1000 < 0.88
 
 
 def test_corners_contain_each_value_and_all_combinations_of_a_small_space() -> None:

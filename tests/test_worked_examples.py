@@ -178,6 +178,15 @@ class Project:
             assert count == 1, f"{config}: {name}"
         path.write_text(f"{text}log_every = 5\n\n[checkpoint]\nevery = 10\n", encoding="utf-8")
 
+    def edit(self, config: str, replacements: dict[str, str]) -> None:
+        """Change a config of the document, so that a study has fewer and shorter runs."""
+        path = self.folder / "configs" / config
+        text = path.read_text(encoding="utf-8")
+        for old, new in replacements.items():
+            assert text.count(old) == 1, f"{config}: {old}"
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+
     def metrics(self, run: str) -> list[dict[str, float]]:
         path = self.folder / "runs" / run / "metrics.jsonl"
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -228,13 +237,6 @@ def tensors(path: Path) -> dict[str, str]:
     header.pop("__metadata__", None)
     offsets = {name: entry["data_offsets"] for name, entry in header.items()}
     return {name: digest(content[start + a : start + b]) for name, (a, b) in offsets.items()}
-
-
-def fewer(command: str) -> str:
-    """Two runs instead of five."""
-    shortened = command.replace("0 1 2 3 4", "0 1")
-    assert shortened != command
-    return shortened
 
 
 # --- without the projects' environment -----------------------------------------------------------
@@ -328,19 +330,16 @@ def test_the_average_is_what_is_evaluated_and_resumed_exactly(
 @needs_environment
 @of(SEEDS)
 def test_several_seeds_are_trained_once(project: Project) -> None:
-    loop, summarize, ablate = EXAMPLES[SEEDS].commands
-    project.run(fewer(loop))
-    summary = project.run(summarize)
-    values = [project.json(f"seeds/{seed}/outcome.json")["best_value"] for seed in (0, 1)]
+    (ablate,) = EXAMPLES[SEEDS].commands
+    project.edit("wider.toml", {"[0, 1, 2, 3, 4]": "[0, 1]", "= 200": "= 60", "= 25": "= 30"})
+    project.run(f"{ablate} --jobs 2")
+    runs = ("baseline-seed-0", "baseline-seed-1")
+    values = [project.json(f"wider/{run}/outcome.json")["best_value"] for run in runs]
     assert values[0] != values[1]
-    assert summary.startswith(f"validation/loss: {sum(values) / 2:.4g} ± ")
-    again = project.run(fewer(loop))
-    assert again.count("the run has ended") == 2
-
-    # The study itself is that of tests/test_studies.py.
-    plan = project.run(f"{ablate} --dry-run").splitlines()
-    assert plan[0] == "10 runs:"
-    assert "twice-the-channels-seed-4" in plan
+    result = (project.folder / "runs/wider/table.md").read_text(encoding="utf-8")
+    assert f"| baseline | {sum(values) / 2:.4g} (" in result
+    assert "| twice the channels | " in result
+    assert "4 of 4 runs have already finished" in project.run(ablate)
 
 
 MAKE_IMAGES = """
@@ -360,10 +359,10 @@ print("null")
 
 @pytest.mark.slow
 @needs_environment
-@of(SEEDS, FOLDS)
+@of(FOLDS)
 def test_each_example_is_validated_in_one_fold(project: Project) -> None:
     project.python(MAKE_IMAGES)
-    validate, write_folds, loop, summarize = EXAMPLES[FOLDS].commands
+    validate, write_folds, ablate = EXAMPLES[FOLDS].commands
     project.run(validate)
     project.run(write_folds)
     splits: dict[str, list[str]] = {}
@@ -379,14 +378,21 @@ def test_each_example_is_validated_in_one_fold(project: Project) -> None:
         ("train",) * 4 + ("validation",),
     }
 
-    project.run(fewer(loop))
-    outcomes = [project.json(f"folds/{fold}/outcome.json") for fold in (0, 1)]
+    left_out = {
+        f'fold-{fold} = {{ data.split = "data/fold-{fold}.csv" }}\n': "" for fold in (2, 3, 4)
+    }
+    project.edit("folds.toml", {**left_out, "= 200": "= 60", "= 25": "= 30"})
+    project.run(f"{ablate} --jobs 2")
+    runs = ("folds/baseline-fold-0-seed-0", "folds/baseline-fold-1-seed-0")
+    outcomes = [project.json(f"{run}/outcome.json") for run in runs]
     for fold, outcome in enumerate(outcomes):
         learned = sum(names[fold] == "train" for names in splits.values())
         assert outcome["train_examples"] == learned
-    digests = {project.json(f"folds/{fold}/run.json")["data"] for fold in (0, 1)}
-    assert len(digests) == 2
-    assert "(2 runs)" in project.run(summarize)
+    assert len({project.json(f"{run}/run.json")["data"] for run in runs}) == 2
+    mean = sum(outcome["best_value"] for outcome in outcomes) / 2
+    result = (project.folder / "runs/folds/table.md").read_text(encoding="utf-8")
+    assert result.startswith("folds: 2, seeds: 1\n")
+    assert f"| baseline | {mean:.4g} (" in result
 
 
 @pytest.mark.slow

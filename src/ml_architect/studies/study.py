@@ -159,22 +159,34 @@ class Study:
             raise CommandError(f"{path}: there is no best_value")
         return outcome["best_value"]
 
-    def require_one_dataset(self, names: Iterable[str]) -> None:
+    def require_one_dataset(
+        self, names: Iterable[str], folds: Mapping[str, str] | None = None
+    ) -> None:
         """Refuse to compare runs that were trained on different data.
+
+        Args:
+            names: of the runs.
+            folds: of a cross-validation, by the names of the runs: only runs of one fold have to
+                have the same data.
 
         Raises:
             CommandError: the digests of the data differ.
         """
-        run_of: dict[str, str] = {}
+        first: dict[str, tuple[str, str]] = {}
         for name in names:
-            if (self.folder / name / "run.json").exists():
-                run_of.setdefault(str(self.run(name).provenance.get("data")), name)
-        if len(run_of) > 1:
-            runs = ", ".join(f"{name} ({digest})" for digest, name in run_of.items())
-            raise CommandError(
-                f"{self.folder}: the data changed between runs: {runs}. Start another study: "
-                "--study NAME"
-            )
+            if not (self.folder / name / "run.json").exists():
+                continue
+            digest = str(self.run(name).provenance.get("data"))
+            fold = folds[name] if folds else ""
+            expected, other = first.setdefault(fold, (digest, name))
+            if digest != expected:
+                message = (
+                    f"{self.folder}: the data changed between runs: {other} ({expected}), {name} "
+                    f"({digest}). Start another study: --study NAME"
+                )
+                if self.kind == "ablate" and not fold:
+                    message += ". Splits of a cross-validation belong in [ablate.folds]"
+                raise CommandError(message)
 
     def train(
         self,
@@ -189,7 +201,11 @@ class Study:
         return train(self.project, run, config, stop, threads=threads, give_up=give_up)
 
     def train_all(
-        self, runs: Mapping[str, Settings], console: Console, read: Callable[[str], Result]
+        self,
+        runs: Mapping[str, Settings],
+        console: Console,
+        read: Callable[[str], Result],
+        folds: Mapping[str, str] | None = None,
     ) -> tuple[dict[str, Result], dict[str, str]]:
         """Write study.json, and train the runs that haven't ended yet.
 
@@ -197,11 +213,13 @@ class Study:
             runs: their settings by their names.
             console: where progress is shown.
             read: returns the result of a run that has ended, by its name.
+            folds: see `require_one_dataset`.
 
         Returns:
             The results and the failures by the names of the runs.
 
         Raises:
+            CommandError: the runs have different data; found as soon as the second one has ended.
             Stopped: by a signal; the runs have saved their state.
         """
         self.begin(runs)
@@ -220,6 +238,7 @@ class Study:
             return f"{name}: {results[name]}"
 
         ended = [name for name in runs if (self.folder / name / "outcome.json").exists()]
+        self.require_one_dataset(ended, folds)
         for name in ended:
             record(name)
         progress = StudyProgress(console, len(runs), len(ended))
@@ -232,10 +251,10 @@ class Study:
             try:
                 for done, future in enumerate(as_completed(futures), len(ended) + 1):
                     progress.run_ended(record(futures[future], future.result()), done)
+                    self.require_one_dataset([*results, *failures], folds)
             except BaseException:
                 stop.reason = stop.reason or "an error"  # the other runs save their state
                 raise
-        self.require_one_dataset(runs)
         return results, failures
 
     def finish(
