@@ -45,9 +45,13 @@ check: lint ## the same without slow tests
 lint: $(tools) $(project)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	$(MAKE) --no-print-directory --jobs 2 types-of-tool types-of-benchmarks types-of-examples
+
+types-of-tool:
 	.venv/bin/pyright --pythonpath .venv/bin/python
-	.venv/bin/pyright --project benchmarks --pythonpath .venv-project/bin/python
-	.venv/bin/pyright --project examples --pythonpath .venv-project/bin/python
+
+types-of-%:
+	.venv/bin/pyright --project $* --pythonpath .venv-project/bin/python
 
 golden: $(tools) $(project) ## rewrite tests/golden, choices/constraints and the README's table
 	.venv/bin/python tests/golden.py

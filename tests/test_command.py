@@ -655,6 +655,7 @@ def test_another_template_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 # --- the output of Copier ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_warnings_of_copier_are_not_shown(
     template: Path,
     tmp_path: Path,

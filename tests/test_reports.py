@@ -155,6 +155,7 @@ def test_losses_of_texts_are_weighted_by_their_size(tmp_path: Path) -> None:
 # Calibration
 
 
+@pytest.mark.slow
 def test_calibrated_predictions_are_rarely_reported_as_miscalibrated(tmp_path: Path) -> None:
     false_alarms = [
         calibration_of(tmp_path, classification(300, seed), str(seed)).p_value < ALPHA
@@ -206,6 +207,7 @@ def null_errors(kind: str, rng: np.random.Generator, size: int) -> tuple[Array, 
     return rng.exponential(1, size), weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "skewed", "weighted"])
 def test_slices_are_rarely_flagged_where_errors_are_random(kind: str) -> None:
     false_alarms = 0
@@ -297,6 +299,7 @@ def notable(results: list[Drift]) -> list[tuple[str, str]]:
     return [(result.column, result.split) for result in results if result.is_notable]
 
 
+@pytest.mark.slow
 def test_drift_is_rarely_reported_where_there_is_none() -> None:
     false_alarms = 0
     for seed in SEEDS:
