@@ -28,16 +28,18 @@ def test_the_readme_trains_a_model_in_ten_lines_of_a_notebook(
     project = render(template, tmp_path / "digits")
     text = (project / "README.md").read_text(encoding="utf-8")
     _, after = text.split("## In a notebook")
-    (code,) = re.findall(r"```python\n(.*?)```", after, re.DOTALL)[:1]
+    begin, code = re.findall(r"```python\n(.*?)```", after, re.DOTALL)[:2]
     assert len([line for line in code.splitlines() if line]) <= 10
-    (project / "README.py").write_text(code.strip(), encoding="utf-8")
+    notebooks = project / "notebooks"
+    notebooks.mkdir()
+    (notebooks / "README.py").write_text(f"{begin}\n{code}".strip(), encoding="utf-8")
     result = subprocess.run(
         [PYTHON, "-c", RUN],
-        cwd=project,
+        cwd=notebooks,
         env={"PYTHONPATH": str(project / "src"), "PATH": f"{PYTHON.parent}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) < 2.0, "lower than log(10), the loss of uniform probabilities"
-    assert (project / "runs/notebook/outcome.json").exists()
+    assert (project / "runs/notebook/outcome.json").exists(), "at the project's root"
