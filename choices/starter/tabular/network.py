@@ -1,5 +1,5 @@
 # Yours: an update never touches this file.
-"""The model, a residual multilayer perceptron, and its loss.
+"""The model, a residual multilayer perceptron or gradient boosting, and its loss.
 
 Shapes: B rows in a batch, C inputs per row, F = 2 C features of their numbers, V known categories,
 E numbers per embedding, K classes, W the width of the layers.
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..settings import ModelConfig
+from .trees import BoostedTrees
 
 # Rows of the table of embeddings: of what isn't a known category, always zero; one that is added to
 # every example; and the first category's.
@@ -21,9 +22,7 @@ MAX_COUNTED = 2**20  # categories that `adapt` counts at once
 
 
 class Network(nn.Module):
-    """Residual blocks as in https://arxiv.org/abs/2106.11959, behind an encoder of the columns.
-
-    With LayerNorm in place of BatchNorm, so that no prediction depends on the rest of its batch.
+    """A perceptron, which is trained by steps; or boosted trees, which `adapt` fits at once.
 
     Args:
         config: its hyperparameters.
@@ -33,13 +32,12 @@ class Network(nn.Module):
 
     def __init__(self, config: ModelConfig, shape: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
-        self.encoder = Encoder(config, shape[0])
-        self.blocks = nn.Sequential(
-            *(Block(config) for _ in range(config.blocks)),
-            nn.LayerNorm(config.width),
-            nn.ReLU(),
-            nn.Linear(config.width, num_outputs),
-        )
+        num_inputs = shape[0]
+        if config.kind == "boosting":
+            self.body = BoostedTrees(num_inputs, num_outputs, config.trees)
+        else:
+            self.body = Perceptron(config, num_inputs, num_outputs)
+        self.num_inputs = num_inputs
         self.is_regression = num_outputs == 1
         self.is_balanced = config.class_weights == "balanced"
         # Of numbers to predict, their mean and deviation; of classes, their weights in the loss.
@@ -49,13 +47,18 @@ class Network(nn.Module):
     def adapt(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Learn means, deviations and categories from the training split, before the first step.
 
+        Boosted trees learn all that they ever do.
+
         Args:
             batches: preprocessed rows, (B, C, 2), and targets, (B,).
         """
         # Of the numbers and the target; NaN doesn't count.
-        count, total, squares = torch.zeros(3, len(self.encoder.mean_F) + 1, dtype=torch.float64)
+        count, total, squares = torch.zeros(3, 2 * self.num_inputs + 1, dtype=torch.float64)
         categories, classes = Counter[float](), Counter[int]()
+        rows: list[tuple[Tensor, Tensor]] = []
         for inputs_BC2, targets_B in batches:
+            if isinstance(self.body, BoostedTrees):  # only they need all rows in memory
+                rows.append((inputs_BC2, targets_B))
             numbers_BF = both_scales(inputs_BC2[..., 0])
             values = torch.cat([numbers_BF, targets_B[:, None]], dim=1).double()
             count += values.isfinite().sum(dim=0)
@@ -71,7 +74,13 @@ class Network(nn.Module):
         mean = total / count.clamp(min=1)
         deviation = (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
         deviation[deviation <= 1e-6 * mean.abs()] = 1  # a constant column
-        self.encoder.adapt(mean[:-1], deviation[:-1], categories)
+        if isinstance(self.body, BoostedTrees):
+            inputs, targets = map(torch.cat, zip(*rows, strict=True))
+            if self.is_regression:
+                targets = (targets - mean[-1]) / deviation[-1]
+            self.body.fit(inputs, targets, balanced=self.is_balanced)
+        else:
+            self.body.encoder.adapt(mean[:-1], deviation[:-1], categories)
         if self.is_regression:
             self.target_mean.copy_(mean[-1])
             self.target_unit_K.fill_(deviation[-1])
@@ -84,7 +93,7 @@ class Network(nn.Module):
 
         The shape is (B, 2 K). `per_example_loss` needs the second half.
         """
-        outputs_BK = self.blocks(self.encoder(x_BC2)).float()
+        outputs_BK = self.body(x_BC2).float()
         if self.is_regression:
             outputs_BK = self.target_mean + self.target_unit_K * outputs_BK
         return torch.cat([outputs_BK, self.target_unit_K.expand_as(outputs_BK)], dim=1)
@@ -112,6 +121,26 @@ def per_example_loss(outputs: Tensor, targets_B: Tensor) -> Tensor:
 def both_scales(number_BC: Tensor) -> Tensor:
     """Preprocessed numbers, and what they were before: a long tail needs one, a sum the other."""
     return torch.cat([number_BC, number_BC.sinh()], dim=1)
+
+
+class Perceptron(nn.Module):
+    """Residual blocks as in https://arxiv.org/abs/2106.11959, behind an encoder of the columns.
+
+    With LayerNorm in place of BatchNorm, so that no prediction depends on the rest of its batch.
+    """
+
+    def __init__(self, config: ModelConfig, num_inputs: int, num_outputs: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config, num_inputs)
+        self.blocks = nn.Sequential(
+            *(Block(config) for _ in range(config.blocks)),
+            nn.LayerNorm(config.width),
+            nn.ReLU(),
+            nn.Linear(config.width, num_outputs),
+        )
+
+    def forward(self, x_BC2: Tensor) -> Tensor:
+        return self.blocks(self.encoder(x_BC2))
 
 
 class Encoder(nn.Module):

@@ -60,6 +60,10 @@ class FeaturesConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
+    kind: Literal["network", "boosting"] = "network"
+    """boosting: gradient boosting, which uses only `trees` and `class_weights` of these."""
+    trees: int = 200
+    """Iterations of boosting, at most."""
     width: int = 64
     """Width of the layers."""
     blocks: int = 2
@@ -76,6 +80,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(
             self,
+            ("trees", self.trees >= 1, "at least 1"),
             ("width", self.width >= 1, "at least 1"),
             ("blocks", self.blocks >= 0, "at least 0"),
             ("categories", self.categories >= 1, "at least 1"),

@@ -48,6 +48,10 @@ class FeaturesConfig(Section):
 
 
 class ModelConfig(Section):
+    kind: Literal["network", "boosting"] = "network"
+    """boosting: gradient boosting, which uses only `trees` and `class_weights` of these."""
+    trees: int = Field(default=200, ge=1)
+    """Iterations of boosting, at most."""
     width: int = Field(default=64, ge=1)
     """Width of the layers."""
     blocks: int = Field(default=2, ge=0)

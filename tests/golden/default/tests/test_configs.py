@@ -20,8 +20,9 @@ def test_every_config_file_loads_and_so_does_every_change_in_a_study(file: Path)
     studies = [values.pop(name, {}) for name in ("scale", "tune", "ablate")]  # of ml-architect
     from_dict(values)
     for study in studies:
-        for change in (*study.get("sizes", {}).values(), *study.get("changes", {}).values()):
-            from_dict(merge(values, change))
+        for kind in ("sizes", "changes", "folds"):
+            for change in study.get(kind, {}).values():
+                from_dict(merge(values, change))
 
 
 def test_every_setting_is_described() -> None:

@@ -201,6 +201,8 @@ def train(args: Namespace, config: Config) -> int:
 
     best = f"{config.checkpoint.mode}imum {config.checkpoint.metric} {state.best_value:.4f}"
     summary = f"{state.step} steps; {best} at step {state.best_step}"
+    if loop.stop_reason(state, config, 0) == "adapt":
+        summary = f"fitted at once, so there is nothing to resume; {best}"
     return report(True, summary, run.folder, f"{PROGRAM} evaluate {run.folder}")
 
 

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class Predictions:
 @torch.inference_mode()
 def predict(model: Network, dataset: Dataset, batch_size: int) -> Predictions:
     """Predict every example, in float32 and without dropout or augmentation."""
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device
     was_training = model.training
     model.eval()
     values: list[Array] = []
@@ -176,6 +176,6 @@ def predicted_columns(values: Array, schema: Schema) -> dict[str, Array]:
 
 @torch.inference_mode()
 def _predict_inputs(model: Network, inputs: Tensor) -> Array:
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device
     outputs = model.eval()(transforms.preprocess(inputs).to(device))
     return model.postprocess(outputs).cpu().numpy()

@@ -114,6 +114,11 @@ def _check_labels(before: Tensor, after: Tensor, labels: Tensor) -> Check:
 
 def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> list[Check]:
     """Check the untrained model, overfit a few batches, then train on shuffled targets."""
+    model = build_model(config, train_set, select_device(config.training))
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ConfigError(
+            "overfit: this model isn't trained by steps, so there is nothing to check"
+        )
     size = config.overfit.batches * config.training.batch_size
     rows = np.sort(permutation(len(train_set), config.seed, "overfit")[:size])
     few = replace(train_set.select(rows), augmentation=None)

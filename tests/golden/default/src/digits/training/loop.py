@@ -55,12 +55,11 @@ def train(
     state = TrainState({"model": model}, build_optimizer(model, training))
     checkpoints = CheckpointManager(run.folder / "checkpoints", config.checkpoint)
     checkpoints.restore(state)
-    if state.step == 0:
-        adapt_model(model, train_set, config)
     if state.step > training.max_steps:
         raise RunError(f"training.max_steps: {run.folder} has {state.step} steps already")
     if training.compile:
-        model.compile()
+        # Not dynamic: after a resume, the first evaluation would run other kernels than later ones.
+        model.compile(dynamic=False)
 
     # Workers are started before there are threads.
     size, batch_size = len(train_set), training.batch_size
@@ -69,6 +68,8 @@ def train(
     run.outcome_path.unlink(missing_ok=True)
 
     with MetricsLogger(run, config, state.step) as logger, checkpoint_writer() as write:
+        if state.step == 0:
+            adapt_model(model, train_set, config)
         pending: list[Tensor] = []  # losses and gradient norms, still on the device
         last_save = time.monotonic()
         ended_by = stop_reason(state, config, logger.seconds)
@@ -145,10 +146,10 @@ def build_model(config: Config, train_set: Dataset, device: torch.device) -> Net
 def adapt_model(model: Network, train_set: Dataset, config: Config) -> None:
     """Let a model that has a method `adapt` learn its preprocessing from the training split.
 
-    Such as means and standard deviations, which it keeps in buffers, and so in every checkpoint.
+    Such as means and standard deviations, which it keeps in buffers, and so in every checkpoint. A
+    model without parameters, such as boosted trees, has then learned everything: see `stop_reason`.
     """
-    adapt = getattr(model, "adapt", None)
-    if adapt is not None:
+    if adapt := getattr(model, "adapt", None):
         adapt(replace(train_set, augmentation=None).batches(config.training.batch_size))
 
 
@@ -161,9 +162,7 @@ def validation_metrics(
         TrainingError: the one that selects the best checkpoint isn't finite.
     """
     values = predict(model, validation_set, config.training.batch_size).metrics()
-    metrics = {
-        f"validation/{name}": value for name, value in values.items() if math.isfinite(value)
-    }
+    metrics = {f"validation/{name}": x for name, x in values.items() if math.isfinite(x)}
     if config.checkpoint.metric not in metrics:
         raise TrainingError(f"step {step}: {config.checkpoint.metric} isn't finite")
     return metrics
@@ -200,7 +199,8 @@ def train_step(
     for x, y in chunks:
         with autocast(device, config.training):
             loss = per_example_loss(model(x), y).mean()
-        (loss if n == 1 else loss / n).backward()  # the parts are of equal size
+        if loss.requires_grad:  # the model has parameters
+            (loss if n == 1 else loss / n).backward()  # the parts are of equal size
         losses.append(loss.detach())
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     norm = nn.utils.clip_grad_norm_(weights, config.training.gradient_clip)
@@ -210,8 +210,10 @@ def train_step(
 
 
 def stop_reason(state: TrainState, config: Config, seconds: float) -> str:
-    """The setting that ends the run before the next step, or an empty string."""
+    """The setting that ends the run before the next step, or "adapt", or an empty string."""
     training = config.training
+    if state.step and not any(group["params"] for group in state.optimizer.param_groups):
+        return "adapt"  # it was fitted at once: a run that is killed before begins again
     if state.step >= training.max_steps:
         return "training.max_steps"
     if training.max_minutes and state.step and seconds >= 60 * training.max_minutes:
