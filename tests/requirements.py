@@ -6,6 +6,7 @@ from combinations import CATALOGUE
 
 TESTED = [  # what an owner may use in addition
     "tokenizers>=0.21,<1",  # instead of the language model's tokenizer
+    "transformers>=5,<6",  # test_worked_examples.py
     "nbclient>=0.10,<1",  # test_notebook.py
     "ipykernel>=6.29,<8",
 ]

@@ -485,3 +485,13 @@ def backbone(path: Path) -> dict[str, str]:
 @of(FINE_TUNING)
 def test_a_backbone_from_a_file_is_frozen_first_and_then_trained(project: Project) -> None:
     fine_tune(project)
+
+
+@pytest.mark.slow
+@needs_environment
+@of(FINE_TUNING, TRANSFORMERS)
+def test_a_transformers_model_is_fine_tuned_without_a_network(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    fine_tune(project)
