@@ -249,7 +249,7 @@ def test_nothing_is_written_through_a_link(
     (project / "data").symlink_to(outside)
     commit(project, "A link")
     assert adopt(project) == 2
-    assert "data is a link or a file" in capsys.readouterr().err
+    assert "data is a link, where the template has data/" in capsys.readouterr().err
     assert list(outside.iterdir()) == []
     assert git(project, "branch", "--list", "ml-architect") == ""
 

@@ -435,12 +435,6 @@ def hide_a_change_from_git(project: Path) -> None:
     (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
 
 
-def leave_a_rejected_patch(project: Path) -> None:
-    (project / ".gitignore").write_text("*.rej\n", encoding="utf-8")
-    commit(project)
-    (project / "AGENTS.md.rej").write_text("Mine.\n", encoding="utf-8")
-
-
 def remove_the_answers(project: Path) -> None:
     (project / ".copier-answers.yml").unlink()
     commit(project)
@@ -486,7 +480,6 @@ def write_an_invalid_answer(project: Path) -> None:
         ),
         (remove_git, "isn't under git"),
         (hide_a_change_from_git, "git ignores changes to AGENTS.md"),
-        (leave_a_rejected_patch, "AGENTS.md.rej is a rejected patch"),
         (remove_the_answers, "has no .copier-answers.yml"),
         (write_answers_that_are_not_yaml, "can't be read"),
         (write_answers_without_a_version, "has no _commit"),
@@ -636,11 +629,13 @@ def test_ignored_files_stay_and_a_new_file_that_is_ignored_becomes_part_of_the_c
     weights = project / "runs/mine/weights.bin"
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"precious")
+    (project / "runs/AGENTS.md.rej").write_text("Mine.\n", encoding="utf-8")
     assert run("update", project, "--yes") == 0
     assert f"new       {ADDED}" in capsys.readouterr().out
     commit(project)
     assert git(project, "ls-files", ADDED)
     assert weights.read_bytes() == b"precious"
+    assert (project / "runs/AGENTS.md.rej").exists()
 
 
 def test_another_template_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,9 @@ def _require_empty(destination: Path) -> None:
             return
         more = f" and {len(present) - 3} more" if len(present) > 3 else ""
         reason = f"isn't empty: {', '.join(present[:3])}{more}"
-    elif destination.exists() or destination.is_symlink():
+    elif destination.is_symlink():
+        reason = "is a link"
+    elif destination.exists():
         reason = "is a file"
     elif files := [path for path in destination.parents if path.exists() and not path.is_dir()]:
         reason = f"would be in {files[0]}, which is a file"
