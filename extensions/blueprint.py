@@ -129,11 +129,12 @@ def _python_version(version: str) -> str:
 
 def _iso_date(text: str) -> str:
     try:
-        if date.fromisoformat(text).isoformat() == text:
-            return text
+        day = date.fromisoformat(text)
     except ValueError:
-        pass
-    raise ValueError("isn't a date: write it like 2026-11-24")
+        day = None
+    if day is None or day.isoformat() != text or day.year == date.max.year:  # scripts last longer
+        raise ValueError("isn't a date that a project can start at: write it like 2026-11-24")
+    return text
 
 
 def _project_path(path: str) -> str:
@@ -248,11 +249,17 @@ def _message(problems: Sequence[Any]) -> str:
     for problem in problems:
         name = ".".join(str(part) for part in problem["loc"])
         reason = problem["msg"].removeprefix("Value error, ")
-        value = "" if problem["type"] == "missing" else f" {problem['input']!r}"
+        value = "" if problem["type"] == "missing" else f" {_quoted(problem['input'])}"
         lines.append(f"{name}{value} {reason}")
     if len(lines) == 1:
         return f"Nothing was written, because {lines[0]}"
     return "\n  - ".join(["Nothing was written, because these answers are invalid:", *lines])
+
+
+def _quoted(value: Any) -> str:
+    """An invalid answer of any length, as a message shows it."""
+    shown = repr(value)
+    return shown if len(shown) <= 400 else f"{shown[:100]} … {shown[-50:]}"
 
 
 def answer_error(question: str, value: Any, conf: Mapping[str, Any], catalogue: Any) -> str:
@@ -268,7 +275,7 @@ def answer_error(question: str, value: Any, conf: Mapping[str, Any], catalogue: 
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        return f"{value!r} {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        return f"{_quoted(value)} {error.errors()[0]['msg'].removeprefix('Value error, ')}"
     if question == "package_name" and (reason := _why_reserved(value, catalogue.modules)):
         return f"{value!r} {reason}: choose another, such as '{value}_project'"
     return ""
@@ -278,7 +285,7 @@ def python_versions(data: Mapping[str, Any]) -> str:
     """Return the supported versions as Copier reads them; as for `options`, see the catalogue."""
     versions: list[Any] = list(PYTHON_VERSIONS)
     if "python_version" in data and data["python_version"] not in versions:
-        versions.append(data["python_version"])
+        versions.append(str(data["python_version"]))
     return json.dumps(versions)
 
 

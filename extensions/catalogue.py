@@ -345,5 +345,5 @@ def options(name: str, data: Mapping[str, Any]) -> str:
     question = CATALOGUE.question(name)
     choices: dict[str, Any] = {option.label: option.value for option in question.options}
     if name in data and data[name] not in question.values:
-        choices[f"{data[name]} (unknown)"] = data[name]
+        choices["unknown"] = str(data[name])
     return json.dumps(choices)

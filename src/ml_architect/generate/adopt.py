@@ -163,14 +163,14 @@ class Adopt:
             console,
             f"\n{len(plan.written)} files are one commit on the branch {self.branch}; your "
             "checkout hasn't changed.\n\n"
-            f"    git diff {current}...{self.branch}\n"
-            f"    git switch {self.branch} && {installation(project)}\n"
+            f"    git diff {shlex.quote(f'{current}...{self.branch}')}\n"
+            f"    git switch {shlex.quote(self.branch)} && {installation(project)}\n"
             f"    {command} validate\n\n"
             "Until you change it, that is the sample data. What reads yours goes into\n"
             f"src/{package}/data/source.py, your model and its loss into\n"
             f"src/{package}/models/network.py, their settings into src/{package}/settings.py.\n"
             "Import your own code there.\n\n"
-            f"To undo it: git branch -D {self.branch}",
+            f"To undo it: git branch -D {shlex.quote(self.branch)}",
         )
 
 

@@ -99,7 +99,8 @@ def require_clean(project: Path) -> None:
     lock, mark = own(project, "index.lock"), _mark(project)
     if lock.exists():
         raise CommandError(
-            f"git is running in {project}, or was killed there. If it isn't running: rm {lock}"
+            f"git is running in {project}, or was killed there. If it isn't running: "
+            f"rm {shlex.quote(str(lock))}"
         )
     lines = status.splitlines()
     if conflicts := [line[3:] for line in lines if is_conflict(line[:2])]:

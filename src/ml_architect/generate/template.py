@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import shutil
 import sys
 import tomllib
@@ -73,6 +74,8 @@ def one_line_errors(address: str, version: str | None) -> Generator[None]:
             f"the template at {address} can't be fetched ({reason}). "
             "Check the address and the network, or name another template: --template ADDRESS"
         ) from None
+    except RecursionError:
+        raise CommandError("an answer is nested too deeply; nothing was written") from None
     except (CopierError, ValueError) as error:
         if version is not None and "Unknown revision" in str(error):
             raise CommandError(_unknown_version(version, address)) from None
@@ -88,7 +91,7 @@ def one_line_errors(address: str, version: str | None) -> Generator[None]:
 def _unknown_version(version: str, address: str) -> str:
     return (
         f"--version {version}: the template at {address} has no such version. "
-        f"List them: git ls-remote --tags {address.removeprefix('git+')}"
+        f"List them: git ls-remote --tags {shlex.quote(address.removeprefix('git+'))}"
     )
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from packaging.version import Version
 from rich.console import Console
 
-from ..errors import CommandError, Declined
+from ..errors import CommandError, Declined, load_yaml
 from .existing import installation
 from .repository import (
     BlockedError,
@@ -147,8 +146,8 @@ class Update:
     def _yours(self, recorded: Mapping[str, Any]) -> list[str]:
         """The paths that the owner has taken over, before they are validated with all answers."""
         yours: Any = self.data.get("yours", recorded.get("yours"))
-        with suppress(yaml.YAMLError):
-            yours = yaml.safe_load(yours) if isinstance(yours, str) else yours
+        with suppress(ValueError):
+            yours = load_yaml(yours) if isinstance(yours, str) else yours
         paths = cast("list[Any]", yours) if isinstance(yours, list) else []
         return [path for path in paths if isinstance(path, str)]
 
@@ -170,8 +169,8 @@ class Update:
         if not is_same_address(source, self.address):
             raise CommandError(
                 f"this project was made from {source}, and this ml-architect came from "
-                f"{self.address}. If you trust the former: --template {source}; if it has moved "
-                f"to the latter: {edit}"
+                f"{self.address}. If you trust the former: --template {shlex.quote(source)}; if it "
+                f"has moved to the latter: {edit}"
             )
 
     def _apply(self, project: Path, excluded: list[str], version: str | None) -> Applied:
@@ -272,19 +271,19 @@ def read_recorded(project: Path) -> dict[str, Any]:
     file = project / ANSWERS
     if not project.is_dir():
         raise CommandError(f"{project}: no such folder; expected a project made by ml-architect")
-    if file.is_symlink():
+    if file.is_symlink() or (file.exists() and not file.is_file()):
         raise CommandError(
-            f"{file} is a link, and an update has to write it. Replace it by the file, and commit"
+            f"{file} is a link or another kind of file, and an update has to write it. Replace it "
+            "by a file, and commit"
         )
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content: Any = load_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CommandError(
             f"{project} has no {ANSWERS}: it isn't a project of this template, or not its root"
         ) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise CommandError(f"{file} can't be read ({reason}). {RESTORE}") from None
+    except ValueError as error:
+        raise CommandError(f"{file} can't be read ({error}). {RESTORE}") from None
     recorded = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     for name in ("_src_path", "_commit"):
         if not isinstance(recorded.get(name), str):
