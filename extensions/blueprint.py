@@ -35,6 +35,9 @@ from pydantic import (
 
 PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
+ANSWERS = ".copier-answers.yml"
+"""As in copier.yml, whose setting Copier renders, for which it would ask this extension again."""
+
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "src", "tests", "data", "runs", "configs", "scripts", "docs"}
     | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
@@ -191,6 +194,9 @@ class Blueprint(BaseModel):
     @field_validator("package_name")
     @classmethod
     def _is_not_reserved(cls, name: str, info: ValidationInfo) -> str:
+        assert info.context is not None, "see Blueprint"
+        if info.context.get("is_recorded"):  # it can't change, even if it is reserved now
+            return name
         if reason := _why_reserved(name, _catalogue(info).modules):
             raise ValueError(f"{reason}: choose another, such as '{name}_project'")
         return name
@@ -233,13 +239,14 @@ def _conflicts(
     return conflicts
 
 
-def validate(answers: Mapping[str, Any], catalogue: Any) -> Blueprint:
+def validate(answers: Mapping[str, Any], catalogue: Any, *, is_recorded: bool = False) -> Blueprint:
     """Return all answers as one blueprint.
 
     Raises UserMessageError, listing every problem, if they are invalid.
     """
     try:
-        return Blueprint.model_validate(dict(answers), context={"catalogue": catalogue})
+        context = {"catalogue": catalogue, "is_recorded": is_recorded}
+        return Blueprint.model_validate(dict(answers), context=context)
     except ValidationError as error:
         raise UserMessageError(_message(error.errors(include_url=False))) from None
 
@@ -340,11 +347,20 @@ def require_valid_data(conf: Mapping[str, Any], catalogue: Any) -> None:
     answers: dict[str, Any] = yaml.safe_load(recorded.read_text(encoding="utf-8")) | data
     require_fixed_answers(conf, answers, catalogue)
     try:
-        Blueprint.model_validate(answers, context={"catalogue": catalogue})
+        context = {"catalogue": catalogue, "is_recorded": True}
+        Blueprint.model_validate(answers, context=context)
     except ValidationError as error:  # a migration may still fix recorded answers
         problems = [item for item in error.errors(include_url=False) if item["loc"][0] in data]
         if problems:
             raise UserMessageError(_message(problems)) from None
+
+
+def is_recorded(conf: Mapping[str, Any]) -> bool:
+    """Whether a project has these answers already: an update renders them several times.
+
+    In its temporary folders, they come with the date of the start, which nobody is asked for.
+    """
+    return "started" in conf["data"] or (Path(conf["dst_path"]) / ANSWERS).is_file()
 
 
 # --- what the templates get ---------------------------------------------------------------------
@@ -419,7 +435,7 @@ class BlueprintExtension(ContextHook):
         if key not in self._projects:
             if not self._projects:  # before the first file is written
                 require_empty_destination(conf)
-            blueprint = validate(answers, self._catalogue)
+            blueprint = validate(answers, self._catalogue, is_recorded=is_recorded(conf))
             self._projects[key] = Project.of(blueprint, self._catalogue)
         context["project"] = self._projects[key]
         context["command"] = str(answers["package_name"]).replace("_", "-")

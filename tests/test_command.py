@@ -556,6 +556,49 @@ def write_an_invalid_answer(project: Path) -> None:
     write_answers(project, text.replace("author_email: ''", "author_email: nonsense"))
 
 
+def require_a_program_that_is_absent(project: Path) -> None:
+    (project / ".gitattributes").write_text("*.py filter=lfs\n", encoding="utf-8")
+    commit(project)
+    for name in ("clean", "smudge", "process"):
+        git(project, "config", f"filter.lfs.{name}", "nosuch-program")
+    git(project, "config", "filter.lfs.required", "true")
+
+
+def require_it_for_the_present_files(project: Path) -> None:
+    require_a_program_that_is_absent(project)
+    for file in project.rglob("*.py"):
+        os.utime(file, (1, 1))  # git looks at their content
+
+
+def name_a_file_in_another_encoding(project: Path) -> None:
+    (project / os.fsdecode(b"caf\xe9.txt")).touch()
+    commit(project)
+
+
+def use_sha256(project: Path) -> None:
+    remove_git(project)
+    git(project, "init", "--quiet", "--object-format=sha256")
+    commit(project)
+
+
+def make_bare(project: Path) -> None:
+    git(project, "config", "core.bare", "true")
+
+
+def write_nested_answers(project: Path) -> None:
+    write_answers(project, f"_commit: {'[' * 4000}\n")
+
+
+def write_an_impossible_date(project: Path) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, re.sub(r"started: .*", "started: 2026-99-99", text))
+
+
+def write_a_table_as_an_answer(project: Path) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, re.sub(r"stage: .*", "stage: {a: b}", text))
+
+
 @pytest.mark.parametrize(
     ("make_unusable", "message"),
     [
@@ -569,6 +612,14 @@ def write_an_invalid_answer(project: Path) -> None:
         ),
         (remove_git, "isn't under git"),
         (hide_a_change_from_git, "git ignores changes to AGENTS.md"),
+        (require_a_program_that_is_absent, "filter 'lfs' failed. Install the program that it runs"),
+        (require_it_for_the_present_files, "filter 'lfs' failed. Install the program that it runs"),
+        (name_a_file_in_another_encoding, "the name caf\\udce9.txt, which isn't UTF-8"),
+        (use_sha256, "whose objects have SHA-256 names"),
+        (make_bare, "must be run in a work tree"),
+        (write_nested_answers, "can't be read (it is nested too deeply)"),
+        (write_an_impossible_date, "a date or a number in it is invalid"),
+        (write_a_table_as_an_answer, "stage isn't a text, or a list of texts"),
         (remove_the_answers, "has no .copier-answers.yml"),
         (write_answers_that_are_not_yaml, "can't be read"),
         (write_answers_without_a_version, "has no _commit"),

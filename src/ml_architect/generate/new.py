@@ -16,7 +16,13 @@ from typing import Any, cast
 from ..errors import CommandError, Declined, load_yaml
 from .repository import temporary_folder
 from .screen import show_answers
-from .template import load_catalogue, one_line_errors, require_questions, require_supported
+from .template import (
+    load_catalogue,
+    one_line_errors,
+    require_plain,
+    require_questions,
+    require_supported,
+)
 from .worker import TemplateWorker, newest, open_template
 
 
@@ -138,11 +144,9 @@ def read_answers(file: Path) -> dict[str, Any]:
     answers = cast("dict[Any, Any]", content)  # names are checked against the questions later
     data = {str(name): value for name, value in answers.items() if not str(name).startswith("_")}
     for name, value in data.items():
-        items = cast("list[Any]", value) if isinstance(value, list) else [value]
-        if not all(item is None or isinstance(item, (str, int, float, date)) for item in items):
-            raise CommandError(f"--answers {file}: {name} isn't a text, or a list of texts")
         if isinstance(value, date):  # YAML's `started: 2026-11-24`
             data[name] = value.isoformat()
+    require_plain(data, f"--answers {file}")
     return data
 
 

@@ -66,6 +66,8 @@ def git(
     )
     if done.returncode not in {0, none}:
         reason = (done.stderr.strip().splitlines() or [f"exited with {done.returncode}"])[-1]
+        if re.search(r"filter .* failed", reason):
+            reason += ". Install the program that it runs, such as git-lfs"
         if "dubious ownership" in done.stderr:
             raise Untrusted(
                 f"{folder} belongs to another user, so git refuses it. If you trust its content: "
@@ -87,7 +89,6 @@ def require_clean(project: Path) -> None:
         CommandError: no repository, no commit, uncommitted changes, or git is running.
     """
     try:
-        status = git(project, "status", "--porcelain", "--untracked-files=all")
         git(project, "rev-parse", "--verify", "HEAD")
     except Untrusted:
         raise
@@ -96,6 +97,7 @@ def require_clean(project: Path) -> None:
             f"{project} isn't under git, or has no commit, so the update couldn't be undone. "
             "First: git init && git add --all && git commit"
         ) from None
+    status = git(project, "status", "--porcelain", "--untracked-files=all")  # fails without git-lfs
     lock, mark = own(project, "index.lock"), _mark(project)
     if lock.exists():
         raise CommandError(
@@ -126,6 +128,19 @@ def require_clean(project: Path) -> None:
             f"--no-assume-unchanged {shlex.quote(hidden[0])}"
         )
     mark.unlink(missing_ok=True)
+
+
+def require_filters(project: Path, paths: list[str]) -> None:
+    """Run the filters that git applies to these committed files, such as git-lfs.
+
+    Raises:
+        CommandError: one fails, as it would in the middle of an update.
+    """
+    if paths:
+        attributes = git(project, "check-attr", "-z", "filter", "--", *paths).split("\0")
+        for path, kind in zip(attributes[0::3], attributes[2::3], strict=False):
+            if kind not in {"unspecified", "unset"}:
+                git(project, "cat-file", "--filters", f"HEAD:./{path}")
 
 
 def is_conflict(code: str) -> bool:
@@ -159,9 +174,14 @@ def whole_or_nothing(project: Path, changed: list[str], new: list[str]) -> Gener
     try:
         yield
     except BaseException:
-        git(project, "reset", "--quiet")
-        if changed:
-            git(project, *NO_HOOKS, "checkout", "--quiet", "HEAD", "--", *changed)
+        try:
+            git(project, "reset", "--quiet")
+            if changed:
+                git(project, *NO_HOOKS, "checkout", "--quiet", "HEAD", "--", *changed)
+        except CommandError as error:
+            raise CommandError(
+                f"{error}. A part of the update is in the project. To undo it: {back(project)}"
+            ) from None
         for name in new:
             (project / name).unlink(missing_ok=True)
         mark.unlink()

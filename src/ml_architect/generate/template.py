@@ -8,10 +8,10 @@ import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from copier.errors import CopierError
@@ -52,6 +52,20 @@ def require_questions(names: Iterable[str], known: Iterable[str]) -> None:
     if unknown := sorted(set(names) - set(questions)):
         hint = nearest(unknown[0], questions, f"expected one of {', '.join(questions)}")
         raise CommandError(f"{unknown[0]}: no such question; {hint}")
+
+
+def require_plain(answers: Mapping[str, Any], file: str) -> None:
+    """Refuse answers in a file that no question can have.
+
+    Raises:
+        CommandError: with the first of them.
+    """
+    for name, value in answers.items():
+        items = cast("list[Any]", value) if isinstance(value, list) else [value]
+        if not all(item is None or isinstance(item, (str, int, float)) for item in items):
+            raise CommandError(
+                f"{file}: {name} isn't a text, or a list of texts. Write it in quotes"
+            )
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from .repository import (
     own,
     pattern,
     require_clean,
+    require_filters,
     temporary_folder,
     whole_or_nothing,
 )
@@ -46,6 +47,7 @@ from .template import (
     changes,
     is_supported,
     one_line_errors,
+    require_plain,
     require_questions,
     summarize,
     version_of,
@@ -131,6 +133,8 @@ class Update:
             if self.preview:
                 show(console, f"\nNothing was changed. To apply it: {self.command}")
                 return not result.conflicts
+            present = [change.path for change in result.changes if change.kind != "new"]
+            require_filters(project, present)
             if not self.yes and not confirm("Apply it?"):
                 raise Declined("nothing was changed")
             require_clean(project)  # the user may have changed files while the question was open
@@ -288,6 +292,7 @@ def read_recorded(project: Path) -> dict[str, Any]:
     for name in ("_src_path", "_commit"):
         if not isinstance(recorded.get(name), str):
             raise CommandError(f"{file} has no {name}, which names the template. {RESTORE}")
+    require_plain({n: v for n, v in recorded.items() if not n.startswith("_")}, str(file))
     return recorded
 
 
@@ -330,6 +335,17 @@ class Clone:
         if top.name != top.name.rstrip():
             raise CommandError(
                 f"Copier can't update '{top}', whose name ends in a space. First rename it"
+            )
+        names = [str(top), *git(top, "ls-files", "-z").split("\0")]
+        if hostile := next(filter(SURROGATES.search, names), None):
+            raise CommandError(
+                f"Copier can't update a project with the name {hostile}, which isn't UTF-8. First "
+                "rename it"
+            )
+        if git_line(top, "rev-parse", "--show-object-format") != "sha1":
+            raise CommandError(
+                f"Copier can't update {top}, whose objects have SHA-256 names. First make it a "
+                "repository with SHA-1 names: git init --object-format=sha1"
             )
         clone = folder / top.name
         options = ("core.autocrlf=false", "core.symlinks=false", "core.hooksPath=/dev/null")
@@ -400,6 +416,9 @@ class Clone:
 
 KINDS = {"A": "new", "M": "changed", "T": "changed", "D": "deleted", "U": "conflict"}
 """By git's letters."""
+
+SURROGATES = re.compile(r"[\ud800-\udfff]")
+"""In names that aren't UTF-8, as Python reads them."""
 
 BLOBS = re.compile(r"(?<=: git diff )[0-9a-f]{12}|(?<=: git diff .{12} )[0-9a-f]{12}")
 """At the end of a note that shows what the template changed."""
