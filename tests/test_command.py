@@ -612,7 +612,7 @@ def write_a_table_as_an_answer(project: Path) -> None:
         ),
         (remove_git, "isn't under git"),
         (hide_a_change_from_git, "git ignores changes to AGENTS.md"),
-        (require_a_program_that_is_absent, "filter 'lfs' failed. Install the program that it runs"),
+        (require_a_program_that_is_absent, "lfs failed. Install the program that it runs"),
         (require_it_for_the_present_files, "filter 'lfs' failed. Install the program that it runs"),
         (name_a_file_in_another_encoding, "the name caf\\udce9.txt, which isn't UTF-8"),
         (use_sha256, "whose objects have SHA-256 names"),
