@@ -57,6 +57,7 @@ golden: $(tools) $(project) ## rewrite tests/golden, choices/constraints and the
 	.venv/bin/python tests/golden.py
 	.venv/bin/python tests/readme.py
 	.venv/bin/python tests/pins.py
+	.venv/bin/python tests/modules.py
 
 bench: $(tools) $(project) $(peers) ## measure speed, memory and the quality of the starters
 	.venv/bin/python benchmarks/generation.py

@@ -35,6 +35,9 @@ from pydantic import (
 
 PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
+ANSWERS = ".copier-answers.yml"
+"""As in copier.yml, whose setting Copier renders, for which it would ask this extension again."""
+
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "src", "tests", "data", "runs", "configs", "scripts", "docs"}
     | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
@@ -129,11 +132,12 @@ def _python_version(version: str) -> str:
 
 def _iso_date(text: str) -> str:
     try:
-        if date.fromisoformat(text).isoformat() == text:
-            return text
+        day = date.fromisoformat(text)
     except ValueError:
-        pass
-    raise ValueError("isn't a date: write it like 2026-11-24")
+        day = None
+    if day is None or day.isoformat() != text or day.year == date.max.year:  # scripts last longer
+        raise ValueError("isn't a date that a project can start at: write it like 2026-11-24")
+    return text
 
 
 def _project_path(path: str) -> str:
@@ -190,6 +194,9 @@ class Blueprint(BaseModel):
     @field_validator("package_name")
     @classmethod
     def _is_not_reserved(cls, name: str, info: ValidationInfo) -> str:
+        assert info.context is not None, "see Blueprint"
+        if info.context.get("is_recorded"):  # it can't change, even if it is reserved now
+            return name
         if reason := _why_reserved(name, _catalogue(info).modules):
             raise ValueError(f"{reason}: choose another, such as '{name}_project'")
         return name
@@ -232,13 +239,14 @@ def _conflicts(
     return conflicts
 
 
-def validate(answers: Mapping[str, Any], catalogue: Any) -> Blueprint:
+def validate(answers: Mapping[str, Any], catalogue: Any, *, is_recorded: bool = False) -> Blueprint:
     """Return all answers as one blueprint.
 
     Raises UserMessageError, listing every problem, if they are invalid.
     """
     try:
-        return Blueprint.model_validate(dict(answers), context={"catalogue": catalogue})
+        context = {"catalogue": catalogue, "is_recorded": is_recorded}
+        return Blueprint.model_validate(dict(answers), context=context)
     except ValidationError as error:
         raise UserMessageError(_message(error.errors(include_url=False))) from None
 
@@ -248,11 +256,17 @@ def _message(problems: Sequence[Any]) -> str:
     for problem in problems:
         name = ".".join(str(part) for part in problem["loc"])
         reason = problem["msg"].removeprefix("Value error, ")
-        value = "" if problem["type"] == "missing" else f" {problem['input']!r}"
+        value = "" if problem["type"] == "missing" else f" {_quoted(problem['input'])}"
         lines.append(f"{name}{value} {reason}")
     if len(lines) == 1:
         return f"Nothing was written, because {lines[0]}"
     return "\n  - ".join(["Nothing was written, because these answers are invalid:", *lines])
+
+
+def _quoted(value: Any) -> str:
+    """An invalid answer of any length, as a message shows it."""
+    shown = repr(value)
+    return shown if len(shown) <= 400 else f"{shown[:100]} … {shown[-50:]}"
 
 
 def answer_error(question: str, value: Any, conf: Mapping[str, Any], catalogue: Any) -> str:
@@ -268,7 +282,7 @@ def answer_error(question: str, value: Any, conf: Mapping[str, Any], catalogue: 
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        return f"{value!r} {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        return f"{_quoted(value)} {error.errors()[0]['msg'].removeprefix('Value error, ')}"
     if question == "package_name" and (reason := _why_reserved(value, catalogue.modules)):
         return f"{value!r} {reason}: choose another, such as '{value}_project'"
     return ""
@@ -278,7 +292,7 @@ def python_versions(data: Mapping[str, Any]) -> str:
     """Return the supported versions as Copier reads them; as for `options`, see the catalogue."""
     versions: list[Any] = list(PYTHON_VERSIONS)
     if "python_version" in data and data["python_version"] not in versions:
-        versions.append(data["python_version"])
+        versions.append(str(data["python_version"]))
     return json.dumps(versions)
 
 
@@ -333,11 +347,20 @@ def require_valid_data(conf: Mapping[str, Any], catalogue: Any) -> None:
     answers: dict[str, Any] = yaml.safe_load(recorded.read_text(encoding="utf-8")) | data
     require_fixed_answers(conf, answers, catalogue)
     try:
-        Blueprint.model_validate(answers, context={"catalogue": catalogue})
+        context = {"catalogue": catalogue, "is_recorded": True}
+        Blueprint.model_validate(answers, context=context)
     except ValidationError as error:  # a migration may still fix recorded answers
         problems = [item for item in error.errors(include_url=False) if item["loc"][0] in data]
         if problems:
             raise UserMessageError(_message(problems)) from None
+
+
+def is_recorded(conf: Mapping[str, Any]) -> bool:
+    """Whether a project has these answers already: an update renders them several times.
+
+    In its temporary folders, they come with the date of the start, which nobody is asked for.
+    """
+    return "started" in conf["data"] or (Path(conf["dst_path"]) / ANSWERS).is_file()
 
 
 # --- what the templates get ---------------------------------------------------------------------
@@ -412,7 +435,7 @@ class BlueprintExtension(ContextHook):
         if key not in self._projects:
             if not self._projects:  # before the first file is written
                 require_empty_destination(conf)
-            blueprint = validate(answers, self._catalogue)
+            blueprint = validate(answers, self._catalogue, is_recorded=is_recorded(conf))
             self._projects[key] = Project.of(blueprint, self._catalogue)
         context["project"] = self._projects[key]
         context["command"] = str(answers["package_name"]).replace("_", "-")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -90,13 +91,8 @@ class Catalogue:
 
     @property
     def modules(self) -> frozenset[str]:
-        """Names that a project's package can't have: what any project imports or installs."""
-        requirements = [*self.requirements, *self.development]
-        for question in self.questions:
-            for option in question.options:
-                requirements.extend(option.requirements)
-        names = [name for package in requirements for name in (package.module, package.name)]
-        return frozenset(name.lower().replace("-", "_") for name in names)
+        """Names that a project's package can't have: what its environment may contain."""
+        return frozenset(Path(__file__).with_name("modules.txt").read_text("utf-8").split())
 
 
 def as_words(name: str) -> str:
@@ -345,5 +341,5 @@ def options(name: str, data: Mapping[str, Any]) -> str:
     question = CATALOGUE.question(name)
     choices: dict[str, Any] = {option.label: option.value for option in question.options}
     if name in data and data[name] not in question.values:
-        choices[f"{data[name]} (unknown)"] = data[name]
+        choices["unknown"] = str(data[name])
     return json.dumps(choices)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from datetime import date, timedelta
 from typing import Any
 
@@ -57,6 +58,11 @@ def days_later(day: str, days: int) -> str:
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
+def shell(text: Any) -> str:
+    """A word of a POSIX shell."""
+    return shlex.quote(str(text))
+
+
 @pass_environment
 def source(environment: Environment, path: str) -> str:
     """A file of the template, verbatim: Python isn't parsed as Jinja.
@@ -79,7 +85,12 @@ class LiteralsExtension(Extension):
         super().__init__(environment)
         filters: dict[str, Any] = environment.filters
         filters.update(
-            toml=toml, yaml=yaml, python=python, markdown=markdown, days_later=days_later
+            toml=toml,
+            yaml=yaml,
+            python=python,
+            markdown=markdown,
+            shell=shell,
+            days_later=days_later,
         )
         variables: dict[str, Any] = environment.globals  # pyright: ignore[reportAssignmentType]
         variables["source"] = source

@@ -318,13 +318,27 @@ def create_owners_files(
     """Write owner's files that the old version didn't have; the owner has deleted all others."""
     for source in sorted(path for path in new.rglob("*") if path.is_file()):
         path = source.relative_to(new)
-        if not is_owners(path.as_posix(), template) or (old / path).exists() or path.exists():
+        if not is_owners(path.as_posix(), template) or (old / path).exists():
             continue
-        if unwanted(path.as_posix(), old, moves, now):
+        folders = [folder for folder in reversed(path.parents) if folder.name]
+        blocked = [folder for folder in folders if is_foreign(folder) or folder.is_file()]
+        if is_foreign(path):
+            blocked.append(path)
+        if blocked:
+            reason = f"{blocked[0].as_posix()} is a link, a file or another repository"
+            print(f"not created: {path.as_posix()}, since {reason}")
+            continue
+        if path.exists() or unwanted(path.as_posix(), old, moves, now):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, path)  # and its mode
         print(f"created {path.as_posix()}: yours from now on")
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file that is written here, or below it, would be outside of the project."""
+    mode = git("ls-files", "--stage", "--", path.as_posix())[:6]  # a link may be a file on the disk
+    return mode in {"120000", "160000"} or path.is_symlink() or (path / ".git").exists()
 
 
 def is_owners(path: str, template: Path) -> bool:

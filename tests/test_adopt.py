@@ -249,7 +249,7 @@ def test_nothing_is_written_through_a_link(
     (project / "data").symlink_to(outside)
     commit(project, "A link")
     assert adopt(project) == 2
-    assert "data is a link or a file" in capsys.readouterr().err
+    assert "data is a link, where the template has data/" in capsys.readouterr().err
     assert list(outside.iterdir()) == []
     assert git(project, "branch", "--list", "ml-architect") == ""
 
@@ -432,6 +432,56 @@ def test_reasons_not_to_adopt_are_reported_and_nothing_is_written(
     assert "branch -D" not in error
     assert git(project, "worktree", "list").count("\n") == 1
     assert (tree(project), git(project, "for-each-ref")) == before
+
+
+NAMED = '[project]\nname = "spam"\nversion = "1"\n'
+UNUSUAL = {
+    'project = {name = "spam", version = "1"}\n': "first write inline tables",
+    f'tool = "x"\n{NAMED}': "tool: Input should be a valid dict",
+    f"{NAMED}[[tool]]\na = 1\n": "tool: Input should be a valid dict",
+    f"{NAMED}[[tool.ruff]]\na = 1\n": "tool.ruff: Input should be a valid dict",
+    f'{NAMED}[tool.ruff]\nline-length = "x"\n': "tool.ruff.line-length: Input should be a valid",
+    f"{NAMED}[tool.ruff]\nline-length = nan\n": "tool.ruff.line-length: Input should be a valid",
+    f"{NAMED}[tool.ruff]\nline-length = inf\n": "tool.ruff.line-length: Input should be a valid",
+    f"{NAMED}dynamic = 5\n": "project.dynamic: Input should be a valid list",
+    f'{NAMED}scripts = "x"\n': "project.scripts: Input should be a valid dict",
+    f'{NAMED}[dependency-groups]\ndev = "x"\n': "dependency-groups.dev: Input should be a",
+    f"build-system = 3\n{NAMED}": "build-system: Input should be a valid dict",
+    '[tool.poetry]\nname = "a"\nauthors = 5\n': "tool.poetry.authors: Input should be a valid list",
+    '[tool.poetry]\nname = "a"\ngroup = 5\n': "tool.poetry.group: Input should be a valid dict",
+    NAMED.replace("\n", "\r"): "can't be read",
+    f"{NAMED}x = {'9' * 5000}\n": "can't be read: Exceeds the limit",
+    f"{NAMED}[{'.'.join(['a'] * 3000)}]\n": "nested more than 100 levels",
+    f"{NAMED}x = {'[' * 3000}{']' * 3000}\n": "is nested too deeply",
+    f'{NAMED}requires-python = ">=3.{"9" * 5000}"\n': "should have at most 1000 characters",
+    f'{NAMED}dependencies = ["torch=={"9" * 5000}"]\n': "should have at most 1000 characters",
+}
+"""Manifests that no tool writes, and what is said about each."""
+
+
+@pytest.mark.parametrize(("manifest", "message"), UNUSUAL.items(), ids=range(len(UNUSUAL)))
+def test_an_unusual_manifest_is_refused_in_one_line(
+    manifest: str, message: str, tmp_path: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "spam"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_bytes(manifest.encode())
+    project = write(folder, {})
+    assert adopt(project) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert len(error) < 500
+    assert git(project, "branch", "--list", "ml-architect") == ""
+
+
+def test_special_numbers_and_other_files_than_a_license_are_no_obstacle(
+    tmp_path: Path, adopt: Any
+) -> None:
+    manifest = f'{NAMED}license = {{file = "/dev/zero"}}\n[tool.a]\nx = [nan, inf, {"9" * 4000}]\n'
+    project = write(tmp_path / "spam", {"pyproject.toml": manifest})
+    assert adopt(project) == 0
+    assert "x = [nan, inf, 9" in git(project, "show", "ml-architect:pyproject.toml")
 
 
 def test_uncommitted_changes_and_repositories_without_a_commit_are_refused(

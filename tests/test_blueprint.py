@@ -250,7 +250,11 @@ def test_a_text_that_was_not_typed_is_rejected_later() -> None:
         assert BLUEPRINT.answer_error("package_name", "", conf, CATALOGUE) == ""
 
 
-NEW_DESTINATION = {"dst_path": "no such folder", "overwrite": False}
+NEW_DESTINATION = {
+    "dst_path": "no such folder",
+    "overwrite": False,
+    "data": {},
+}
 
 
 def test_incomplete_answers_are_allowed_only_while_questions_are_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,94 @@ def test_invalid_input_of_new_is_reported_and_nothing_is_written(
     assert message in one_line(capsys.readouterr().err)
     assert tree(tmp_path) == {"full/here": b"- mine\n"}
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+DIGITS = "9" * 6000
+HOSTILE = {
+    "started=9999-12-31": "isn't a date that a project can start at",
+    f"package_name={DIGITS}": "isn't a valid package name",
+    f"stage={DIGITS}": "isn't an option",
+    f"python_version={DIGITS}": "isn't supported",
+    f"yours={'[' * 3000}": "nested too deeply; expected a list",
+    f"yours={DIGITS}": "expected a list, such as",
+    "yours=[2026-99-99]": "month must be in 1..12; expected a list",
+    f"description={'x' * 100_000}": "has 100000 characters: at most 200 are allowed",
+    "description=\x1b[31m": "has a line break or a control character",
+    "st\x1b[31mage=x": "st\\x1b[31mage: no such question",
+    "\u202e": "--data \\u202e: expected NAME=ANSWER",
+}
+
+
+@pytest.mark.parametrize(("answer", "message"), HOSTILE.items(), ids=range(len(HOSTILE)))
+def test_a_hostile_answer_is_quoted_in_part_and_escaped(
+    answer: str, message: str, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("new", "made", "--defaults", "--data", answer) == 2
+    error = one_line(capsys.readouterr().err)
+    assert message in error
+    assert len(error) < 5000
+    assert not set(error) & {"\x1b", "\u202e"}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"description: {'[' * 5000}", "is nested too deeply"),
+        (f"started: {DIGITS}", "a date or a number in it is invalid"),
+        ("started: 2026-99-99", "a date or a number in it is invalid"),
+        ("started: !!timestamp nonsense", "a date or a number in it is invalid"),
+        ("starter: {a: b}", "starter isn't a text, or a list of texts"),
+        ("yours: [[a]]", "yours isn't a text, or a list of texts"),
+        ("starter: 2026-01-01", "starter '2026-01-01' isn't an option"),
+        (f"description: {'x' * 5_000_000}", "has 5000000 characters"),
+    ],
+    ids=range(8),
+)
+def test_a_hostile_file_of_answers_is_refused_in_one_line(
+    text: str, message: str, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "answers.yml").write_text(text, encoding="utf-8")
+    assert run("new", "made", "--answers", "answers.yml") == 2
+    error = one_line(capsys.readouterr().err)
+    assert message in error
+    assert len(error) < 500
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.yml"]
+
+
+def test_a_date_without_quotes_is_read_from_a_file_of_answers(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "answers.yml").write_text("started: 2026-01-02\n", encoding="utf-8")
+    assert run("new", "made", "--answers", "answers.yml") == 0
+    recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text("utf-8"))
+    assert recorded["started"] == "2026-01-02"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["new", "~nosuch/x"], ["update", "~nosuch/x"], ["adopt", "~nosuch/x"]],
+    ids=str,
+)
+def test_the_folder_of_a_user_who_does_not_exist_is_reported(
+    arguments: list[str], run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    assert "~nosuch is no user; for a folder, ./~nosuch/x" in one_line(capsys.readouterr().err)
+    assert main(["new", "made", "--defaults", "--template", "~nosuch/x"]) == 2
+    assert "there is no such user" in one_line(capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_suggested_commands_are_quoted_for_a_shell(
+    run: Any, tmp_path: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("new", "it's mine/digits", "--defaults") == 0
+    words = shlex.split(capsys.readouterr().out.partition("    ")[2].partition(" && ")[0])
+    assert words == ["cd", str(tmp_path / "it's mine/digits")]
+    address = tmp_path / "old; template"
+    address.mkdir()
+    replace_address(project, str(address))
+    assert run("update", project) == 2
+    assert f"--template '{address}'" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("address", ["missing", "https://localhost:1/template.git"])
@@ -435,12 +524,6 @@ def hide_a_change_from_git(project: Path) -> None:
     (project / "AGENTS.md").write_text("Mine.\n", encoding="utf-8")
 
 
-def leave_a_rejected_patch(project: Path) -> None:
-    (project / ".gitignore").write_text("*.rej\n", encoding="utf-8")
-    commit(project)
-    (project / "AGENTS.md.rej").write_text("Mine.\n", encoding="utf-8")
-
-
 def remove_the_answers(project: Path) -> None:
     (project / ".copier-answers.yml").unlink()
     commit(project)
@@ -473,6 +556,49 @@ def write_an_invalid_answer(project: Path) -> None:
     write_answers(project, text.replace("author_email: ''", "author_email: nonsense"))
 
 
+def require_a_program_that_is_absent(project: Path) -> None:
+    (project / ".gitattributes").write_text("*.py filter=lfs\n", encoding="utf-8")
+    commit(project)
+    for name in ("clean", "smudge", "process"):
+        git(project, "config", f"filter.lfs.{name}", "nosuch-program")
+    git(project, "config", "filter.lfs.required", "true")
+
+
+def require_it_for_the_present_files(project: Path) -> None:
+    require_a_program_that_is_absent(project)
+    for file in project.rglob("*.py"):
+        os.utime(file, (1, 1))  # git looks at their content
+
+
+def name_a_file_in_another_encoding(project: Path) -> None:
+    (project / os.fsdecode(b"caf\xe9.txt")).touch()
+    commit(project)
+
+
+def use_sha256(project: Path) -> None:
+    remove_git(project)
+    git(project, "init", "--quiet", "--object-format=sha256")
+    commit(project)
+
+
+def make_bare(project: Path) -> None:
+    git(project, "config", "core.bare", "true")
+
+
+def write_nested_answers(project: Path) -> None:
+    write_answers(project, f"_commit: {'[' * 4000}\n")
+
+
+def write_an_impossible_date(project: Path) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, re.sub(r"started: .*", "started: 2026-99-99", text))
+
+
+def write_a_table_as_an_answer(project: Path) -> None:
+    text = (project / ".copier-answers.yml").read_text("utf-8")
+    write_answers(project, re.sub(r"stage: .*", "stage: {a: b}", text))
+
+
 @pytest.mark.parametrize(
     ("make_unusable", "message"),
     [
@@ -486,7 +612,14 @@ def write_an_invalid_answer(project: Path) -> None:
         ),
         (remove_git, "isn't under git"),
         (hide_a_change_from_git, "git ignores changes to AGENTS.md"),
-        (leave_a_rejected_patch, "AGENTS.md.rej is a rejected patch"),
+        (require_a_program_that_is_absent, "lfs failed. Install the program that it runs"),
+        (require_it_for_the_present_files, "filter 'lfs' failed. Install the program that it runs"),
+        (name_a_file_in_another_encoding, "the name caf\\udce9.txt, which isn't UTF-8"),
+        (use_sha256, "whose objects have SHA-256 names"),
+        (make_bare, "must be run in a work tree"),
+        (write_nested_answers, "can't be read (it is nested too deeply)"),
+        (write_an_impossible_date, "a date or a number in it is invalid"),
+        (write_a_table_as_an_answer, "stage isn't a text, or a list of texts"),
         (remove_the_answers, "has no .copier-answers.yml"),
         (write_answers_that_are_not_yaml, "can't be read"),
         (write_answers_without_a_version, "has no _commit"),
@@ -636,11 +769,13 @@ def test_ignored_files_stay_and_a_new_file_that_is_ignored_becomes_part_of_the_c
     weights = project / "runs/mine/weights.bin"
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"precious")
+    (project / "runs/AGENTS.md.rej").write_text("Mine.\n", encoding="utf-8")
     assert run("update", project, "--yes") == 0
     assert f"new       {ADDED}" in capsys.readouterr().out
     commit(project)
     assert git(project, "ls-files", ADDED)
     assert weights.read_bytes() == b"precious"
+    assert (project / "runs/AGENTS.md.rej").exists()
 
 
 def test_another_template_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

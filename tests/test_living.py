@@ -157,6 +157,12 @@ OURS = ["-c", "import sys; from ml_architect.cli import main; sys.exit(main())",
 PLAIN = ["-m", "copier", "update", "--trust", "--defaults"]
 
 
+def slow_down(project: Path) -> None:
+    """Let git take a while for each file, or no signal would arrive while it writes."""
+    git(project, "config", "filter.slow.smudge", "sleep 0.02; cat")
+    (project / ".git/info/attributes").write_text("*.py filter=slow\n", encoding="utf-8")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 @pytest.mark.parametrize("tool", ["ml-architect", "copier"])
 def test_git_restores_a_project_after_a_killed_update_which_can_then_be_repeated(
@@ -166,6 +172,8 @@ def test_git_restores_a_project_after_a_killed_update_which_can_then_be_repeated
     start = copy(template, tmp_path / "start" / "digits", EARLIER)
     edit(start)
     commit(start, "Mine")
+    if tool == "ml-architect":
+        slow_down(start)
     before = tree(start)
     reference = shutil.copytree(start, tmp_path / "reference" / "digits", symlinks=True)
     started = time.monotonic()
@@ -229,6 +237,7 @@ def test_an_update_that_is_stopped_by_ctrl_c_changes_nothing(
     project = copy(template, tmp_path / "digits", EARLIER)
     edit(project)
     commit(project, "Mine")
+    slow_down(project)
     before = tree(project)
     code, error = 0, ""
     for _ in range(5):  # on a busy machine, the signal may come too late

@@ -8,13 +8,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import modules
 import pathspec
 import pytest
 import yaml
-from combinations import CHOICES, DEFAULTS
+from combinations import CATALOGUE, CHOICES, DEFAULTS
 from copier import _template, _user_data  # private, but there is no public list
+from copier.errors import UserMessageError
 from jinja2 import Environment, StrictUndefined
-from rendering import ROOT, render
+from rendering import ROOT, extension, render
+from repository import EARLIER, NEWEST, commit, copy, update
+from test_projects import ENVIRONMENT
+
+from ml_architect.cli import main
 
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = {name: value for name, value in CONFIG.items() if not name.startswith("_")}
@@ -183,3 +189,45 @@ def test_a_file_that_the_owner_took_over_is_excluded_from_updates_at_every_stage
     for stage in CHOICES["stage"]:
         assert excluded("update", stage=stage, yours=[resume, "docs"]).match_file(resume)
         assert not excluded("copy", stage=stage, yours=[resume]).match_file(resume)
+
+
+# --- names of packages --------------------------------------------------------------------------
+
+RESERVED = set(modules.FILE.read_text(encoding="utf-8").split())
+
+
+def test_every_pinned_package_and_installer_is_a_reserved_name() -> None:
+    assert sorted(modules.packages() - RESERVED) == []
+
+
+@pytest.mark.skipif(not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} doesn't exist")
+def test_every_module_of_an_environment_is_a_reserved_name() -> None:
+    assert sorted(set(modules.modules()) - RESERVED) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["typing_extensions", "sympy", "jinja2", "pip", "setuptools", "hatchling", "torch", "sklearn"],
+)
+def test_a_package_cannot_have_the_name_of_anything_in_its_environment(
+    name: str, template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserMessageError, match="would be shadowed by a package"):
+        render(template, tmp_path / "made", package_name=name)
+    assert list(tmp_path.iterdir()) == []
+    assert extension("blueprint").slug(name, CATALOGUE.modules) == f"{name}_project"
+
+
+@pytest.mark.slow
+def test_a_project_whose_name_is_reserved_since_then_can_still_be_updated(
+    repository: Path, tmp_path: Path
+) -> None:
+    started = "2026-01-01"  # as in the answers of a project
+    project = copy(repository, tmp_path / "comm", EARLIER, package_name="comm", started=started)
+    update(project, NEWEST, stage="production")
+    commit(project, "Updated")
+    (project / "src/comm/training/device.py").unlink()
+    commit(project, "Deleted")
+    options = ["--yes", "--template", str(repository), "--data", "stage=exploration"]
+    assert main(["update", str(project), *options]) == 0
+    assert not (project / "AGENTS.md").exists()

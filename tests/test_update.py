@@ -380,3 +380,71 @@ def test_each_version_is_rendered_with_its_own_extensions(
     assert new[: len(EXTENSIONS)] == ["2.0.0"] * len(EXTENSIONS)
     assert "second" in new
     assert tree(project) == tree(copy(two_versions, tmp_path / "new" / "digits", "2.0.0"))
+
+
+# --- line ends ------------------------------------------------------------------------------------
+
+
+def change(file: Path, old: bytes, new: bytes) -> None:
+    """Replace a text in a file, byte by byte."""
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new, 1))
+
+
+def with_crlf(project: Path, name: str) -> None:
+    """Give a file the line ends of Windows."""
+    content = (project / name).read_bytes().replace(b"\r\n", b"\n")
+    (project / name).write_bytes(content.replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize("kind", ["autocrlf", "attributes", "committed"])
+def test_an_owners_edit_in_a_file_with_crlf_is_merged_and_keeps_its_line_ends(
+    kind: str, template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", EARLIER)
+    if kind == "attributes":
+        (project / ".gitattributes").write_text("* text=auto eol=crlf\n", encoding="utf-8")
+    git(project, "config", "core.autocrlf", "true" if kind == "autocrlf" else "false")
+    loop, device = "src/digits/training/loop.py", "src/digits/training/device.py"
+    for name in (loop, device):
+        with_crlf(project, name)
+        first = (project / name).read_bytes().partition(b"\r\n")[0]
+        assert EARLIER.encode() in first
+        # Beside the template's change, so that a patch is rejected, and Copier merges.
+        change(project / name, first + b"\r\n", first + b"\r\n# Mine.\r\n")
+        (project / name).write_bytes((project / name).read_bytes() + b"# Mine, too.\r\n")
+    change(project / device, EARLIER.encode(), b"mine")
+    commit(project, "Mine")
+
+    assert main(["update", str(project), "--yes", "--template", str(template)]) == 1
+
+    assert device in git(project, "diff", "--name-only", "--diff-filter=U").split()
+    for name in (loop, device):
+        content = (project / name).read_bytes()
+        assert content.count(b"\n") == content.count(b"\r\n")
+        assert b"# Mine, too.\r\n" in content
+        if b"<<<<<<<" in content:
+            start, end = content.index(b"<<<<<<<"), content.index(b">>>>>>>")
+            assert content[start:end].count(b"\n") < 8, "only the lines that both sides changed"
+    untouched = (project / "src/digits/training/checks.py").read_bytes()
+    assert (b"\r\n" in untouched) == (kind != "committed")
+
+
+def test_an_owners_edit_far_from_the_templates_is_merged_without_a_conflict_with_crlf(
+    template: Path, tmp_path: Path
+) -> None:
+    project = copy(template, tmp_path / "digits", EARLIER)
+    git(project, "config", "core.autocrlf", "true")
+    files = [path for path in project.rglob("*.py") if path.name != "__init__.py"]
+    for path in files:
+        with_crlf(project, path.relative_to(project).as_posix())
+        path.write_bytes(path.read_bytes() + b"# Mine.\r\n")
+    commit(project, "Mine")
+    assert main(["update", str(project), "--yes", "--template", str(template)]) == 0
+    for path in files:
+        content = path.read_bytes()
+        assert content.count(b"\n") == content.count(b"\r\n"), path
+    assert b"# Mine.\r\n" in (project / "src/digits/training/loop.py").read_bytes()
+    added = git(project, "diff", "HEAD", "--stat", "--", "src/digits/training/loop.py")
+    assert "2 +-" in added

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .commands import add_commands
-from .errors import CommandError, nearest
+from .errors import CommandError, load_yaml, nearest, printable
 from .generate.origin import PACKAGE
 
 
@@ -45,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         return options.run(options)
     except CommandError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         path = "" if error.filename is None else f"{error.filename}: "
-        print(f"{path}{error.strerror}", file=sys.stderr)
+        print(printable(f"{path}{error.strerror}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"stopped{_nothing_written(arguments)}", file=sys.stderr)
@@ -88,20 +88,20 @@ def _parser() -> Parser:
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     new = commands.add_parser("new", help="make a project: ask, show, write")
-    new.add_argument("destination", metavar="DEST", type=Path, help="new folder")
+    new.add_argument("destination", metavar="DEST", type=_path, help="new folder")
     new.add_argument("--defaults", action="store_true", help="ask nothing; take every default")
-    new.add_argument("--answers", metavar="FILE", type=Path, help="YAML file with answers by name")
+    new.add_argument("--answers", metavar="FILE", type=_path, help="YAML file with answers by name")
     new.set_defaults(run=_new)
     update = commands.add_parser(
         "update", help="update a project to a newer template, or change answers"
     )
-    update.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
+    update.add_argument("project", metavar="PROJECT", type=_path, nargs="?", default=Path())
     update.add_argument("--yes", action="store_true", help="don't ask for confirmation")
     update.add_argument("--preview", action="store_true", help="only show the changes")
     update.add_argument("--why", action="store_true", help="show the whole changelog")
     update.set_defaults(run=_update)
     adopt = commands.add_parser("adopt", help="add the template's files to an existing project")
-    adopt.add_argument("project", metavar="PROJECT", type=Path, nargs="?", default=Path())
+    adopt.add_argument("project", metavar="PROJECT", type=_path, nargs="?", default=Path())
     adopt.add_argument("--defaults", action="store_true", help="ask nothing; take every default")
     adopt.add_argument(
         "--branch", metavar="NAME", default="ml-architect", help="name of the new branch"
@@ -138,6 +138,16 @@ class ShowVersion(argparse.Action):
         except PackageNotFoundError:
             print(f"{PACKAGE} isn't installed: it runs from a folder")
         parser.exit()
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = text.partition("/")[0]
+        raise argparse.ArgumentTypeError(
+            f"{text}: {user} is no user; for a folder, ./{text}"
+        ) from None
 
 
 @contextmanager
@@ -258,5 +268,12 @@ def _data(pairs: Sequence[str]) -> dict[str, Any]:
             raise CommandError(
                 f"--data {pair}: expected NAME=ANSWER, such as --data tracker=mlflow"
             )
+        if name == "yours":  # a list; Copier parses it, too, but can't say where it failed
+            try:
+                load_yaml(value)
+            except ValueError as error:
+                raise CommandError(
+                    f"--data yours: {error}; expected a list, such as yours=[src/digits/cli.py]"
+                ) from None
         data[name] = value
     return data

@@ -18,7 +18,15 @@ from rich.console import Console
 from ..errors import CommandError, Declined
 from .existing import LICENSE_FILES, Existing, installation, read_existing
 from .manifest import add_missing, add_missing_lines, create
-from .repository import NO_HOOKS, git, git_line, own, require_clean, temporary_folder
+from .repository import (
+    NO_HOOKS,
+    git,
+    git_line,
+    own,
+    require_clean,
+    require_free,
+    temporary_folder,
+)
 from .screen import confirm, show, show_answers
 from .template import (
     ANSWERS,
@@ -28,6 +36,9 @@ from .template import (
     require_supported,
 )
 from .worker import newest, open_template
+
+COMPLETED = ("pyproject.toml", ".gitignore")
+"""The project's own files to which lines are added."""
 
 READMES = re.compile(r"readme\b.*", re.IGNORECASE)
 MODULES = re.compile(r"src/.+(?<!/__init__)\.py")
@@ -152,14 +163,14 @@ class Adopt:
             console,
             f"\n{len(plan.written)} files are one commit on the branch {self.branch}; your "
             "checkout hasn't changed.\n\n"
-            f"    git diff {current}...{self.branch}\n"
-            f"    git switch {self.branch} && {installation(project)}\n"
+            f"    git diff {shlex.quote(f'{current}...{self.branch}')}\n"
+            f"    git switch {shlex.quote(self.branch)} && {installation(project)}\n"
             f"    {command} validate\n\n"
             "Until you change it, that is the sample data. What reads yours goes into\n"
             f"src/{package}/data/source.py, your model and its loss into\n"
             f"src/{package}/models/network.py, their settings into src/{package}/settings.py.\n"
             "Import your own code there.\n\n"
-            f"To undo it: git branch -D {self.branch}",
+            f"To undo it: git branch -D {shlex.quote(self.branch)}",
         )
 
 
@@ -179,6 +190,8 @@ class Plan:
     def of(cls, project: Path, rendered: Path) -> Plan:
         """Compare the two; nothing is written."""
         plan = cls([], [], {}, {}, [], [], [])
+        changed = [name for name in COMPLETED if (rendered / name).is_file()]
+        require_free(project, changed)
         names = sorted(path.name for path in project.iterdir())
         for path in sorted(path for path in rendered.rglob("*") if path.is_file()):
             name = path.relative_to(rendered).as_posix()
@@ -193,8 +206,8 @@ class Plan:
             elif equivalent := [other for other in names if _is_equivalent(other, name)]:
                 plan.instead.extend(equivalent)
             else:
-                _require_folder(project, name)
                 plan.missing.append(name)
+        require_free(project, plan.missing)
         plan.hidden.extend(_ignored(project, plan.missing))
         return plan
 
@@ -275,17 +288,6 @@ def _code_outside(project: Path, rendered: Path) -> list[str]:
         outer = [parent for parent in path.parents if parent not in shared and parent.name]
         owned.add((outer[-1] if outer else path).as_posix())
     return sorted(owned)
-
-
-def _require_folder(project: Path, name: str) -> None:
-    """Refuse to write below a file, or through a link, which may lead out of the repository."""
-    for parent in Path(name).parents:
-        path = project / parent
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise CommandError(
-                f"nothing was written, because {parent.as_posix()} is a link or a file, and the "
-                f"template's {name} is below it. Make it a folder first"
-            )
 
 
 def _is_equivalent(present: str, name: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import BaseModel, Field, ValidationError
+from packaging.specifiers import SpecifierSet
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from ..errors import CommandError
 from .requirements import NAME as REQUIREMENTS
@@ -49,16 +50,61 @@ LICENSE_TEXTS = {
 """Phrases of a licence's text that no other has together. Their words are separated by a space."""
 
 
+MAX_LICENSE = 100_000  # bytes that are read of a file that may be one
+
+Short = Annotated[str, Field(max_length=1000)]
+
+
 class Table(BaseModel):
-    """The entries of `[project]` that are read."""
+    """The entries of `[project]` that are read or completed."""
 
     description: str = ""
-    requires_python: str = Field("", alias="requires-python")
+    requires_python: Short = Field(default="", alias="requires-python")
     license: str | dict[str, str] = ""
     authors: list[dict[str, str]] = []
     classifiers: list[str] = []
-    dependencies: list[str] = []
-    extras: dict[str, list[str]] = Field({}, alias="optional-dependencies")
+    dependencies: list[Short] = []
+    extras: dict[str, list[Short]] = Field(default={}, alias="optional-dependencies")
+    scripts: dict[str, Any] = {}
+    dynamic: list[str] = []
+
+
+class Group(BaseModel):
+    """A group of Poetry's."""
+
+    dependencies: dict[str, Any] = {}
+
+
+class Poetry(BaseModel):
+    """The entries of `[tool.poetry]` that are read or completed."""
+
+    authors: list[Any] = []
+    dependencies: dict[str, Any] = {}
+    before: dict[str, Any] = Field(default={}, alias="dev-dependencies")
+    group: dict[str, Group] = {}
+    scripts: dict[str, Any] = {}
+
+
+class Ruff(BaseModel):
+    """The setting of ruff that is compared."""
+
+    line_length: StrictInt = Field(default=88, alias="line-length")
+
+
+class Tools(BaseModel):
+    """The tables in `[tool]` that are read."""
+
+    poetry: Poetry = Poetry()
+    ruff: Ruff = Ruff()
+
+
+class Content(BaseModel):
+    """What is read or completed in a `pyproject.toml`."""
+
+    project: Table = Table()
+    tool: Tools = Tools()
+    groups: dict[str, list[Any]] = Field(default={}, alias="dependency-groups")
+    build: dict[str, Any] = Field(default={}, alias="build-system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +154,15 @@ def read_table(project: Path) -> dict[str, Any]:
     if not project.is_dir():
         raise CommandError(f"{project}: no such folder; expected the root of a project")
     file = project / MANIFEST
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.exists():
         return _from_requirements(project)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} can't be read: {error}. Fix it first") from None
+    content = read_toml(file)
+    try:
+        Content.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, reason = ".".join(map(str, first["loc"])), first["msg"].partition(" or instance")[0]
+        raise CommandError(f"{file}: {name}: {reason}. Fix it first") from None
     table: Any = content.get("project")
     if table is None and isinstance(poetry := content.get("tool", {}).get("poetry"), dict):
         table = _from_poetry(cast("dict[str, Any]", poetry))
@@ -121,20 +170,31 @@ def read_table(project: Path) -> dict[str, Any]:
         cast("dict[str, Any]", table).get("name"), str
     ):
         raise CommandError(f"{file} has no [project] table with a name: expected the standard one")
-    try:
-        Table.model_validate(table)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise CommandError(f"{file}: project.{name}: {first['msg']}. Fix it first") from None
     return cast("dict[str, Any]", table)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Parse a file of the owner's.
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    if not file.is_file():
+        raise CommandError(f"{file} isn't a file. Replace it by one first")
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except RecursionError:
+        raise CommandError(f"{file} can't be read: it is nested too deeply. Fix it first") from None
+    except ValueError as error:
+        raise CommandError(f"{file} can't be read: {error}. Fix it first") from None
 
 
 def installation(project: Path) -> str:
     """The command that installs the project, with the tool that it uses already."""
     manifest = project / MANIFEST
-    settings = tomllib.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-    if "poetry" in settings.get("build-system", {}).get("build-backend", ""):
+    # Not parsed, since an update may have left a conflict in it.
+    text = manifest.read_text(encoding="utf-8", errors="replace") if manifest.is_file() else ""
+    if re.search(r"^build-backend\s*=.*poetry", text, re.MULTILINE):
         return "poetry lock && poetry install --all-extras"
     if (project / "uv.lock").exists():
         return "uv sync"
@@ -198,12 +258,13 @@ def _package(project: Path, name: str) -> str:
     if packages:
         raise CommandError(
             f"src/ has several packages ({', '.join(packages)}) and none is called {slug}. Name "
-            f"one: --data package_name={packages[0]}"
+            f"one: --data {shlex.quote(f'package_name={packages[0]}')}"
         )
     if others := [package for package in _packages(project) if package not in NOT_PACKAGES]:
+        name = shlex.quote(others[0])
         raise CommandError(
             f"the package is in {others[0]}/, but the template's is in src/. First: mkdir src && "
-            f"git mv {others[0]} src/ && git commit, and configure your build backend; or add "
+            f"git mv {name} src/ && git commit, and configure your build backend; or add "
             f"another package: --data package_name={slug}"
         )
     return slug
@@ -249,10 +310,10 @@ def _license(project: Path, table: Mapping[str, Any], remarks: list[str]) -> str
 
 def _recognize(file: Path) -> str | None:
     """The SPDX name of a licence by its text."""
-    try:
-        text = " ".join(file.read_text(encoding="utf-8", errors="replace").lower().split())
-    except OSError:
+    if not file.is_file():  # it may be a device
         return None
+    with file.open("rb") as opened:
+        text = " ".join(opened.read(MAX_LICENSE).decode(errors="replace").lower().split())
     found = [name for name, words in LICENSE_TEXTS.items() if all(word in text for word in words)]
     return found[0] if len(found) == 1 else None  # a file with several is for a person to read
 
@@ -263,11 +324,11 @@ def _python(table: Mapping[str, Any], remarks: list[str]) -> str | None:
         return None
     try:
         specifiers = SpecifierSet(given)
-    except InvalidSpecifier:
+        supported = [version for version in PYTHONS if specifiers.contains(f"{version}.99")]
+    except ValueError:
         raise CommandError(
             f"requires-python = {given!r}: expected a version, such as '>=3.11'"
         ) from None
-    supported = [version for version in PYTHONS if specifiers.contains(f"{version}.99")]
     if not supported:
         raise CommandError(
             f"requires-python = {given!r}: the template's files need Python {PYTHONS[0]} or newer"

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,9 +14,10 @@ import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from tomlkit.exceptions import TOMLKitError
 
 from ..errors import CommandError
-from .existing import standard_versions
+from .existing import read_toml, standard_versions
 from .requirements import read_requirements
 
 ELSEWHERE = {
@@ -31,6 +33,11 @@ PYRIGHT_EXCLUDES = ("**/node_modules", "**/__pycache__", "**/.*")
 
 YOURS = "    # Yours: what your own code needs.\n"
 """The line of the template's dependencies below which the owner's belong."""
+
+AS_TABLES = (
+    "Nothing can be added safely: first write inline tables and dotted keys as tables, such as "
+    "[project.optional-dependencies]"
+)
 
 LEFT_ALONE = (
     "your own code is left alone by ruff and pyright; to have it checked, remove it from "
@@ -59,6 +66,13 @@ def add_missing(project: Path, rendered: str, owned: Sequence[str] = ()) -> Mani
         CommandError: nothing can be added safely.
     """
     before = (project / "pyproject.toml").read_bytes().decode()
+    try:
+        return _add_missing(project, before, rendered, owned)
+    except (TOMLKitError, ValueError) as error:  # of tomlkit and packaging
+        raise CommandError(f"pyproject.toml: {error}. {AS_TABLES}") from None
+
+
+def _add_missing(project: Path, before: str, rendered: str, owned: Sequence[str]) -> Manifest:
     mine: Any = tomlkit.parse(before)
     theirs: Any = tomlkit.parse(rendered)  # unlike tomllib, it keeps comments
     reasons = dict(re.findall(r'^\s*"([^"]+)", # (.+)$', rendered, flags=re.MULTILINE))
@@ -266,10 +280,7 @@ def _require_kept(before: str, after: str) -> None:
     except tomllib.TOMLDecodeError:
         kept = False
     if not kept:
-        raise CommandError(
-            "pyproject.toml has inline tables or dotted keys, to which nothing can be added "
-            "safely. First write them as tables, such as [project.optional-dependencies]"
-        )
+        raise CommandError(f"pyproject.toml has inline tables or dotted keys. {AS_TABLES}")
 
 
 def _contains(after: Any, before: Any) -> bool:
@@ -281,8 +292,11 @@ def _contains(after: Any, before: Any) -> bool:
         )
     if isinstance(before, list):
         items = cast("list[Any]", before)
-        return isinstance(after, list) and after[: len(items)] == items
-    return after == before
+        return isinstance(after, list) and all(
+            _contains(one, other)
+            for one, other in zip_longest(cast("list[Any]", after)[: len(items)], items)
+        )
+    return after == before or (after != after and before != before)  # nan equals nothing
 
 
 def _extend(array: Any, required: Iterable[str], reasons: dict[str, str]) -> list[str]:
@@ -323,8 +337,9 @@ def _short_lines(project: Path, mine: Any, needed: int) -> list[str]:
     """A remark if the project's own ruff would wrap lines of the template's files."""
     settings: Any = mine.get("tool", {}).get("ruff")
     for file in filter(Path.is_file, (project / name for name in ELSEWHERE["ruff"])):
-        settings = tomlkit.parse(file.read_text(encoding="utf-8"))
-    if settings is None or (length := int(settings.get("line-length", 88))) >= needed:
+        settings = read_toml(file)
+    length: Any = needed if settings is None else settings.get("line-length", 88)
+    if not isinstance(length, int) or length >= needed:
         return []
     return [f"ruff: line-length = {length} stays, but the template's files need {needed}"]
 

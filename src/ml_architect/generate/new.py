@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
-from ..errors import CommandError, Declined
+from ..errors import CommandError, Declined, load_yaml
+from .repository import temporary_folder
 from .screen import show_answers
-from .template import load_catalogue, one_line_errors, require_questions, require_supported
+from .template import (
+    load_catalogue,
+    one_line_errors,
+    require_plain,
+    require_questions,
+    require_supported,
+)
 from .worker import TemplateWorker, newest, open_template
 
 
@@ -48,7 +55,8 @@ class New:
         # default answers are derived.
         staging = Path(tempfile.mkdtemp(prefix=".ml-architect-", dir=destination.parent))
         try:
-            self._make(staging / destination.name, destination)
+            with temporary_folder():
+                self._make(staging / destination.name, destination)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             for folder in missing:  # innermost first; those with the project in them stay
@@ -75,7 +83,9 @@ class New:
             message = worker.template.message_after_copy
             text = worker._render_string(message)  # pyright: ignore[reportPrivateUsage]
         _move(staged, destination)
-        print(text.replace(str(staged), str(destination)).rstrip())
+        for show in (shlex.quote, str):
+            text = text.replace(show(str(staged)), show(str(destination)))
+        print(text.rstrip())
 
     def _converse(self, worker: TemplateWorker, staged: Path, destination: Path) -> None:
         """Ask, render and show, until the user agrees or declines."""
@@ -125,14 +135,19 @@ def read_answers(file: Path) -> dict[str, Any]:
         CommandError: it can't be read, or isn't a mapping.
     """
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        content: Any = load_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CommandError(f"--answers {file}: {reason}; expected a YAML file") from None
     if not isinstance(content, dict):
         raise CommandError(f"--answers {file}: expected lines such as `tracker: mlflow`")
     answers = cast("dict[Any, Any]", content)  # names are checked against the questions later
-    return {str(name): value for name, value in answers.items() if not str(name).startswith("_")}
+    data = {str(name): value for name, value in answers.items() if not str(name).startswith("_")}
+    for name, value in data.items():
+        if isinstance(value, date):  # YAML's `started: 2026-11-24`
+            data[name] = value.isoformat()
+    require_plain(data, f"--answers {file}")
+    return data
 
 
 def _require_empty(destination: Path) -> None:
@@ -142,7 +157,9 @@ def _require_empty(destination: Path) -> None:
             return
         more = f" and {len(present) - 3} more" if len(present) > 3 else ""
         reason = f"isn't empty: {', '.join(present[:3])}{more}"
-    elif destination.exists() or destination.is_symlink():
+    elif destination.is_symlink():
+        reason = "is a link"
+    elif destination.exists():
         reason = "is a file"
     elif files := [path for path in destination.parents if path.exists() and not path.is_dir()]:
         reason = f"would be in {files[0]}, which is a file"

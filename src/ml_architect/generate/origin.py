@@ -31,7 +31,10 @@ def template_address(given: str | None = None) -> str:
         CommandError: it is neither given nor known.
     """
     if given is not None:
-        folder = Path(given).expanduser()
+        try:
+            folder = Path(given).expanduser()
+        except RuntimeError:
+            raise CommandError(f"--template {given}: there is no such user") from None
         return str(folder.resolve()) if folder.is_dir() else given
     return address_of(_direct_url())
 

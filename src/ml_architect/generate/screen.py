@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 
 if TYPE_CHECKING:  # slow to import, and `new --defaults` doesn't need it
     from rich.console import Console
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # slow to import, and `new --defaults` doesn't need it
 
 def show(console: Console, text: str, style: str | None = None) -> None:
     """Print without markup, and without line breaks, so that commands can be copied."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def confirm(question: str) -> bool:

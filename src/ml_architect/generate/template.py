@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from copier.errors import CopierError
@@ -53,6 +54,20 @@ def require_questions(names: Iterable[str], known: Iterable[str]) -> None:
         raise CommandError(f"{unknown[0]}: no such question; {hint}")
 
 
+def require_plain(answers: Mapping[str, Any], file: str) -> None:
+    """Refuse answers in a file that no question can have.
+
+    Raises:
+        CommandError: with the first of them.
+    """
+    for name, value in answers.items():
+        items = cast("list[Any]", value) if isinstance(value, list) else [value]
+        if not all(item is None or isinstance(item, (str, int, float)) for item in items):
+            raise CommandError(
+                f"{file}: {name} isn't a text, or a list of texts. Write it in quotes"
+            )
+
+
 @contextmanager
 def one_line_errors(address: str, version: str | None) -> Generator[None]:
     """Turn the exceptions of Copier and its git commands into one line.
@@ -73,6 +88,8 @@ def one_line_errors(address: str, version: str | None) -> Generator[None]:
             f"the template at {address} can't be fetched ({reason}). "
             "Check the address and the network, or name another template: --template ADDRESS"
         ) from None
+    except RecursionError:
+        raise CommandError("an answer is nested too deeply; nothing was written") from None
     except (CopierError, ValueError) as error:
         if version is not None and "Unknown revision" in str(error):
             raise CommandError(_unknown_version(version, address)) from None
@@ -88,7 +105,7 @@ def one_line_errors(address: str, version: str | None) -> Generator[None]:
 def _unknown_version(version: str, address: str) -> str:
     return (
         f"--version {version}: the template at {address} has no such version. "
-        f"List them: git ls-remote --tags {address.removeprefix('git+')}"
+        f"List them: git ls-remote --tags {shlex.quote(address.removeprefix('git+'))}"
     )
 
 

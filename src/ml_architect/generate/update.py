@@ -1,8 +1,7 @@
 """`update`: shows what would change and why, file by file and by owner; then changes it.
 
-The update is run twice: first in a temporary clone of the project, to show it, then in the project.
-Both give the same result, since Copier's merge depends only on the two versions, the answers and
-the committed files.
+Copier updates a temporary clone of the project. What came out is shown, and git then makes the same
+changes in the project.
 """
 
 from __future__ import annotations
@@ -10,29 +9,34 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from packaging.version import Version
 from rich.console import Console
 
-from ..errors import CommandError, Declined
+from ..errors import CommandError, Declined, load_yaml
 from .existing import installation
 from .repository import (
+    BlockedError,
     back,
     committed_conflicts,
     git,
     git_line,
     ignored,
-    is_conflict,
+    is_plain,
+    only_update,
+    own,
+    pattern,
     require_clean,
+    require_filters,
     temporary_folder,
     whole_or_nothing,
 )
@@ -43,6 +47,7 @@ from .template import (
     changes,
     is_supported,
     one_line_errors,
+    require_plain,
     require_questions,
     summarize,
     version_of,
@@ -70,9 +75,9 @@ class Applied:
 
     old: str  # version
     new: str
-    commit: str  # of the new version
     changelog: str  # of the new version
     notes: list[str]  # one line per migration
+    files: dict[str, bytes]  # the template's in the old version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,53 +109,51 @@ class Update:
         self._require_trust(recorded, project)
         require_clean(project)
         _require_tracked(project)
-        head = git_line(project, "rev-parse", "HEAD")
         _show_committed_conflicts(project, console)
-        with one_line_errors(self.address, self.version):
-            version = newest(recorded["_src_path"], self.version)
-        show(console, f"Testing the update in a copy of {project} …", "dim")
-        with temporary_folder() as folder:
-            top = Path(git_line(project, "rev-parse", "--show-toplevel"))
-            if top.name != top.name.rstrip():
+        with only_update(project), temporary_folder() as folder:
+            with one_line_errors(self.address, self.version):
+                version = newest(recorded["_src_path"], self.version)
+            show(console, f"Testing the update in a copy of {project} …", "dim")
+            clone = Clone.of(project, folder)
+            yours = self._yours(recorded)
+            excluded = [*ignored(project), *map(pattern, filter(is_plain, yours))]
+            try:
+                applied = self._apply(clone.project, excluded, version)
+            except BlockedError as error:
+                answer = shlex.quote(f"yours=[{', '.join([*yours, *error.paths])}]")
+                raise CommandError(f"{error}, or leave it alone: --data {answer}") from None
+            result = clone.result()
+            if not result.changes:
+                show(console, f"Nothing to do: this project is at {applied.new} already.")
+                return True
+            notes = [*applied.notes, *self._missed(applied.files, clone.project, version)]
+            _copy_blobs(BLOBS.findall("\n".join(notes)), clone.top, project)
+            _show_reasons(applied, self.data, console, whole=self.why)
+            _show_changes(result.changes, notes, console)
+            if self.preview:
+                show(console, f"\nNothing was changed. To apply it: {self.command}")
+                return not result.conflicts
+            present = [change.path for change in result.changes if change.kind != "new"]
+            require_filters(project, present)
+            if not self.yes and not confirm("Apply it?"):
+                raise Declined("nothing was changed")
+            require_clean(project)  # the user may have changed files while the question was open
+            if git_line(project, "rev-parse", "HEAD") != clone.head:
                 raise CommandError(
-                    f"Copier can't update '{top}', whose name ends in a space. First rename it"
+                    f"nothing was changed: {project} has other commits than when this was shown. "
+                    f"Try again: {self.command}"
                 )
-            clone = folder / top.name
-            git(top, "clone", "--quiet", "--no-hardlinks", ".", str(clone))
-            copy = clone / project.relative_to(top)
-            applied = self._apply(copy, ignored(project), version)
-            changes = find_changes(copy)
-            _copy_blobs(applied.notes, clone, project)
-            hidden = hidden_by_gitignore(copy)
-        changes += [Change(name, "new", "the template's") for name in hidden]
-        if not changes:
-            show(console, f"Nothing to do: this project is at {applied.new} already.")
-            return True
-        _show_reasons(applied, self.data, console, whole=self.why)
-        _show_changes(changes, applied.notes, console)
-        if self.preview:
-            show(console, f"\nNothing was changed. To apply it: {self.command}")
-            return not _conflicts(changes)
-        if not self.yes and not confirm("Apply it?"):
-            raise Declined("nothing was changed")
-        require_clean(project)  # the user may have changed files while the question was open
-        if git_line(project, "rev-parse", "HEAD") != head:
-            raise CommandError(
-                f"nothing was changed: {project} has other commits than when this was shown. Try "
-                f"again: {self.command}"
-            )
-        new = [change.path for change in changes if change.kind == "new"]
-        changed = [change.path for change in changes if change.kind != "new"]
-        # Apply the version that was shown, even if a newer one has been published since. A folder
-        # with uncommitted changes has no commit to name.
-        version = version if version == "HEAD" else applied.commit
-        with whole_or_nothing(project, changed, new):
-            self._apply(project, ignored(project), version)
-            if hidden:  # otherwise the user's commit would lack them
-                git(project, "add", "--force", "--intent-to-add", "--", *hidden)
-        conflicts = _conflicts(find_changes(project))
-        _show_next_steps(project, conflicts, console)
-        return not conflicts
+            clone.transfer(result, project)
+        _show_next_steps(project, result.conflicts, console)
+        return not result.conflicts
+
+    def _yours(self, recorded: Mapping[str, Any]) -> list[str]:
+        """The paths that the owner has taken over, before they are validated with all answers."""
+        yours: Any = self.data.get("yours", recorded.get("yours"))
+        with suppress(ValueError):
+            yours = load_yaml(yours) if isinstance(yours, str) else yours
+        paths = cast("list[Any]", yours) if isinstance(yours, list) else []
+        return [path for path in paths if isinstance(path, str)]
 
     def _require_trust(self, recorded: Mapping[str, Any], project: Path) -> None:
         """Refuse other templates than the one of this package: an update runs their Python code."""
@@ -170,8 +173,8 @@ class Update:
         if not is_same_address(source, self.address):
             raise CommandError(
                 f"this project was made from {source}, and this ml-architect came from "
-                f"{self.address}. If you trust the former: --template {source}; if it has moved "
-                f"to the latter: {edit}"
+                f"{self.address}. If you trust the former: --template {shlex.quote(source)}; if it "
+                f"has moved to the latter: {edit}"
             )
 
     def _apply(self, project: Path, excluded: list[str], version: str | None) -> Applied:
@@ -207,8 +210,49 @@ class Update:
             changelog = (new.local_abspath / "CHANGELOG.md").read_text(encoding="utf-8")
             with _captured_output() as notes:
                 worker.run_update()
-            commit = str(new.commit_hash)
-        return Applied(*versions, commit, changelog, notes)
+        return Applied(*versions, changelog, notes, worker.old)
+
+    def _missed(self, old: dict[str, bytes], project: Path, version: str | None) -> list[str]:
+        """Notes on files that the template has changed, but that the owner has moved or deleted.
+
+        Args:
+            old: the template's files in the version that the project had.
+            project: the updated clone.
+            version: the new one.
+        """
+        present = set(git(project, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0"))
+        gone = [path for path in old if path not in present]
+        if not gone:
+            return []
+        answers = read_recorded(project)
+        folder = Path(tempfile.mkdtemp()) / project.name
+        given = {name: value for name, value in answers.items() if not name.startswith("_")}
+        with open_template(
+            answers["_src_path"], version, dst_path=folder, data=given, defaults=True
+        ) as worker:
+            worker.run_copy()
+        new = {path: (folder / path).read_bytes() for path in gone if (folder / path).is_file()}
+        changed = [path for path in new if old[path] != new[path]]
+        if not changed:
+            return []
+
+        # Let git compare the old files with all that the project has.
+        blobs = {path: _store(project, old[path]) for path in changed}
+        entries = "".join(f"100644 blob {blob}\t{path}\n" for path, blob in blobs.items())
+        index = {"GIT_INDEX_FILE": str(own(project, "missed"))}
+        git(project, "update-index", "--index-info", stdin=entries, environment=index)
+        tree = git(project, "write-tree", environment=index).strip()
+        options = ("-r", "-z", "--find-renames", "--diff-filter=R", "--name-status")
+        listed = git(project, "diff-tree", *options, tree, "HEAD:./").split("\0")
+        moved = dict(zip(listed[1::3], listed[2::3], strict=False))
+        notes = [
+            f"{path} is {target} here, so it isn't updated; what the template changed: git diff "
+            f"{blobs[path][:12]} {_store(project, new[path])[:12]}"
+            for path, target in moved.items()
+        ]
+        if deleted := [path for path in changed if path not in moved]:
+            notes.append(f"you deleted, so not updated: {', '.join(deleted)}")
+        return notes
 
 
 RESTORE = f"Was it edited? Find the last valid one: git log --oneline -- {ANSWERS}"
@@ -231,46 +275,153 @@ def read_recorded(project: Path) -> dict[str, Any]:
     file = project / ANSWERS
     if not project.is_dir():
         raise CommandError(f"{project}: no such folder; expected a project made by ml-architect")
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise CommandError(
+            f"{file} is a link or another kind of file, and an update has to write it. Replace it "
+            "by a file, and commit"
+        )
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content: Any = load_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CommandError(
             f"{project} has no {ANSWERS}: it isn't a project of this template, or not its root"
         ) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise CommandError(f"{file} can't be read ({reason}). {RESTORE}") from None
+    except ValueError as error:
+        raise CommandError(f"{file} can't be read ({error}). {RESTORE}") from None
     recorded = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     for name in ("_src_path", "_commit"):
         if not isinstance(recorded.get(name), str):
             raise CommandError(f"{file} has no {name}, which names the template. {RESTORE}")
+    require_plain({n: v for n, v in recorded.items() if not n.startswith("_")}, str(file))
     return recorded
 
 
-def find_changes(project: Path) -> list[Change]:
-    """The changes in a project whose files were all committed before the update, by path."""
-    changes: list[Change] = []
-    status = git(
-        project, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "."
-    )
-    prefix = git_line(project, "rev-parse", "--show-prefix")  # empty at the repository's root
-    for entry in filter(None, status.split("\0")):
-        code, path = entry[:2], entry[3:].removeprefix(prefix)
-        kind = "changed"
-        if is_conflict(code):
-            kind = "conflict"
-        elif code == "??" or "A" in code:
-            kind = "new"
-        elif "D" in code:
-            kind = "deleted"
-        changes.append(Change(path, kind, _owner(project / path)))
-    return sorted(changes, key=lambda change: change.path)
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an update made of a project."""
+
+    tree: str  # git's name of all files
+    changes: list[Change]
+    unmerged: str  # the index entries of conflicts, as git lists them
+    hidden: list[str]  # new files that .gitignore hides
+
+    @property
+    def conflicts(self) -> list[str]:
+        """The files with conflicts."""
+        return [change.path for change in self.changes if change.kind == "conflict"]
 
 
-def hidden_by_gitignore(project: Path) -> list[str]:
-    """New files that `.gitignore` hides, in an updated clone: a fresh clone has no such files."""
-    listed = git(project, "ls-files", "--others", "--ignored", "--exclude-standard", "-z")
-    return sorted(filter(None, listed.split("\0")))
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """A clone of a project in which Copier updates it. Only git writes into the project itself.
+
+    The clone has files as git stores them, without the line ends, links and large files that a
+    checkout makes of them: so Copier merges by content, and can't write through a link.
+    """
+
+    top: Path
+    project: Path  # below it, or the same
+    head: str
+    from_windows: list[str]  # files whose line ends were CRLF
+
+    @classmethod
+    def of(cls, project: Path, folder: Path) -> Clone:
+        """Clone a project into a folder.
+
+        Raises:
+            CommandError: Copier can't update such a repository.
+        """
+        top = Path(git_line(project, "rev-parse", "--show-toplevel"))
+        if top.name != top.name.rstrip():
+            raise CommandError(
+                f"Copier can't update '{top}', whose name ends in a space. First rename it"
+            )
+        names = [str(top), *git(top, "ls-files", "-z").split("\0")]
+        if hostile := next(filter(SURROGATES.search, names), None):
+            raise CommandError(
+                f"Copier can't update a project with the name {hostile}, which isn't UTF-8. First "
+                "rename it"
+            )
+        if git_line(top, "rev-parse", "--show-object-format") != "sha1":
+            raise CommandError(
+                f"Copier can't update {top}, whose objects have SHA-256 names. First make it a "
+                "repository with SHA-1 names: git init --object-format=sha1"
+            )
+        clone = folder / top.name
+        options = ("core.autocrlf=false", "core.symlinks=false", "core.hooksPath=/dev/null")
+        configured = [word for option in options for word in ("--config", option)]
+        copied = ("--quiet", "--no-hardlinks", "--no-checkout", *configured)
+        git(top, "clone", *copied, ".", str(clone))
+        attributes = clone / ".git/info/attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        attributes.write_text("* -text -filter -ident !working-tree-encoding !diff !merge\n")
+        git(clone, "reset", "--quiet", "--hard")
+        head = git_line(clone, "rev-parse", "HEAD")
+        listed = git(clone, "ls-files", "--eol", "-z").split("\0")
+        from_windows = [line.partition("\t")[2] for line in listed if line.startswith("i/crlf")]
+        for name in from_windows:
+            (clone / name).write_bytes((clone / name).read_bytes().replace(b"\r\n", b"\n"))
+        if from_windows:
+            nobody = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
+            git(clone, *nobody, "commit", "--quiet", "--no-gpg-sign", "--all", "-m", "Line ends")
+        return cls(clone, clone / project.relative_to(top), head, from_windows)
+
+    def result(self) -> Result:
+        """The state of the clone after the update."""
+        unmerged = git(self.project, "ls-files", "--unmerged", "--full-name", "-z")
+        prefix = git_line(self.project, "rev-parse", "--show-prefix")  # empty at the root
+        names = [entry.partition("\t")[2] for entry in unmerged.split("\0")]
+        conflicts = {name.removeprefix(prefix) for name in filter(None, names)}
+        hidden = git(self.project, "ls-files", "--others", "--ignored", "--exclude-standard", "-z")
+        hidden_names = sorted(filter(None, hidden.split("\0")))
+        for name in filter(Path.is_file, (self.top / name for name in self.from_windows)):
+            name.write_bytes(name.read_bytes().replace(b"\n", b"\r\n"))
+        git(self.top, "add", "--all")
+        if hidden_names:
+            git(self.project, "add", "--force", "--", *hidden_names)
+        tree = git_line(self.top, "write-tree")
+        options = ("-r", "-z", "--no-renames", "--relative", "--name-status")
+        listed = git(self.project, "diff-tree", *options, self.head, tree).split("\0")
+        kinds = dict(zip(listed[1::2], listed[0::2], strict=False)) | dict.fromkeys(conflicts, "U")
+        changes = [
+            Change(path, KINDS[kind], _owner(self.project / path))
+            for path, kind in sorted(kinds.items())
+        ]
+        return Result(tree, changes, unmerged, hidden_names)
+
+    def transfer(self, result: Result, project: Path) -> None:
+        """Let git make the same changes in the project, whole or not at all."""
+        new = [change.path for change in result.changes if change.kind == "new"]
+        changed = [change.path for change in result.changes if change.kind != "new"]
+        if present := [name for name in new if os.path.lexists(project / name)]:
+            raise CommandError(f"nothing was changed: {present[0]} has been created meanwhile")
+        index = self.top.parent / "index"  # not the project's own, where nothing gets staged
+        shutil.copy(own(project, "index"), index)
+        environment = {
+            "GIT_INDEX_FILE": str(index),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.top / ".git/objects"),
+        }
+        _copy_blobs(re.findall(r"\b[0-9a-f]{40}\b", result.unmerged), self.top, project)
+        with whole_or_nothing(project, changed, new):
+            command = ("read-tree", "-m", "-u", self.head, result.tree)
+            git(project, *command, environment=environment)
+            if result.unmerged:
+                names = {entry.partition("\t")[2] for entry in result.unmerged.split("\0")}
+                removed = [f"0 {'0' * 40}\t{name}" for name in names if name]
+                entries = "\0".join([*removed, result.unmerged])
+                git(project, "update-index", "-z", "--index-info", stdin=entries)
+            if result.hidden:  # otherwise the user's commit would lack them
+                git(project, "add", "--force", "--intent-to-add", "--", *result.hidden)
+
+
+KINDS = {"A": "new", "M": "changed", "T": "changed", "D": "deleted", "U": "conflict"}
+"""By git's letters."""
+
+SURROGATES = re.compile(r"[\ud800-\udfff]")
+"""In names that aren't UTF-8, as Python reads them."""
+
+BLOBS = re.compile(r"(?<=: git diff )[0-9a-f]{12}|(?<=: git diff .{12} )[0-9a-f]{12}")
+"""At the end of a note that shows what the template changed."""
 
 
 def _owner(file: Path) -> str:
@@ -292,10 +443,6 @@ def _show_committed_conflicts(project: Path, console: Console) -> None:
     if files := committed_conflicts(project):
         text = f"Committed with the conflict markers of an earlier update: {', '.join(files)}. "
         show(console, f"{text}Look for <<<<<<< before updating", "bold red")
-
-
-def _conflicts(changes: list[Change]) -> list[str]:
-    return [change.path for change in changes if change.kind == "conflict"]
 
 
 def _show_reasons(
@@ -327,7 +474,7 @@ def _show_changes(changes: list[Change], notes: list[str], console: Console) -> 
         show(console, "\nNotes:")
     for note in notes:
         show(console, f"  {note}")
-    if count := len(_conflicts(changes)):
+    if count := sum(change.kind == "conflict" for change in changes):
         files = "1 file conflicts" if count == 1 else f"{count} files conflict"
         show(console, f"\n{files}: you and the template changed the same lines.")
 
@@ -344,13 +491,19 @@ def _show_next_steps(project: Path, conflicts: list[str], console: Console) -> N
     show(console, f"\nUpdated{resolve}. Next:\n\n{lines}\n\nTo undo the update: {back(project)}")
 
 
-def _copy_blobs(notes: list[str], clone: Path, project: Path) -> None:
-    """Copy the blobs of the `git diff` commands in migrations' notes into the project."""
-    for note in notes:
-        for blob in re.findall(r"\b[0-9a-f]{12}\b", note.partition(": git diff ")[2]):
-            read, write = ["git", "cat-file", "blob", blob], ["git", "hash-object", "-w", "--stdin"]
-            content = subprocess.run(read, cwd=clone, capture_output=True, check=True).stdout
-            subprocess.run(write, cwd=project, input=content, capture_output=True, check=True)
+def _copy_blobs(blobs: Iterable[str], clone: Path, project: Path) -> None:
+    """Copy what git stores under these names from a clone into the project."""
+    for blob in blobs:
+        read = ["git", "cat-file", "blob", blob]
+        content = subprocess.run(read, cwd=clone, capture_output=True, check=True).stdout
+        _store(project, content)
+
+
+def _store(project: Path, content: bytes) -> str:
+    """Let git store a content. Returns its name."""
+    write = ["git", "hash-object", "-w", "--stdin"]
+    done = subprocess.run(write, cwd=project, input=content, capture_output=True, check=True)
+    return done.stdout.decode().strip()
 
 
 @contextmanager

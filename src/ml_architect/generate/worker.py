@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from functools import cached_property
 from io import StringIO
@@ -23,7 +24,7 @@ from copier._template import Template
 from copier._vcs import CLONE_PREFIX, _resolve_ref, get_git, get_latest_tag, get_repo
 from plumbum import local
 
-from .repository import git
+from .repository import git, git_line, require_free
 
 NOT_RENDERED = ("benchmarks", "docs", "examples", "src", "tests")
 """Folders of the template's repository that no project needs: two thirds of its files."""
@@ -86,6 +87,37 @@ class TemplateWorker(Worker):
     def answers_relpath(self) -> Path:
         """The path of the answers, which is no Jinja expression in this template."""
         return Path(self.answers_file or self.template.answers_relpath)
+
+    def _render_template(self) -> None:
+        """Render, unless the files would be written through links or into other repositories."""
+        require_free(self.subproject.local_abspath, self._destinations())
+        super()._render_template()
+
+    def _destinations(self) -> Iterator[str]:
+        """Every file that these answers lead to."""
+        root = self.template_copy_root
+        for source in root.rglob("*"):
+            if source.is_file():
+                for path, _ in self._render_path(source.relative_to(root)):
+                    if not self.match_exclude(path):
+                        yield path.as_posix()
+
+    @cached_property
+    def old(self) -> dict[str, bytes]:
+        """The template's files that an update begins with, without the owner's changes."""
+        return {}
+
+    def _git_initialize_repo(self) -> None:
+        """Copier calls it with the old version as the current folder, then with the new one."""
+        if not self.old:
+            prefix = git_line(self.subproject.local_abspath, "rev-parse", "--show-prefix")
+            folder = Path.cwd() / prefix
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            self.old.update(
+                {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+            )
+            require_free(self.subproject.local_abspath, self.old)  # some may be deleted
+        super()._git_initialize_repo()
 
     @cached_property
     def _is_mode_ignored(self) -> bool:
