@@ -39,7 +39,8 @@ def fingerprint(config: DataConfig) -> str:
     if not config.path.is_file():
         raise DataError(f"data.path = '{config.path}': no such file; expected a CSV file")
     status = config.path.stat()
-    return repr((str(config.path), status.st_size, status.st_mtime_ns))
+    # ctime is new for a file that was replaced by one of the same size and mtime.
+    return repr((str(config.path), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Example | Unreadable]:
