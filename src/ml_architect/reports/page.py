@@ -7,11 +7,11 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,11 @@ PIXELS_PER_INCH = 120
 MIN_PIXELS_PER_INCH = 65  # text of 10 points is then 9 pixels high
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def escape(text: str) -> str:
+    """Text that is only text: no tags, and nothing that turns the direction of what follows."""
+    return escape_html(printable(text))
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
@@ -55,9 +60,11 @@ def plot(title: str, height: float = 3.0) -> tuple[Figure, Axes]:
     """An empty figure of half the page's width; the title may have any characters."""
     from matplotlib.figure import Figure
 
+    from ..runs.plot import drawable
+
     figure = Figure(figsize=(3.8, height), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.set_title(drawable(title), fontsize=10, parse_math=False)
     axes.grid(alpha=0.3)
     return figure, axes
 

@@ -12,6 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from ..errors import CommandError, nearest
+from ..runs.plot import drawable
 from ..runs.run import Run, flatten
 from .calibration import calibrate, draw_calibration
 from .page import gallery, image, paragraph, plot, section, table, write_page
@@ -108,11 +109,12 @@ def _learning_curve(run: Run) -> str:
         for name in (name for name in names if name.rpartition("/")[2] == title):
             points = [(step, metrics[name]) for step, metrics in run.metrics if name in metrics]
             style = "." if len(points) == 1 else "-" if name.startswith("train/") else "--"
-            axes.plot(*zip(*points, strict=True), style, label=name)
+            axes.plot(*zip(*points, strict=True), style, label=drawable(name))
         if best_step is not None:
             axes.axvline(best_step, color="gray", linewidth=0.8, label="best step")
         axes.set_xlabel("step")
-        axes.legend(fontsize=9)
+        for label in axes.legend(fontsize=9).get_texts():
+            label.set_parse_math(False)
         figures.append(image(figure, f"Learning curve: {title}"))
     return gallery(figures) if figures else paragraph("metrics.jsonl has no metrics.")
 
