@@ -99,8 +99,8 @@ def _read_image(
     image: ImageFile, config: DataConfig, target: float | None, splits: set[Split]
 ) -> Example | Unreadable:
     path = image.path
-    if path.exists() and path.stat().st_size == 0:
-        return Unreadable(image.id, "an empty file", str(path))
+    if path.exists() and path.stat().st_size == 0:  # opening a pipe would wait for ever
+        return Unreadable(image.id, "an empty file, a pipe or a device", str(path))
     try:
         pixels, key, frames = decode(path, config.size, config.color)
     except Exception as error:  # decoders raise anything

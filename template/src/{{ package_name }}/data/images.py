@@ -98,7 +98,7 @@ def visible_files(folder: Path) -> list[Path]:
     Links are followed, and a folder that several lead to is visited once.
     """
     files: list[Path] = []
-    visited = set(map(str, folder.resolve().parents))
+    visited = set(map(str, Path(os.path.realpath(folder)).parents))
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         is_new = os.path.realpath(parent) not in visited
         visited.add(os.path.realpath(parent))
@@ -240,8 +240,6 @@ def decode(path: Path, size: int, color: bool) -> tuple[Array, bytes, int]:
     Raises:
         Exception: it can't be decoded (decoders raise anything), or its values can't be scaled.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError("a pipe, a device or a folder")  # opening one may wait for ever
     with Image.open(path, formats=FORMATS) as opened:
         frames = getattr(opened, "n_frames", 1)
         opened.draft("RGB", (max(size, DECODED), max(size, DECODED)))  # large JPEGs: much faster

@@ -58,7 +58,7 @@ def visible_files(folder: Path) -> list[Path]:
     Links are followed, and a folder that several lead to is visited once.
     """
     files: list[Path] = []
-    visited = set(map(str, folder.resolve().parents))
+    visited = set(map(str, Path(os.path.realpath(folder)).parents))
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         is_new = os.path.realpath(parent) not in visited
         visited.add(os.path.realpath(parent))
