@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from ..errors import CommandError, nearest
+from ..errors import CommandError, nearest, printable
 from ..runs.plot import drawable
 from .duplicates import find_duplicates
 from .page import bullets, gallery, image, paragraph, plot, section, table, write_page
@@ -87,7 +87,7 @@ def report_data(root: Path, folder: Path | None, output: Path | None, console: C
     output = output or root / "runs" / "data.html"
     write_page(output, "Data", f"{len(examples)} examples in {path.parent}", sections)
     for text in (*warnings, f"report: {output}"):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _has_classes(label: pl.Series) -> bool:

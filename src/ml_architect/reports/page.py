@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 120
+MAX_CHARACTERS = 1000  # of a text that the page shows
 MIN_PIXELS_PER_INCH = 65  # text of 10 points is then 9 pixels high
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def escape(text: str) -> str:
-    """Text that is only text: no tags, and nothing that turns the direction of what follows."""
+    """Text that is only text: no tags, nothing that turns its direction, not endless."""
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[: MAX_CHARACTERS - 1]}…"
     return escape_html(printable(text))
 
 

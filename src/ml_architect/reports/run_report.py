@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from ..errors import CommandError, nearest
+from ..errors import CommandError, nearest, printable
 from ..runs.plot import drawable
 from ..runs.run import Run, flatten
 from .calibration import calibrate, draw_calibration
@@ -73,7 +73,8 @@ def report_run(run: Run, slice_by: Sequence[str], output: Path | None, console: 
     worse = ", ".join(f"{part.column} {part.name}" for part in slices if part.is_worse) or "none"
     summary += [("worse slices", f"{worse}, of {len(slices)} tested"), ("report", str(path))]
     for name, text in summary:
-        console.print(f"{name:<14}{text}", markup=False, highlight=False, soft_wrap=True)
+        line = printable(f"{name:<14}{text}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _metrics(predictions: Predictions) -> list[tuple[str, str, str]]:

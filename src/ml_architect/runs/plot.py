@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from .run import RUNS, History, find_root, open_run
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -75,7 +75,8 @@ def drawable(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         text = f"{text[: MAX_CHARACTERS - 1]}…"
     known = _characters(findfont(FontProperties()))
-    return "".join(letter if ord(letter) in known else ascii(letter)[1:-1] for letter in text)
+    letters = printable(text)
+    return "".join(letter if ord(letter) in known else ascii(letter)[1:-1] for letter in letters)
 
 
 @cache

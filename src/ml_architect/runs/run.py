@@ -75,7 +75,7 @@ class Run:
         """The resolved config."""
         path = self.folder / "config.toml"
         try:
-            return tomllib.loads(_read_bytes(path).decode())
+            return tomllib.loads(read_bytes(path).decode())
         except (ValueError, RecursionError) as error:
             raise CommandError(f"{path}: {error}") from None
 
@@ -222,7 +222,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The complete lines of a JSON Lines file; a run in progress may have written half of one."""
     if not os.path.lexists(path):
         return
-    for number, line in enumerate(_read_bytes(path).splitlines(keepends=True), 1):
+    for number, line in enumerate(read_bytes(path).splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
             return
         try:
@@ -238,7 +238,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(_read_bytes(path))
+        content = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{path}: {error}") from None
     if not isinstance(content, dict):
@@ -246,7 +246,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content  # pyright: ignore[reportUnknownVariableType]
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """The content of a regular file; a pipe would wait for ever, and a device might have no end."""
     try:
         status = path.stat()
