@@ -248,3 +248,58 @@ def test_texts_behind_links_are_found_once_and_links_in_circles_end(
 @of("language_model")
 def test_a_pattern_with_two_double_stars_is_refused(project: Project, tmp_path: Path) -> None:
     assert "has ** twice" in in_one_line(project, Path(f"{tmp_path}/**/a/**/b.txt"))
+
+
+@of("language_model")
+@pytest.mark.parametrize(
+    "line",
+    ["[" * 10**5, '{"text": ' + "9" * 10**5 + "}", '{"text": "\\ud800"}', '{"text": 5}', "5"],
+)
+def test_a_broken_line_of_json_is_named(line: str, project: Project, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"text": "good"}', line)
+    good, bad = project.read(path).values()
+    assert bytes(good.inputs) == b"good"
+    assert bad.problem.startswith("isn't JSON such as")
+
+
+# --- a table of the blank starter -----------------------------------------------------------------
+
+ROW = "iris,5.1,3.5,1.4,0.2,setosa"
+NAMES = "id,sepal_length,sepal_width,petal_length,petal_width,label"
+LINES: dict[str, tuple[str, str]] = {
+    "a cell of 10 MB": (f"{NAMES}\nx,{'9' * 10**7}x,1,1,1,setosa\n", "could not convert string"),
+    "zeros": (f"{NAMES}\nx,1\0,1,1,1,setosa\n", "could not convert string"),
+    "few cells": (f"{NAMES}\nx,1\n", "2 cells, expected 6"),
+    "many cells": (f"{NAMES}\n{ROW},1\n", "7 cells, expected 6"),
+}
+
+
+@of("blank")
+def test_a_broken_line_of_a_table_is_named_in_short(project: Project, tmp_path: Path) -> None:
+    for name, (text, message) in LINES.items():
+        path = tmp_path / "a.csv"
+        path.write_text(f"{text}{ROW}\n", encoding="utf-8")
+        bad, good = project.read(path).values()
+        assert message in bad.problem, name
+        assert len(bad.problem) <= 200, name
+        assert good.target == 0
+    path.write_text(f"{NAMES},label\n{ROW},setosa\n", encoding="utf-8")
+    assert "not one column label" in in_one_line(project, path)
+    path.write_text(f",{NAMES}\n0,{ROW}\n", encoding="utf-8")
+    assert list(project.read(path)) == ["iris"], "pandas' row numbers don't matter"
+
+
+# --- what was learned from the data ---------------------------------------------------------------
+
+SCHEMAS = ["", "{", "[]", "5", '"x"', "null", "{}", '{"shape": 5}', '{"owned": 1}', "[" * 10**5]
+
+
+@of("blank")
+def test_a_damaged_schema_is_one_line(project: Project, tmp_path: Path) -> None:
+    question = (
+        f"__import__('mine.data.validation').data.validation.Schema.load(Path({str(tmp_path)!r}))"
+    )
+    for text in SCHEMAS:
+        (tmp_path / "schema.json").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"schema\.json: can't be read .*; expected a schema"):
+            project.ask(question)

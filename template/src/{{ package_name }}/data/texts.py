@@ -164,9 +164,10 @@ def _read_json_lines(file: TextIO) -> Iterator[tuple[int, str | None]]:
     for number, line in enumerate(file, start=1):
         try:
             text = json.loads(line)["text"] if line.strip() else ""
-        except (ValueError, LookupError, TypeError):
+            text.encode()  # JSON can have half of a character
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             text = None
-        yield number, text if isinstance(text, str) else None
+        yield number, text
 
 
 def _cut(file: TextIO, layout: Layout) -> Iterator[tuple[int, str]]:
