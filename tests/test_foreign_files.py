@@ -276,8 +276,8 @@ LINES: dict[str, tuple[str, str]] = {
 
 @of("blank")
 def test_a_broken_line_of_a_table_is_named_in_short(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
     for name, (text, message) in LINES.items():
-        path = tmp_path / "a.csv"
         path.write_text(f"{text}{ROW}\n", encoding="utf-8")
         bad, good = project.read(path).values()
         assert message in bad.problem, name

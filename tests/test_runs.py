@@ -435,6 +435,32 @@ def test_a_stopped_run_that_can_only_be_read_is_not_in_use(
     assert "unfinished" in capsys.readouterr().out
 
 
+def test_no_file_outside_is_written_through_a_link(project: Path, tmp_path: Path) -> None:
+    run = make_run(project, "a")
+    predictions = "id,loss\n" + "".join(f"{number},{number}.5\n" for number in range(40))
+    (run / "predictions.csv").write_text(predictions, encoding="utf-8")
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    for link in (run / ".analysis.html", run / "analysis.html", project / "runs/curves.png"):
+        link.symlink_to(outside)
+    for words in (["plot", "a"], ["report", "a"]):
+        assert main(words) == 0
+    assert outside.read_bytes() == b"precious"
+    assert (project / "runs/curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not (run / "analysis.html").is_symlink()
+    assert [path for path in run.iterdir() if path.name.startswith(".")] == [run / ".analysis.html"]
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(project, "a")
+    (project / "runs/curves.png").mkdir()
+    assert main(["plot", "a"]) == 2
+    assert "expected a file to write to" in capsys.readouterr().err
+    assert {path.name for path in run.parent.iterdir()} == {"a", "curves.png"}
+
+
 STORAGES = [
     "postgresql+psycopg://me@srv:SECRET@host/db",
     "postgresql+psycopg://me:SEC RET@host/db",

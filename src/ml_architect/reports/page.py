@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,8 @@ from html import escape as escape_html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CommandError, printable
+from ..errors import printable
+from ..runs.run import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,12 +108,4 @@ def write_page(path: Path, title: str, summary: str, parts: Iterable[str]) -> No
         f"<h1>{escape(title)}</h1><p class='summary'>{escape(summary)}</p>{''.join(parts)}"
         "</body></html>\n"
     )
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise CommandError(f"{path}: {error.strerror}; expected a file to write to") from None
+    write_file(path, page.encode())

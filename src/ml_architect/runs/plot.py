@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 
 from ..errors import CommandError, printable
-from .run import RUNS, History, find_root, open_run
+from .run import RUNS, History, find_root, open_run, write_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 MAX_CHARACTERS = 60  # of a label
@@ -34,7 +35,10 @@ def plot_runs(names: Sequence[Path], output: Path | None) -> None:
         raise CommandError(f"--output {output}: expected a name ending in {', '.join(SUFFIXES)}")
     if not output.parent.is_dir():
         raise CommandError(f"--output {output}: there is no folder {output.parent}")
-    draw_curves({run.name: run.metrics for run in runs}).savefig(output, dpi=120)
+    image = BytesIO()
+    figure = draw_curves({run.name: run.metrics for run in runs})
+    figure.savefig(image, format=output.suffix[1:], dpi=120)
+    write_file(output, image.getvalue())
     print(f"Learning curves: {output}")
 
 

@@ -8,11 +8,13 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 from ..errors import CommandError
 
@@ -255,6 +257,24 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all; a link in its place is replaced, not followed.
+
+    Raises:
+        CommandError: it can't be written.
+    """
+    unfinished = path.with_name(f".{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("xb") as file:
+            file.write(content)
+        unfinished.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise CommandError(f"{path}: {error.strerror}; expected a file to write to") from None
 
 
 def _is_finite(value: Any) -> bool:
