@@ -301,5 +301,5 @@ def test_a_damaged_schema_is_one_line(project: Project, tmp_path: Path) -> None:
     )
     for text in SCHEMAS:
         (tmp_path / "schema.json").write_text(text, encoding="utf-8")
-        with pytest.raises(ValueError, match=r"schema\.json: can't be read .*; expected a schema"):
+        with pytest.raises(ValueError, match=r"schema\.json: can't be read: "):
             project.ask(question)

@@ -106,8 +106,8 @@ def plot_mistakes(path: Path, predictions: Predictions, dataset: Dataset) -> Non
     from matplotlib.figure import Figure  # half a second, which `train` doesn't need
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    font = get_font(findfont(FontProperties()))  # of its own, or of `font.family` in a matplotlibrc
-    letters = font.get_charmap().keys() | {ord("\n")}  # any other one would be the same box
+    # Any other letter would be the same box. A matplotlibrc can name a font that has more.
+    letters = get_font(findfont(FontProperties())).get_charmap().keys() | {ord("\n")}
     schema, targets, values = dataset.schema, predictions.targets, predictions.values
     order = np.argsort(-predictions.losses)
     if schema.is_classification:

@@ -56,8 +56,7 @@ def cache_key(config: Config) -> str:
 
     What source.py imports from elsewhere isn't seen: keep its helpers beside it.
     """
-    given = str(config.cache_dir)
-    if given.startswith("~") or "$" in given:
+    if (given := str(config.cache_dir)).startswith("~") or "$" in given:
         raise DataError(f"cache_dir = '{given}': expected a path without ~ and $NAME")
     parts = [source.fingerprint(config.data), json.dumps(to_dict(config)["data"], sort_keys=True)]
     for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -88,8 +88,7 @@ def matches(pattern: str) -> list[Path]:
 def choose_layout(layout: Layout, files: Sequence[Path]) -> Layout:
     """In place of "auto", what suits the files."""
     # A small text is cut into about a hundred blocks, so that each split has some.
-    files = [path for path in files if path.is_file()]
-    sizes = [path.stat().st_size for path in files]
+    sizes = [path.stat().st_size for path in files if path.is_file()]
     block = min(max(sum(sizes) // FEW_DOCUMENTS, SMALLEST_BLOCK), LARGEST_BLOCK)
     layout = replace(layout, block=block)
     if layout.documents != "auto":

@@ -77,14 +77,13 @@ class Schema:
         Raises:
             DataError: it is damaged.
         """
-        path = folder / "schema.json"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
             for name in ("shape", "classes", "target_shape", "notes"):
                 values[name] = tuple(values.get(name, ()))
             return cls(**values)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{path}: can't be read ({error}); expected a schema") from None
+            raise DataError(f"{folder}/schema.json: can't be read: {error}") from None
 
     def problems(self, example: Example | Unreadable, *, labeled: bool = True) -> Iterator[str]:
         """What is wrong with an example, without its target if it isn't labeled."""
