@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from combinations import CHOICES
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -171,6 +173,101 @@ def test_the_page_of_a_study_can_be_read_offline_on_a_phone(
     page = project.folder / "runs" / kind / "report.html"
     assert f"<h2>{heading}</h2>" in page.read_text(encoding="utf-8")
     assert_readable(browser, [page])
+
+
+HOSTILE = {
+    "script": "<script>owned = true</script>",
+    "event": "<img src=x onerror='owned = true'>",
+    "attribute": "' onload='owned = true' \" autofocus onfocus=\"owned = true",
+    "end of the style": "</style></title></table><script>owned = true</script>",
+    "right to left": "rtl \u202egnp.exe \u2066 isolated",
+    "ten thousand letters": "L" * 10_000,
+    "formula": "$\\frac$",
+    "control": "\x1b[31mred\x07",
+    "newline": "two\nlines",
+    "entity": "&lt;b&gt; &amp;",
+    "Chinese": "日本",
+    "empty": " ",
+}
+"""Names of classes, examples, columns, metrics, settings and packages."""
+
+INJECTED = """
+const attributes = [...document.querySelectorAll("*")].flatMap(element => [...element.attributes]);
+return {
+  owned: window.owned ?? false,
+  scripts: document.scripts.length,
+  handlers: attributes.filter(({name}) => name.startsWith("on")).length,
+  text: document.body.textContent,
+};
+"""
+
+
+def write_hostile_run(project: Path) -> Path:
+    """An evaluated run, and the cache of its examples, with every hostile name everywhere."""
+    names = list(HOSTILE.values())
+    run = project / "runs" / "<img src=x onerror='owned = true'> \u202e \x1b[31m \udcff"
+    cache = project / "data/cache/0"
+    for folder in (run, cache):
+        folder.mkdir(parents=True)
+    (project / "pyproject.toml").write_text("", encoding="utf-8")
+    git = {"commit": HOSTILE["script"], "diff": "", "untracked": names}
+    provenance: dict[str, Any] = {"format": 1, "started": "2026-11-20T09:30:00+01:00", "git": git}
+    provenance |= {"command": names, "data": HOSTILE["event"], "device": dict.fromkeys(names, "x")}
+    provenance["packages"] = {"torch": HOSTILE["event"]}
+    (run / "run.json").write_text(json.dumps(provenance), encoding="utf-8")
+    settings = {name: name for name in names if name.strip()}
+    (run / "config.toml").write_text(tomli_w.dumps(settings), encoding="utf-8")
+    lines = [{"step": 1, **{f"train/{name}": number for number, name in enumerate(names)}}]
+    (run / "metrics.jsonl").write_text(json.dumps(lines[0]) + "\n", encoding="utf-8")
+    metrics = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in names}
+    evaluation = {"step": 1, "examples": 240, "metrics": metrics}
+    (run / "metrics.json").write_text(json.dumps(evaluation), encoding="utf-8")
+    outcome = {"metric": f"train/{names[0]}", "mode": "min", "best_value": 0.5, "best_step": 1}
+    (run / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
+
+    predictions, examples = run / "predictions.csv", cache / "examples.csv"
+    columns = [f"{name}{number}" for number, name in enumerate(names)]
+    rng = random.Random(0)
+    with (
+        predictions.open("w", encoding="utf-8", newline="") as predicted_file,
+        examples.open("w", encoding="utf-8", newline="") as examples_file,
+    ):
+        predicted, known = csv.writer(predicted_file), csv.writer(examples_file)
+        predicted.writerow(["id", "loss", "label", "predicted", "confidence", *columns])
+        known.writerow(["id", "split", "label", "group", *columns])
+        for number in range(240):
+            label, guess, cell = names[number % 9], rng.choice(names[:9]), rng.choice(names)
+            id_ = f"{rng.choice(names)} {number}"
+            cells = [cell] * len(columns)
+            predicted.writerow([id_, rng.random(), label, guess, 0.5, *cells])
+            split = ("train", "validation", "test")[number % 3]
+            known.writerow([id_, split, label, "", *cells])
+    return run
+
+
+def test_hostile_names_are_text_on_every_page_and_in_every_table(
+    browser: webdriver.Chrome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = write_hostile_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for words in (["runs"], ["runs", run.name], ["plot", run.name], ["report", run.name]):
+        assert main(words) == 0, capsys.readouterr().err
+    assert main(["report", "data"]) == 0
+    output = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e", "\udcff"} & {*output.out, *output.err}
+    assert "\\x1b[31m" in output.out
+    for page in (run / "analysis.html", tmp_path / "runs/data.html"):
+        for width in WIDTHS:
+            assert problems(browser, page, width) == [], f"{page.name} at {width} pixels"
+        found: dict[str, Any] = browser.execute_script(INJECTED)  # pyright: ignore[reportUnknownMemberType]
+        assert (found["owned"], found["scripts"], found["handlers"]) == (False, 0, 0)
+        for name in ("script", "event"):
+            assert HOSTILE[name] in found["text"], name
+        assert "\u202e" not in found["text"]
+        assert "\\u202e" in found["text"]
 
 
 def assert_documented(run: Path, cache: Path) -> None:

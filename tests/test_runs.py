@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -277,3 +279,222 @@ def test_a_command_does_not_import_what_it_does_not_need(
     command = [sys.executable, "-c", code, *arguments.split()]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
     assert result.stderr.splitlines()[-1] == "[]"
+
+
+# --- what isn't as documented ---------------------------------------------------------------------
+
+OUTCOME = {"metric": "validation/loss", "mode": "min", "best_value": 0.5, "best_step": 20}
+CONTENTS: dict[str, bytes] = {
+    "empty": b"",
+    "zeros": bytes(300),
+    "list": b"[]",
+    "text": b'"x"',
+    "deep list": b"[" * 200_000,
+    "deep object": b'{"a":' * 200_000,
+    "not UTF-8": b"\xff\xfe{",
+    "integer": b'{"a":' + b"9" * 10_000 + b"}",
+}
+WRONG: list[tuple[str, object]] = [
+    *(
+        (file, content)
+        for file in ("run.json", "outcome.json", "metrics.json")
+        for content in CONTENTS.values()
+    ),
+    *(("run.json", PROVENANCE | {"started": value}) for value in (5, "yesterday", "9999-99-99")),
+    *(("run.json", PROVENANCE | {"git": value}) for value in ([1], "x", 5)),
+    *(("run.json", PROVENANCE | {key: "x"}) for key in ("device", "packages", "command")),
+    *(("outcome.json", OUTCOME | {"metric": value}) for value in (5, ["a"])),
+    *(
+        ("outcome.json", OUTCOME | {key: value})
+        for key in ("best_value", "best_step", "seconds")
+        for value in ("5", [1], 10**400, float("inf"))
+    ),
+    *(
+        (file, b'{"step": 1, "a": ' + value + b"}\n")
+        for file in ("metrics.jsonl",)
+        for value in (b'"x"', b"[1]", b"1" + b"0" * 400, CONTENTS["deep list"])
+    ),
+    *(("metrics.jsonl", line) for line in (b'{"step": 1e400}\n', b"[1]\n", b"\n", b"\0\n")),
+]
+
+
+@pytest.mark.parametrize(("file", "content"), WRONG)
+def test_a_broken_file_is_one_line_and_hides_no_other_run(
+    file: str, content: object, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "good")
+    given = content if isinstance(content, bytes) else json.dumps(content).encode()
+    (make_run(project, "bad") / file).write_bytes(given)
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr()
+    assert re.search(r"^good .* finished ", listed.out, re.MULTILINE)
+    assert re.search(r"^bad +broken *$", listed.out, re.MULTILINE)
+    assert listed.err.startswith(str(project / "runs/bad" / file))
+    assert listed.err.count("\n") == 1
+    assert len(listed.err) < 500
+    code, error = main(["runs", "good", "bad"]), capsys.readouterr().err
+    assert (code, error.count("\n")) in ((0, 0), (2, 1)), error
+
+
+FILES = ("run.json", "config.toml", "metrics.jsonl", "outcome.json", "metrics.json", ".lock")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "circle"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_pipe_or_a_device_in_a_run_is_never_waited_for(
+    file: str, kind: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "good")
+    path = make_run(project, "bad") / file
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    for words in (["runs"], ["plot", "good"]):
+        assert main(words) == 0
+    assert "good" in capsys.readouterr().out
+    for words in (["runs", "good", "bad"], ["plot", "bad"], ["report", "bad"]):
+        code, error = main(words), capsys.readouterr().err
+        assert (code, error.count("\n")) in ((0, 0), (2, 1)), error
+
+
+def test_a_huge_file_in_a_run_is_refused_before_it_is_read(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, "good")
+    with (make_run(project, "bad") / "run.json").open("wb") as file:
+        file.truncate(1 << 40)
+    assert main(["runs"]) == 0
+    output = capsys.readouterr()
+    assert "good" in output.out
+    assert "expected a regular file of at most" in output.err
+
+
+NAMES = ["\x1b[31mred", "new\nline", "rtl\u202egnp", "[bold]x", "\udcff", "日本", "$x$"]
+
+
+def test_names_of_runs_are_printed_as_text(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in NAMES:
+        make_run(project, name)
+    for words in (["runs"], ["runs", *NAMES], ["plot", *NAMES]):
+        assert main(words) == 0
+        assert not {"\x1b", "\u202e", "\udcff"} & {*capsys.readouterr().out}
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = {line.split("  ")[0] for line in lines[1:]}
+    escaped = {"\\x1b[31mred", "new\\nline", "rtl\\u202egnp", "\\udcff"}
+    assert shown == escaped | {"[bold]x", "日本", "$x$"}
+    assert main(["runs", "\x1b[31mother"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_are_printed_in_any_encoding(encoding: str, project: Path) -> None:
+    for name in NAMES:
+        make_run(project, name)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for words in (["runs"], ["runs", *NAMES], ["plot", "日本", "--output", "日本.png"]):
+        command = [sys.executable, "-m", "ml_architect", *words]
+        done = subprocess.run(command, capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert ("日本".encode() if encoding == "utf-8" else rb"\u65e5\u672c") in done.stdout
+
+
+@pytest.mark.parametrize("words", ["runs", "runs a b", "plot a"])
+def test_a_closed_pipe_ends_the_command_without_a_traceback(words: str, project: Path) -> None:
+    make_run(project, "a")
+    make_run(project, "b")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "ml_architect", *words.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_a_stopped_run_that_can_only_be_read_is_not_in_use(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(project, "a", loss=None)
+    (run / ".lock").write_bytes(b"")
+    open_file = os.open
+
+    def open_for_reading(path: Path, flags: int, *arguments: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return open_file(path, flags, *arguments)
+
+    monkeypatch.setattr(os, "open", open_for_reading)
+    assert main(["runs"]) == 0
+    assert "unfinished" in capsys.readouterr().out
+
+
+def test_no_file_outside_is_written_through_a_link(project: Path, tmp_path: Path) -> None:
+    run = make_run(project, "a")
+    predictions = "id,loss\n" + "".join(f"{number},{number}.5\n" for number in range(40))
+    (run / "predictions.csv").write_text(predictions, encoding="utf-8")
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    for link in (run / ".analysis.html", run / "analysis.html", project / "runs/curves.png"):
+        link.symlink_to(outside)
+    for words in (["plot", "a"], ["report", "a"]):
+        assert main(words) == 0
+    assert outside.read_bytes() == b"precious"
+    assert (project / "runs/curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not (run / "analysis.html").is_symlink()
+    assert [path for path in run.iterdir() if path.name.startswith(".")] == [run / ".analysis.html"]
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(project, "a")
+    (project / "runs/curves.png").mkdir()
+    assert main(["plot", "a"]) == 2
+    assert "expected a file to write to" in capsys.readouterr().err
+    assert {path.name for path in run.parent.iterdir()} == {"a", "curves.png"}
+
+
+STORAGES = [
+    "postgresql+psycopg://me@srv:SECRET@host/db",
+    "postgresql+psycopg://me:SEC RET@host/db",
+    "postgresql+psycopg://me@host/db?pwd=SECRET",
+    "postgresql+psycopg://me@host/db?token=SECRET",
+    "mssql+pyodbc:///?odbc_connect=PWD%3DSECRET",
+]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_secret_in_the_address_of_a_database_is_refused_and_never_shown(
+    storage: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", "none.toml", "--command", "true", "--storage", storage]) == 2
+    error = capsys.readouterr().err
+    assert "--storage: expected a URL without a password and parameters" in error
+    assert "SEC" not in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("secret", ["p@ss:w/rd", "two words", "a%b&c=d", "#?"])
+def test_an_error_of_a_database_repeats_no_secret_however_it_is_spelled(secret: str) -> None:
+    from urllib.parse import quote, quote_plus
+
+    from sqlalchemy import URL
+    from sqlalchemy.exc import OperationalError
+
+    from ml_architect.errors import CommandError
+    from ml_architect.studies.database import one_line_errors
+
+    url = URL.create("postgresql", "me", secret, "host", query={"token": (secret, "other")})
+    spellings = (secret, quote(secret, safe=""), quote_plus(secret), url.render_as_string(False))
+    for spelling in spellings:
+        with pytest.raises(CommandError) as error, one_line_errors(url):
+            raise OperationalError("connect", {}, Exception(f"can't use {spelling} there"))
+        assert secret not in str(error.value)
+        assert spelling not in str(error.value)

@@ -129,6 +129,11 @@ UNREADABLE = {
     "torn.parquet": (b"PAR1", "can't be read"),
     "ragged.csv": (b"a,label\n" + 99 * b"1,2\n" + b"1,2,3\n", "can't be read"),
     "table.doc": (b"", "expected an existing file that ends in .csv"),
+    "twice.csv": (b"a,a,label\n" + 9 * b"1,2,3\n", "two columns have the name 'a'"),
+    "spaces.csv": (b"a, a,label\n" + 9 * b"1,2,3\n", "two columns have the name 'a'"),
+    "target.csv": (b"label,a,label\n" + 9 * b"1,2,3\n", "two columns have the name 'label'"),
+    "zero.csv": (CSV.encode() + b"1\x00.5,red,yes\n", "a binary file"),
+    "quote.csv": (CSV.encode() + b'1.5,"red,yes\n' + 9 * b"1.5,red,yes\n", "can't be read"),
 }
 
 
@@ -137,6 +142,56 @@ def test_what_cannot_be_read_is_named_in_one_line(project: Project, tmp_path: Pa
         path = tmp_path / name
         path.write_bytes(content)
         assert message in problem(project, path), name
+
+
+@pytest.mark.parametrize("name", ["d[1].csv", "d*.csv", "d?.csv", "d[1].parquet"])
+def test_a_name_is_never_a_pattern(name: str, project: Project, tmp_path: Path) -> None:
+    other = TABLE.with_columns(width=pl.lit("1.5"))
+    for path, table in ((tmp_path / name, TABLE), (tmp_path / f"d1{Path(name).suffix}", other)):
+        if path.suffix == ".csv":
+            table.write_csv(path)
+        else:
+            table.write_parquet(path)
+    widths = {row.metadata.width for row in project.read(tmp_path / name).values()}
+    assert len(widths) > 50
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0", "__index_level_0__"])
+def test_the_row_numbers_of_pandas_are_named_and_left_out(
+    index: str, project: Project, tmp_path: Path
+) -> None:
+    # Of a table of which some rows were left out, so that they have gaps.
+    numbers = pl.Series(index, [str(7 * number) for number in range(ROWS)])
+    with_index, without = tmp_path / "with.csv", tmp_path / "without.csv"
+    TABLE.select(numbers, pl.all()).write_csv(with_index)
+    TABLE.write_csv(without)
+    assert kinds(project, with_index)[index] == "unused: pandas' row numbers"
+    examples = project.read(without).values()
+    for known, new in ((with_index, without), (without, with_index)):
+        question = f"[*map(plain, source.read_new(Path({str(new)!r}), config.data))]"
+        read = project.ask(question, path=known)
+        assert [row.inputs for row in read] == [row.inputs for row in examples]
+
+
+NOT_UTF8 = b"\xff.csv".decode(errors="surrogateescape")
+
+
+def test_a_table_whose_name_is_not_utf8_is_read(project: Project, tmp_path: Path) -> None:
+    for path in (tmp_path / NOT_UTF8, tmp_path / "known.csv"):
+        path.write_text(CSV, encoding="utf-8")
+    question = f"[*map(plain, source.read_new(Path({str(tmp_path / NOT_UTF8)!r}), config.data))]"
+    assert len(project.ask(question, path=tmp_path / "known.csv")) == ROWS
+
+
+def test_a_cell_of_ten_megabytes_is_read_and_quoted_in_short(
+    project: Project, tmp_path: Path
+) -> None:
+    path = tmp_path / "cell.csv"
+    path.write_text(f"{CSV}{'x' * 10**7},red,yes\n1.5,{'y' * 10**7},no\n", encoding="utf-8")
+    *_, wrong, right = project.read(path).values()
+    assert wrong.problem.startswith("width = 'xxx")
+    assert len(wrong.problem) < 200
+    assert right.metadata.width == 1.5
 
 
 def test_empty_cells_may_be_spelled_in_many_ways(project: Project, tmp_path: Path) -> None:

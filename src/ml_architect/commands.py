@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import CommandError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXTRA = {"numpy", "optuna", "scipy", "matplotlib", "polars", "tomli_w", "sqlalchemy"}
 
@@ -62,16 +67,23 @@ def _extra(command: str) -> Generator[None]:
         ) from None
 
 
+def _console() -> Console:
+    """Prints to standard output, with escapes for what its encoding lacks."""
+    from rich.console import Console
+
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return Console()
+
+
 def _study(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise CommandError(f"--jobs {options.jobs}: expected at least 1")
     with _extra(options.kind):
-        from rich.console import Console
-
         from .studies.project import STORAGE_VARIABLE, find_project
         from .studies.study import open_study
 
-        project, console = find_project(options.command), Console()
+        project, console = find_project(options.command), _console()
         arguments = (options.config, project, options.study, options.jobs)
         if options.kind == "scale":
             from .studies.scale import ScaleTable, scale
@@ -93,14 +105,12 @@ def _study(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from .runs.table import compare_runs, list_runs
 
     if options.runs:
-        compare_runs(options.runs, Console())
+        compare_runs(options.runs, _console())
     else:
-        list_runs(Console())
+        list_runs(_console())
     return 0
 
 
@@ -108,16 +118,15 @@ def _plot(options: argparse.Namespace) -> int:
     with _extra("plot"):
         from .runs.plot import plot_runs
 
+        _console()
         plot_runs(options.runs, options.output)
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from .runs.run import find_root, open_run
 
-    root, console = find_root(), Console()
+    root, console = find_root(), _console()
     with _extra("report"):
         if options.subject == "data":
             from .reports.data_report import report_data

@@ -39,7 +39,8 @@ def fingerprint(config: DataConfig) -> str:
     if not config.path.is_file():
         raise DataError(f"data.path = '{config.path}': no such file; expected a CSV file")
     status = config.path.stat()
-    return repr((str(config.path), status.st_size, status.st_mtime_ns))
+    # ctime is new for a file that was replaced by one of the same size and mtime.
+    return repr((str(config.path), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Example | Unreadable]:
@@ -48,10 +49,11 @@ def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Ex
         raise DataError(f"{path}: no such file; expected a CSV file")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
+        csv.field_size_limit(2**31 - 1)  # of a cell; by default 128 KiB
         header = next(rows, [])
-        if missing := [name for name in required if name not in header]:
+        if missing := [name for name in required if header.count(name) != 1]:
             columns = ", ".join(header) or "none"
-            raise DataError(f"{path}: no column {', '.join(missing)}; its columns: {columns}")
+            raise DataError(f"{path}: not one column {', '.join(missing)}; its columns: {columns}")
         for cells in filter(None, rows):  # without empty lines
             position = f"{path}, line {rows.line_num}"
             if len(cells) != len(header):
@@ -61,7 +63,7 @@ def _read_table(path: Path, config: DataConfig, *, labeled: bool) -> Iterator[Ex
                 row = {name: cells[header.index(name)] for name in required}
                 yield _example(row, config, str(path))
             except ValueError as error:
-                yield Unreadable(position, str(error), str(path))
+                yield Unreadable(position, str(error)[:200], str(path))
 
 
 def _example(row: dict[str, str], config: DataConfig, file: str) -> Example:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..settings import DataConfig
-from .texts import Document, Layout, choose_layout, read_documents
+from .texts import Document, Layout, choose_layout, matches, read_documents, visible_files
 from .tokenizer import NUM_BYTES
 from .validation import Example, Schema, Split, Unreadable, split_by_hash
 
@@ -69,7 +69,7 @@ def read(config: DataConfig) -> Iterator[Example | Unreadable]:
 def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
     """New documents, for the command `predict`: one file, or all files in a folder."""
     root = path if path.is_dir() else path.parent
-    files = _visible_files(path) if path.is_dir() else [path]
+    files = visible_files(path) if path.is_dir() else [path]
     if not files or not path.exists():
         raise DataError(f"{path}: expected a text file, or a folder with text files")
     for document in _read_files(files, root, replace(_layout(config), documents="file")):
@@ -79,7 +79,9 @@ def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
 def fingerprint(config: DataConfig) -> str:
     """Changes whenever the files change; the cache is named after it."""
     _, files = _find_files(config)
-    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+    status = [(str(path), path.stat()) for path in files if path.exists()]
+    # ctime is new for a file that was replaced by one of the same size and mtime.
+    return repr([(path, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in status])
 
 
 def _find_files(config: DataConfig) -> tuple[Path, list[Path]]:
@@ -95,12 +97,12 @@ def _find_files(config: DataConfig) -> tuple[Path, list[Path]]:
         return root, files
 
     if path.is_dir():
-        root, files = path, _visible_files(path)
+        root, files = path, visible_files(path)
     elif path.is_file():
         root, files = path.parent, [path]
     else:
         root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
-        files = _matches(config.path)
+        files = matches(config.path)
     if not files:
         reason = "no files" if path.exists() or glob.has_magic(config.path) else "doesn't exist"
         expected = f'a folder, a file, a pattern such as "corpus/**/*.txt", or {STDLIB!r}'
@@ -112,16 +114,6 @@ def _find_documents(config: DataConfig) -> tuple[Path, list[Path], Layout]:
     """And how the files are cut into documents."""
     root, files = _find_files(config)
     return root, files, choose_layout(_layout(config), files)
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    return _matches(f"{glob.escape(str(folder))}/**/*")
-
-
-def _matches(pattern: str) -> list[Path]:
-    """Files, sorted. Unlike Path.glob, glob.iglob ignores hidden files and folders."""
-    matches = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207
-    return sorted({match for match in matches if match.is_file()})
 
 
 def _layout(config: DataConfig) -> Layout:

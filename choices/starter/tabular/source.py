@@ -17,7 +17,7 @@ import polars as pl
 
 from ..errors import DataError, did_you_mean
 from ..settings import COLUMNS, DataConfig
-from .tabular import LIMIT, Table, count_inputs, is_bounds, one_line, parse, scan
+from .tabular import INDEX, LIMIT, Table, count_inputs, is_bounds, one_line, parse, scan
 from .validation import Example, Schema, Unreadable, split_by_hash
 
 SAMPLE = "diabetes"
@@ -67,7 +67,9 @@ def read_new(
 def fingerprint(config: DataConfig) -> str:
     """Changes whenever the table changes, or COLUMNS; the cache is named after it."""
     files = [Path(name) for name in (config.path, config.split) if Path(name).is_file()]
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    status = [(str(path), path.stat()) for path in files]
+    # ctime is new for a file that was replaced by one of the same size and mtime.
+    states = [(path, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in status]
     return repr((COLUMNS, version("scikit-learn"), states))
 
 
@@ -193,6 +195,8 @@ def _facts(sample: pl.Series) -> pl.Expr:
 def _kind(name: str, fact: Mapping[str, Any]) -> str:
     """A few cells that don't fit are no reason for another kind: `validate` lists them."""
     count, distinct, total = fact["count"], fact["distinct"], fact["total"]
+    if name in INDEX:
+        return "unused: pandas' row numbers"
     if distinct < 2 and count in (0, total):
         return "unused: all cells are equal" if count else "unused: no cell has a value"
     if name.lower() == "id" and distinct == total:

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from ..errors import CommandError, nearest
+from ..errors import CommandError, nearest, printable
+from ..runs.plot import drawable
 from .duplicates import find_duplicates
 from .page import bullets, gallery, image, paragraph, plot, section, table, write_page
 from .statistics import Array, format_p, holm, stats
@@ -86,7 +87,7 @@ def report_data(root: Path, folder: Path | None, output: Path | None, console: C
     output = output or root / "runs" / "data.html"
     write_page(output, "Data", f"{len(examples)} examples in {path.parent}", sections)
     for text in (*warnings, f"report: {output}"):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _has_classes(label: pl.Series) -> bool:
@@ -139,9 +140,8 @@ def _distributions(columns: Columns, splits: pl.Series) -> str:
             for number, split in enumerate(counts.columns[1:]):
                 fractions = counts[split] / (splits == split).sum()
                 axes.barh(positions + number / 4, fractions, height=0.25, label=split)
-            axes.set_yticks(
-                positions + 0.25, counts["value"].str.head(16).to_list(), parse_math=False
-            )
+            names = [drawable(name) for name in counts["value"].str.head(16)]
+            axes.set_yticks(positions + 0.25, names, parse_math=False)
             axes.invert_yaxis()
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         figures.append(image(figure, f"Distribution of {name} in each split"))

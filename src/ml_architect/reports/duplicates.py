@@ -42,16 +42,16 @@ def find_duplicates(folder: Path, split_sizes: Mapping[str, int]) -> Array | Non
     signatures: list[Array] = []
     for split, size in split_sizes.items():
         paths = folder / f"{split}.inputs.npy", folder / f"{split}.ends.npy"
-        path = next((path for path in paths if path.exists()), None)
+        path = next((path for path in paths if path.is_file()), None)
         if path is None:
             return None
         try:
             words = _sign(path, split)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CommandError(f"{path}: {error}; first: COMMAND validate") from None
         if len(words) != size:
             given = f"has {len(words)} rows, but {size} {split} examples are in examples.csv"
-            raise CommandError(f"{path} {given}; delete {folder}, then: COMMAND validate")
+            raise CommandError(f"{path} {given}; first: COMMAND validate")
         signatures.append(words)
     splits = np.repeat(np.arange(len(split_sizes)), list(split_sizes.values()))
     return match(np.concatenate(signatures), splits)

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CommandError
+from ..errors import printable
+from ..runs.run import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 120
+MAX_CHARACTERS = 1000  # of a text that the page shows
 MIN_PIXELS_PER_INCH = 65  # text of 10 points is then 9 pixels high
 
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def escape(text: str) -> str:
+    """Text that is only text: no tags, nothing that turns its direction, not endless."""
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[: MAX_CHARACTERS - 1]}…"
+    return escape_html(printable(text))
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
@@ -55,9 +63,11 @@ def plot(title: str, height: float = 3.0) -> tuple[Figure, Axes]:
     """An empty figure of half the page's width; the title may have any characters."""
     from matplotlib.figure import Figure
 
+    from ..runs.plot import drawable
+
     figure = Figure(figsize=(3.8, height), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.set_title(drawable(title), fontsize=10, parse_math=False)
     axes.grid(alpha=0.3)
     return figure, axes
 
@@ -98,12 +108,4 @@ def write_page(path: Path, title: str, summary: str, parts: Iterable[str]) -> No
         f"<h1>{escape(title)}</h1><p class='summary'>{escape(summary)}</p>{''.join(parts)}"
         "</body></html>\n"
     )
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise CommandError(f"{path}: {error.strerror}; expected a file to write to") from None
+    write_file(path, page.encode())

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from ..errors import CommandError, nearest
+from ..errors import CommandError, nearest, printable
+from ..runs.plot import drawable
 from ..runs.run import Run, flatten
 from .calibration import calibrate, draw_calibration
 from .page import gallery, image, paragraph, plot, section, table, write_page
@@ -72,7 +73,8 @@ def report_run(run: Run, slice_by: Sequence[str], output: Path | None, console: 
     worse = ", ".join(f"{part.column} {part.name}" for part in slices if part.is_worse) or "none"
     summary += [("worse slices", f"{worse}, of {len(slices)} tested"), ("report", str(path))]
     for name, text in summary:
-        console.print(f"{name:<14}{text}", markup=False, highlight=False, soft_wrap=True)
+        line = printable(f"{name:<14}{text}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _metrics(predictions: Predictions) -> list[tuple[str, str, str]]:
@@ -108,11 +110,12 @@ def _learning_curve(run: Run) -> str:
         for name in (name for name in names if name.rpartition("/")[2] == title):
             points = [(step, metrics[name]) for step, metrics in run.metrics if name in metrics]
             style = "." if len(points) == 1 else "-" if name.startswith("train/") else "--"
-            axes.plot(*zip(*points, strict=True), style, label=name)
+            axes.plot(*zip(*points, strict=True), style, label=drawable(name))
         if best_step is not None:
             axes.axvline(best_step, color="gray", linewidth=0.8, label="best step")
         axes.set_xlabel("step")
-        axes.legend(fontsize=9)
+        for label in axes.legend(fontsize=9).get_texts():
+            label.set_parse_math(False)
         figures.append(image(figure, f"Learning curve: {title}"))
     return gallery(figures) if figures else paragraph("metrics.jsonl has no metrics.")
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ..errors import CommandError
+from ..runs.run import read_bytes
 from .statistics import Array
 
 Columns = Mapping[str, pl.Series]  # by name, (N,)
@@ -26,7 +27,7 @@ def read_csv(path: Path, required: Iterable[str]) -> pl.DataFrame:
         CommandError: it isn't such a file, or these columns aren't complete.
     """
     try:
-        table = pl.read_csv(path, infer_schema=False)
+        table = pl.read_csv(read_bytes(path), infer_schema=False)  # a name may be a pattern
         # Polars takes names such as * and ^x$ for patterns.
         table = table.rename(lambda name: name.lstrip("*^") or "unnamed")
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 
-from ..errors import CommandError
-from .run import RUNS, History, find_root, open_run
+from ..errors import CommandError, printable
+from .run import RUNS, History, find_root, open_run, write_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
+MAX_CHARACTERS = 60  # of a label
 
 
 def plot_runs(names: Sequence[Path], output: Path | None) -> None:
@@ -31,7 +35,10 @@ def plot_runs(names: Sequence[Path], output: Path | None) -> None:
         raise CommandError(f"--output {output}: expected a name ending in {', '.join(SUFFIXES)}")
     if not output.parent.is_dir():
         raise CommandError(f"--output {output}: there is no folder {output.parent}")
-    draw_curves({run.name: run.metrics for run in runs}).savefig(output, dpi=120)
+    image = BytesIO()
+    figure = draw_curves({run.name: run.metrics for run in runs})
+    figure.savefig(image, format=output.suffix[1:], dpi=120)
+    write_file(output, image.getvalue())
     print(f"Learning curves: {output}")
 
 
@@ -51,7 +58,9 @@ def draw_curves(histories: Mapping[str, History]) -> Figure:
     for axes in panels[len(titles) :]:
         axes.set_axis_off()
 
-    handles = [Line2D([], [], color=f"C{n}", label=name) for n, name in enumerate(histories)]
+    handles = [
+        Line2D([], [], color=f"C{n}", label=drawable(name)) for n, name in enumerate(histories)
+    ]
     handles += [
         Line2D([], [], color="gray", linestyle="-", label="train"),
         Line2D([], [], color="gray", linestyle="--", label="validation"),
@@ -60,6 +69,23 @@ def draw_curves(histories: Mapping[str, History]) -> Figure:
     for label in legend.get_texts():
         label.set_parse_math(False)  # a run's name may contain a dollar sign
     return figure
+
+
+def drawable(text: str) -> str:
+    """A label with escapes for what the font lacks, since every such letter is the same box.
+
+    Matplotlib's own font has no Chinese, for example; set `font.family` in a matplotlibrc.
+    """
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[: MAX_CHARACTERS - 1]}…"
+    known = _characters(findfont(FontProperties()))
+    letters = printable(text)
+    return "".join(letter if ord(letter) in known else ascii(letter)[1:-1] for letter in letters)
+
+
+@cache
+def _characters(font: str) -> Collection[int]:
+    return frozenset(get_font(font).get_charmap())
 
 
 def metric_titles(histories: Mapping[str, History]) -> list[str]:
@@ -85,5 +111,6 @@ def draw_metric(axes: Axes, title: str, histories: Mapping[str, History]) -> Non
             drawn += values
     if title in ("loss", "gradient_norm") and min(drawn) > 0:
         axes.set_yscale("log")
-    axes.set(title=title.replace("_", " "), xlabel="step")
+    axes.set_title(drawable(title.replace("_", " ")), parse_math=False)
+    axes.set_xlabel("step")
     axes.grid(alpha=0.3)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 from ..errors import CommandError
 
 FORMAT = 1
 RUNS = "runs"
+MAX_BYTES = 1 << 30  # of a file
 
 History = list[tuple[int, dict[str, float]]]
 """Each logged step with its metrics, ascending."""
@@ -73,9 +77,9 @@ class Run:
         """The resolved config."""
         path = self.folder / "config.toml"
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CommandError(f"{path}: {_reason(error)}") from None
+            return tomllib.loads(read_bytes(path).decode())
+        except (ValueError, RecursionError) as error:
+            raise CommandError(f"{path}: {error}") from None
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -89,38 +93,46 @@ class Run:
         version = content.get("format")
         if version != FORMAT:
             raise CommandError(
-                f"{path}: format is {version!r}, expected {FORMAT}. Runs of a later format need a "
-                "later ml-architect: pip install --upgrade ml-architect"
+                f"{path}: format is {version!r:.100}, expected {FORMAT}. Runs of a later format "
+                "need a later ml-architect: pip install --upgrade ml-architect"
             )
         if not isinstance(content.get("started"), str):
             raise CommandError(f"{path}: expected the key started; see docs/run-format.md")
+        for key, kind in {"git": dict, "device": dict, "packages": dict, "command": list}.items():
+            content[key] = content.get(key) or kind()
+            if not isinstance(content[key], kind):
+                raise CommandError(f"{path}: {key} isn't as docs/run-format.md describes it")
         return content
 
     @property
     def outcome(self) -> dict[str, Any] | None:
         """The content of outcome.json; None until the run has ended."""
         path = self.folder / "outcome.json"
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         content = _read_object(path)
         if missing := {"metric", "mode", "best_value"} - content.keys():
             raise CommandError(f"{path}: expected the key {', '.join(sorted(missing))}")
-        value = content["best_value"]
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-            raise CommandError(f"{path}: best_value is {value!r}, expected a finite number or null")
+        for key in ("best_value", "best_step", "seconds"):
+            value = content.get(key)
+            if value is not None and not _is_finite(value):
+                given = f"{value!r:.100}"
+                raise CommandError(f"{path}: {key} is {given}, expected a finite number or null")
+        if not isinstance(metric := content["metric"], str):
+            raise CommandError(f"{path}: metric is {metric!r:.100}, expected a name")
         return content
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """The content of metrics.json; None until the run has been evaluated."""
         path = self.folder / "metrics.json"
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         content = _read_object(path)
         try:
             metrics = {name: _estimate(entry) for name, entry in content["metrics"].items()}
             return Evaluation(int(content["step"]), int(content["examples"]), metrics)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise CommandError(
                 f"{path}: expected step, examples, and metrics by name with value, low and high; "
                 f"see docs/run-format.md. To write it again: COMMAND evaluate {self.folder}"
@@ -147,12 +159,18 @@ class Run:
         except ImportError:  # Windows has no flock
             return False
         try:
-            with (self.folder / ".lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            # For reading, as on a read-only mount; a pipe would wait for a writer.
+            lock = os.open(self.folder / ".lock", os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # the file system has no locks
+            return False
+        finally:
+            os.close(lock)
         return False
 
 
@@ -182,7 +200,7 @@ def open_run(given: str | Path, root: Path) -> Run:
     for folder in (Path.cwd() / given, runs / given):
         # Not resolved, since runs/ may be a symbolic link.
         folder = Path(os.path.abspath(folder))  # noqa: PTH100
-        if (folder / "run.json").is_file() and folder.is_relative_to(runs):
+        if os.path.lexists(folder / "run.json") and folder.is_relative_to(runs):
             return Run(folder, root)
     known = {run.name: run for run in all_runs(root)}
     name = Path(given).as_posix().removeprefix(f"{RUNS}/")
@@ -204,29 +222,63 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The complete lines of a JSON Lines file; a run in progress may have written half of one."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+    for number, line in enumerate(read_bytes(path).splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
             return
         try:
-            content = json.loads(line)
+            given = json.loads(line)
+            content = {name: _number(value) for name, value in given.items()}
             content["step"] = int(content["step"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise CommandError(
-                f"{path}, line {number}: expected a JSON object with the key step"
+                f"{path}, line {number}: expected a JSON object of numbers with the key step"
             ) from None
         yield content
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{path}: {_reason(error)}") from None
+        content = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise CommandError(f"{path}: expected a JSON object")
     return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file; a pipe would wait for ever, and a device might have no end."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise CommandError(f"{path}: expected a regular file of at most {MAX_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all; a link in its place is replaced, not followed.
+
+    Raises:
+        CommandError: it can't be written.
+    """
+    unfinished = path.with_name(f".{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("xb") as file:
+            file.write(content)
+        unfinished.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise CommandError(f"{path}: {error.strerror}; expected a file to write to") from None
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1 << 63
 
 
 def _estimate(entry: Mapping[str, Any]) -> Estimate:
@@ -242,7 +294,3 @@ def _number(given: Any) -> float:
     if isinstance(given, str):
         raise TypeError
     return math.nan if given is None else float(given)
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)

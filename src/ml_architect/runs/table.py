@@ -14,8 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from .run import Run, all_runs, find_root, flatten, open_run
+
+MAX_SECONDS = 1e12  # of a run; a timedelta can't hold much more
+MAX_CHARACTERS = 200  # of a cell
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,9 @@ class Summary:
         started = self.run.provenance["started"]
         try:
             return datetime.fromisoformat(started).astimezone()
-        except ValueError:
+        except (ValueError, OverflowError):
             raise CommandError(
-                f"{self.run.folder / 'run.json'}: started is {started!r}, expected ISO 8601"
+                f"{self.run.folder / 'run.json'}: started is {started!r:.100}, expected ISO 8601"
             ) from None
 
     @cached_property
@@ -67,7 +70,9 @@ class Summary:
         seconds = self.outcome.get("seconds")
         if seconds is None and self.run.timings:
             seconds = self.run.timings[-1].get("seconds")
-        return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+        if seconds is None or not 0 <= seconds < MAX_SECONDS:
+            return ""
+        return str(timedelta(seconds=round(seconds)))
 
     @property
     def best(self) -> str:
@@ -93,7 +98,7 @@ class Summary:
 
 
 def list_runs(console: Console) -> None:
-    """Print one line per run, the newest last. Runs that can't be read are reported instead."""
+    """Print one line per run, the newest last; a run that can't be read is `broken`."""
     root = find_root()
     rows: list[tuple[tuple[float, int], list[str]]] = []
     for run in all_runs(root):
@@ -103,7 +108,9 @@ def list_runs(console: Console) -> None:
                 cells = [run.name, summary.started, summary.state, str(summary.step)]
                 rows.append((summary.order, [*cells, summary.duration, summary.best, summary.test]))
         except CommandError as error:
-            print(error, file=sys.stderr)
+            print(_one_line(error), file=sys.stderr)
+            created = run.folder.stat().st_mtime
+            rows.append(((created, 0), [run.name, "", "broken", "", "", "", ""]))
     if not rows:
         print(f"No runs in {root / 'runs'} yet. A project's command `train` creates one.")
         return
@@ -119,7 +126,7 @@ def list_runs(console: Console) -> None:
         justify = "right" if right else "left"
         table.add_column(heading, justify=justify, no_wrap=not wraps, overflow="fold")
     for _, cells in sorted(rows):
-        table.add_row(*map(Text, cells[: len(headings)]))
+        table.add_row(*map(_cell, cells[: len(headings)]))
     _print(table, console)
 
 
@@ -128,7 +135,9 @@ def compare_runs(names: Sequence[Path], console: Console) -> None:
     root = find_root()
     runs = [open_run(name, root) for name in names]
     summaries = [Summary(run) for run in runs]
-    table = Table("", *(run.name for run in runs), box=None, pad_edge=False)
+    table = Table("", box=None, pad_edge=False)
+    for run in runs:
+        table.add_column(_cell(run.name))
     sections = {
         "Settings that differ": [flatten(run.config) for run in runs],
         "Provenance that differs": [_provenance(run) for run in runs],
@@ -146,8 +155,17 @@ def compare_runs(names: Sequence[Path], console: Console) -> None:
             table.add_row()
             table.add_row(Text(title, style="bold"))
         for name, cells in rows:
-            table.add_row(Text(name), *map(Text, cells))
+            table.add_row(*map(_cell, [name, *cells]))
     _print(table, console)
+
+
+def _cell(text: str) -> Text:
+    """One line of a table, whatever a name or a file of someone else's has in it."""
+    return Text(_one_line(text)[:MAX_CHARACTERS])
+
+
+def _one_line(text: object) -> str:
+    return printable(str(text)).replace("\n", "\\n")
 
 
 def _print(table: Table, console: Console) -> None:

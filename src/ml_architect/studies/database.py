@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from urllib.parse import quote, quote_plus
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
@@ -132,10 +133,12 @@ def one_line_errors(url: URL, *others: type[Exception]) -> Generator[None]:
         message = " ".join(str(getattr(cause, "orig", None) or cause).split())
         if isinstance(error, ImportError):
             message += ". Install its driver, such as psycopg for postgresql+psycopg://…"
-        secrets = [url.render_as_string(hide_password=False), url.password, *url.query.values()]
-        for secret in secrets:  # a driver may repeat them
-            if secret:
-                message = message.replace(str(secret), "***")
+        secrets = [url.render_as_string(hide_password=False), url.password]
+        for values in url.normalized_query.values():
+            secrets += values
+        for secret in filter(None, secrets):  # a driver may repeat them, as they are or quoted
+            for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
+                message = message.replace(spelling, "***")
         shown = url.set(query={}).render_as_string()
         raise CommandError(f"--storage {shown}: {message}") from None
 
@@ -143,13 +146,19 @@ def one_line_errors(url: URL, *others: type[Exception]) -> Generator[None]:
 def require_no_password(given: str) -> None:
     """Refuse a URL with a password on the command line.
 
+    A parameter may be one by any name, such as `?pwd=` or `?token=`.
+
     Raises:
         CommandError: with the other ways to give it.
     """
-    user, _, query = given.partition("://")[2].partition("?")
-    if ":" in user.rpartition("@")[0] or "pass" in query.lower():
+    try:
+        url = make_url(given or "sqlite://")
+    except (ArgumentError, ValueError):
+        return  # refused by `parse_url`
+    if url.password or url.query:
         raise CommandError(
-            "--storage: expected a URL without a password, since other users can read the command "
-            f"line. Set the environment variable {STORAGE_VARIABLE} to the whole URL, or leave the "
-            "password to the database's own means, such as PGPASSWORD or ~/.pgpass"
+            "--storage: expected a URL without a password and parameters, since other users can "
+            f"read the command line. Set the environment variable {STORAGE_VARIABLE} to the whole "
+            "URL, or leave the password to the database's own means, such as PGPASSWORD or "
+            "~/.pgpass"
         )

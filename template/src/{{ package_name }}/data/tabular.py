@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from polars import selectors
+from polars.exceptions import PolarsError
 
 from ..errors import DataError, did_you_mean
 from .validation import Array, Example, Schema, Split, Unreadable
@@ -24,6 +25,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet",
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "?")  # empty cells
 LIMIT = 1e30  # of a number; the largest float32 is 3e38
 BATCH_ROWS = 8192  # in memory at once
+INDEX = ("", "Unnamed: 0", "__index_level_0__")  # names that pandas gives to its row numbers
 ROW = "row number"  # a column that is added; 1 for the first row below the header
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 SPLIT_NAMES: dict[str, Split] = {
@@ -44,9 +46,9 @@ def scan(path: Path, encoding: str = "utf-8") -> pl.LazyFrame:
         raise DataError(f"{path}: expected an existing file that ends in {', '.join(SUFFIXES)}")
     try:
         if suffix == ".parquet":
-            table = pl.scan_parquet(path)
+            table = pl.scan_parquet(path, glob=False)
         elif suffix == ".xlsx":
-            table = pl.read_excel(path).lazy()
+            table = pl.read_excel(path.read_bytes()).lazy()  # a path may be a pattern
         else:
             table = _scan_text(path, encoding)
         names = table.collect_schema().names()
@@ -54,15 +56,14 @@ def scan(path: Path, encoding: str = "utf-8") -> pl.LazyFrame:
         byte = f"byte 0x{error.object[error.start]:02x} isn't {encoding}; set data.encoding"
         advice = f"(latin-1?), or: iconv -f latin1 -t utf-8 {path} > {path.stem}-utf8{suffix}"
         raise DataError(f"{path}: {byte} {advice}") from None
-    except (pl.exceptions.PolarsError, LookupError, ImportError, EOFError, OSError) as error:
+    except (PolarsError, LookupError, ImportError, EOFError, OSError, TypeError) as error:
         raise DataError(f"{path}: can't be read: {one_line(error)}") from None
 
     # Spaces around a cell mean nothing, and there are many ways to say that there is none.
     table = table.rename({name: name.strip() for name in names})
     text = pl.col(pl.String, pl.Categorical, pl.Enum).cast(pl.String).str.strip_chars()
-    return table.with_columns(
-        pl.when(~text.is_in(MISSING)).then(text), selectors.float().fill_nan(None)
-    )
+    filled = pl.when(~text.is_in(MISSING)).then(text)
+    return table.with_columns(filled, selectors.float().fill_nan(None))
 
 
 def _scan_text(path: Path, encoding: str) -> pl.LazyFrame:
@@ -74,7 +75,8 @@ def _scan_text(path: Path, encoding: str) -> pl.LazyFrame:
         decoder = codecs.getincrementaldecoder(encoding)()
         parts = (decoder.decode(part) for part in iter(partial(file.read, 2**20), b""))
         text = next(parts, "").removeprefix("\ufeff")
-        is_utf8 = codecs.lookup(encoding).name == "utf-8"  # then the rest is only checked
+        # Then the rest is only checked; but Polars takes no path that isn't UTF-8.
+        is_utf8 = codecs.lookup(encoding).name == "utf-8" and str(path).isprintable()
         text += "".join(part for part in parts if not is_utf8)
     if "\0" in text or not text.strip():
         raise DataError(f"{path}: {'a binary file' if text.strip() else 'an empty file'}")
@@ -85,14 +87,17 @@ def _scan_text(path: Path, encoding: str) -> pl.LazyFrame:
     widths = {mark: [len(row) for row in rows if row] for mark, rows in samples.items()}
     is_even = {mark: {*cells} == {cells[0]} != {1} for mark, cells in widths.items()}
     mark = max(widths, key=lambda mark: (is_even[mark], widths[mark][0]))
-    names, width = samples[mark][0], max(widths[mark])
+    names, width = [*map(str.strip, samples[mark][0])], max(widths[mark])
     if width == 1:
         raise DataError(f"{path}: one column; expected cells separated by one of , ; | or a tab")
     if len(names) != width or all(re.fullmatch(r"[\d.]+", name) for name in names):
         advice = f"expected {width} column names in the first line"
         raise DataError(f"{path}: {advice}, got {lines[0][:50]!r}")
+    if len({*names}) < len(names) and len(lines) > 1:
+        raise DataError(f"{path}: two columns have the name {max(names, key=names.count)!r}")
 
-    table = pl.scan_csv(path if is_utf8 else text.encode(), separator=mark, infer_schema=False)
+    given = path if is_utf8 else text.encode()
+    table = pl.scan_csv(given, separator=mark, infer_schema=False, glob=False)
     # A comma is the decimal point of a file that has no decimal points.
     cells = "\n".join(cell for row in samples[mark] for cell in row)
     point, comma = (re.search(rf"(?m)^-?\d+{mark}\d+$", cells) for mark in (r"\.", ","))
@@ -202,7 +207,7 @@ class Table:
             for batch in batches:
                 yield from self._examples(batch, kinds)
                 last_row = batch[ROW].max() or last_row
-        except pl.exceptions.PolarsError as error:
+        except PolarsError as error:
             message = f"can't be read, after row {last_row}: {one_line(error)}"
             raise DataError(f"{self.file}: {message}") from None
 
@@ -215,12 +220,11 @@ class Table:
             kinds |= {self.group: "category"} if self.group else {}
             kinds |= {self.split: list(SPLIT_NAMES)} if self.split else {}
         problems = [f"{name}: missing" for name in kinds if name not in names]
-        for name in names:
-            if name not in columns:
-                problems.append(f"{name}: unknown column{did_you_mean(name, columns)}")
+        unknown = [name for name in names if name not in columns and name not in INDEX]
+        problems += [f"{name}: unknown column{did_you_mean(name, columns)}" for name in unknown]
         if problems:
             raise DataError(f"{self.file}: {'; '.join(problems)}")
-        return kinds | {name: "category" for name in names if columns[name] == "id"}
+        return kinds | {name: "category" for name in names if columns.get(name) == "id"}
 
     def _examples(
         self, batch: pl.DataFrame, kinds: Mapping[str, Any]
@@ -233,7 +237,7 @@ class Table:
                 wrong &= batch[name].is_not_null()
             for index in wrong.arg_true():
                 cell = batch[name][index]
-                given = f"{name} is missing" if cell is None else f"{name} = {cell!r}"
+                given = f"{name} is missing" if cell is None else f"{name} = {cell!r:.100}"
                 problems.setdefault(index, []).append(f"{given}: expected {expected(kind)}")
 
         # By column, before there is an object for each row.
@@ -243,17 +247,16 @@ class Table:
         parsed = parsed.with_columns(pl.col(pl.Float64).fill_null(math.nan))
         parsed = parsed.with_columns(pl.col(pl.String).fill_null(""))
         id_column = next((name for name in kinds if self.schema.learned[name] == "id"), "")
-        class_index = {name: index for index, name in enumerate(self.schema.classes)}
+        class_index: dict[Any, int] = {name: n for n, name in enumerate(self.schema.classes)}
         for index, row in enumerate(parsed.iter_rows(named=True)):
             id_ = row.get(id_column) or f"row {batch[ROW][index]}"
             if index in problems:
                 yield Unreadable(id_, "; ".join(problems[index]), self.file)
                 continue
-            target: Any = row.get(self.target)
             yield Example(
                 id=id_,
                 inputs=inputs_NC2[index],
-                target=class_index.get(target, target),
+                target=class_index.get(row.get(self.target), row.get(self.target)),
                 split=SPLIT_NAMES.get(row.get(self.split, ""), "test"),
                 group=row.get(self.group, ""),
                 file=self.file,

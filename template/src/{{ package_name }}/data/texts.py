@@ -2,7 +2,9 @@
 """Cuts text files into documents, and decodes them."""
 
 import codecs
+import glob
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -50,10 +52,43 @@ class Layout:
             raise DataError(f"data.encoding = {self.encoding!r}: {error}") from None
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """At any depth, sorted, without what is hidden; links to nothing too, for the caller to name.
+
+    Links are followed, and a folder that several lead to is visited once.
+    """
+    files: list[Path] = []
+    visited = set(map(str, Path(os.path.realpath(folder)).parents))
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        is_new = os.path.realpath(parent) not in visited
+        visited.add(os.path.realpath(parent))
+        folders[:] = sorted(name for name in folders if is_new and name[0] != ".")
+        files += [Path(parent, name) for name in names if is_new and name[0] != "."]
+    return sorted(files)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: {error.strerror}; expected a folder that can be read")
+
+
+def matches(pattern: str) -> list[Path]:
+    """The visible files that a pattern such as "corpus/**/*.txt" names, sorted."""
+    start, stars, end = f"{pattern}/".partition("**/")
+    if "**" in end:
+        raise DataError(f"data.path = {pattern!r}: has ** twice; expected it once")
+    # Unlike Path.glob, glob.glob ignores what is hidden; but it follows links in circles.
+    paths = map(Path, glob.glob((start or ".") if stars else pattern))  # noqa: PTH207
+    if not stars:
+        return sorted(path for path in paths if not path.is_dir())
+    end = end.strip("/") or "*"
+    below = [(folder, file) for folder in paths for file in visible_files(folder)]
+    return sorted({file for folder, file in below if file.relative_to(folder).match(end)})
+
+
 def choose_layout(layout: Layout, files: Sequence[Path]) -> Layout:
     """In place of "auto", what suits the files."""
     # A small text is cut into about a hundred blocks, so that each split has some.
-    sizes = [path.stat().st_size for path in files]
+    sizes = [path.stat().st_size for path in files if path.is_file()]
     block = min(max(sum(sizes) // FEW_DOCUMENTS, SMALLEST_BLOCK), LARGEST_BLOCK)
     layout = replace(layout, block=block)
     if layout.documents != "auto":
@@ -61,7 +96,7 @@ def choose_layout(layout: Layout, files: Sequence[Path]) -> Layout:
     if layout.separator:
         return replace(layout, documents="separator")
     is_json = all(path.suffix == ".jsonl" for path in files)
-    if len(files) >= FEW_FILES or max(sizes) <= block or is_json:
+    if len(files) >= FEW_FILES or max(sizes, default=0) <= block or is_json:
         return replace(layout, documents="file")
 
     remark = "A document is what is between two blank lines; data.documents changes that."
@@ -88,6 +123,9 @@ def read_documents(path: Path, name: str, layout: Layout) -> Iterator[Document |
         name: of the file, for the ids.
         layout: not "auto".
     """
+    if not path.is_file():  # opening a pipe would wait for ever
+        yield Unreadable(name, "a link to nothing, a pipe or a device", str(path))
+        return
     is_json = path.suffix == ".jsonl"
     previous = 0
     part = 1
@@ -125,9 +163,10 @@ def _read_json_lines(file: TextIO) -> Iterator[tuple[int, str | None]]:
     for number, line in enumerate(file, start=1):
         try:
             text = json.loads(line)["text"] if line.strip() else ""
-        except (ValueError, LookupError, TypeError):
+            text.encode()  # JSON can have half of a character
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             text = None
-        yield number, text if isinstance(text, str) else None
+        yield number, text
 
 
 def _cut(file: TextIO, layout: Layout) -> Iterator[tuple[int, str]]:
