@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -46,7 +47,8 @@ def replace_text(path: Path, text: str) -> None:
         error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it isn't there, or the file system can't be written
+            temporary.unlink()
 
 
 def delete(path: Path) -> None:
