@@ -40,7 +40,7 @@ from digits.data.cache import load_split
 from digits.data.loader import batch_keys, load_batches
 from digits.errors import CheckpointError
 from digits.models.network import per_example_loss
-from digits.training import checks, loop, run
+from digits.training import checks, loop, provenance
 from digits.training.checkpoint import CheckpointManager, TrainState
 from digits.training.optimizer import build_optimizer
 from digits.training.run import RUNS, Run
@@ -594,7 +594,7 @@ def small_state(trainer: Trainer) -> TrainState:
 
 def warm_up(config: Any) -> None:
     """Build the cache and do lazy imports, once instead of in every child."""
-    run.distributions = tuple  # reading the metadata of all packages takes longer than a run
+    provenance.distributions = tuple  # reading the metadata of all packages takes longer than a run
     trainer = Trainer(config)
     assert wait(trainer.fork(lambda: load_split(config, "train"))) == 0
     small_state(trainer)

@@ -316,10 +316,13 @@ def test_a_read_only_run_is_refused_and_left_unchanged(make: Make, tmp_path: Pat
         mount --bind runs/read-only runs/read-only
         mount -o remount,bind,ro runs/read-only
         train --resume runs/read-only 2> $1/refused.stderr || echo $? > $1/refused.code
+        python -m digits.cli evaluate runs/read-only 2> $1/unwritten.stderr \\
+            || echo $? > $1/unwritten.code
         """,
         str(tmp_path),
     )
     assert_one_line(tmp_path, "refused", 1, "runs/read-only", "Read-only file system")
+    assert_one_line(tmp_path, "unwritten", 1, "runs/read-only/metrics.json: Read-only file system")
     assert tree(run) == before
 
 

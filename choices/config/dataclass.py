@@ -65,7 +65,7 @@ class TrainingConfig:
                 parts >= 1 and self.batch_size % parts == 0,
                 "a divisor of batch_size",
             ),
-            ("max_steps", steps >= 1, "at least 1"),
+            ("max_steps", 1 <= steps <= 10**9, "1 to 1,000,000,000"),
             ("patience", self.patience >= 0, "at least 0"),
             ("max_minutes", self.max_minutes >= 0, "at least 0"),
             ("train_fraction", 0 < self.train_fraction <= 1, "more than 0, at most 1"),
@@ -75,7 +75,7 @@ class TrainingConfig:
             ("gradient_clip", self.gradient_clip > 0, "more than 0"),
             ("log_every", self.log_every >= 1, "at least 1"),
             ("evaluate_every", self.evaluate_every >= 1, "at least 1"),
-            ("workers", self.workers >= 0, "at least 0"),
+            ("workers", 0 <= self.workers <= 256, "0 to 256"),
         )
 
 
@@ -158,6 +158,8 @@ def _exactly(value: Any, kind: Any) -> Any:
     """Refuse what cattrs would convert, such as 2.5 to the integer 2."""
     if kind is float and type(value) is int:
         value = float(value)
+    if type(value) is int and value.bit_length() > 63:
+        raise TypeError("expected an integer of at most 63 bits")  # others can't be printed
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise TypeError(
             f"expected {'a finite ' if kind is float else ''}{kind.__name__} (got {value!r})"
@@ -168,7 +170,8 @@ def _exactly(value: Any, kind: Any) -> Any:
 def _message(error: BaseException, kind: Any) -> str:
     if isinstance(error, ForbiddenExtraKeysError):
         names = sorted(error.extra_fields)
-        return "\n".join(f".{name}: unknown setting" for name in names)
+        more = [f": {len(names)} in all"] * (len(names) > 20)
+        return "\n".join([*(f".{name}: unknown setting" for name in names[:20]), *more])
     if isinstance(error, ValueError) and kind is None:  # raised by a section's own checks
         return "\n".join(f".{line}" for line in str(error).splitlines())
     if is_dataclass(kind):
@@ -205,8 +208,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: the file doesn't exist or isn't TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(10**6)
+        if len(text) == 10**6 or "\\u0000" in text:
+            raise ValueError("expected less than a million characters, none of them NUL")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         files = [str(file) for file in path.parent.glob("*.toml")]
@@ -238,7 +245,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def drop_unknown(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Without the settings that no longer exist: for the config of an earlier run."""
     return {
-        name: drop_unknown(value, known[name]) if isinstance(value, dict) else value
+        name: drop_unknown(value, known[name]) if isinstance(known[name], dict) else value
         for name, value in values.items()
         if name in known
     }

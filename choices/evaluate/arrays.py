@@ -92,6 +92,8 @@ def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) 
     columns["loss"] = predictions.losses
 
     names, examples = dataset.metadata()
+    for name in ("predictions.csv", "mistakes.png"):
+        (folder / name).unlink(missing_ok=True)  # a link there isn't followed
     with open_csv(folder / "predictions.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["id", *columns, *names])

@@ -132,6 +132,8 @@ def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) 
         "loss": predictions.bits_per_byte,
         "weight": predictions.num_bytes,
     }
+    for name in ("predictions.csv", "samples.txt"):
+        (folder / name).unlink(missing_ok=True)  # a link there isn't followed
     with open_csv(folder / "predictions.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["id", *columns, *names])

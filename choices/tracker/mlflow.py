@@ -18,21 +18,24 @@ from ..config import flatten
 from ..errors import PROGRAM
 from .run import RUNS, Run
 
-# Without these, MLflow waits four minutes for a server that is down, sends each step in a request
-# of its own, and sends telemetry. Variables that you set yourself take precedence.
+# Without these, MLflow waits minutes for a server or a database that is down, sends each step in a
+# request of its own, and sends telemetry. Variables that you set yourself take precedence.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
+os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_ASYNC_LOGGING_BUFFERING_SECONDS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow import MlflowClient  # reads the environment
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.store.db import utils as database
 from mlflow.utils.time import get_current_time_millis
 
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 CHECK_AFTER = 30.0  # seconds after which a metric has arrived or failed, with all its retries
 
+database.MAX_RETRY_COUNT = 1
 logging.getLogger("mlflow.utils.async_logging").setLevel(logging.CRITICAL)  # logger.py reports it
 
 

@@ -50,6 +50,7 @@ def open_tracker(run: Run, settings: Mapping[str, Any], step: int) -> WandbTrack
         config=dict(settings),
         settings=wandb.Settings(
             console="off",
+            init_timeout=10,  # seconds
             finish_timeout=60,  # seconds; by default, it waits forever for a lost network
             finish_timeout_raises=True,
         ),

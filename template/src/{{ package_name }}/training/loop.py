@@ -6,7 +6,6 @@ step. So a checkpoint of the model and the optimizer is enough to resume exactly
 generator is ever saved or restored.
 """
 
-import json
 import math
 import time
 from dataclasses import replace
@@ -64,7 +63,7 @@ def train(
     # Workers are started before there are threads.
     size, batch_size = len(train_set), training.batch_size
     keys = batch_keys(size, batch_size, config.seed, state.step, training.max_steps)
-    batches = load_batches(train_set, keys, training.workers)
+    batches = load_batches(train_set, keys, training.workers, stop)
     run.outcome_path.unlink(missing_ok=True)
 
     with MetricsLogger(run, config, state.step) as logger, checkpoint_writer() as write:
@@ -72,29 +71,33 @@ def train(
             adapt_model(model, train_set, config)
         pending: list[Tensor] = []  # losses and gradient norms, still on the device
         last_save = time.monotonic()
-        ended_by = stop_reason(state, config, logger.seconds)
+        # Even if its time is up, it takes another step when it hasn't been evaluated yet.
+        ended_by = stop_reason(state, config, logger.seconds if state.best_step else 0)
         if state.step and state.step % training.evaluate_every == 0:  # it had ended when killed
             ended_by = ended_by or out_of_patience(state, config)
 
         while not ended_by:
-            # One optimizer step.
+            # One optimizer step, unless a signal ends the wait for its batch.
             seed_everything(derive_seed(config.seed, "step", state.step), device)
             rate = learning_rate(state.step, training)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
-            pending += train_step(model, state.optimizer, next(batches), device, config)
-            state.step += 1
+            batch = next(batches, None)
+            if batch is not None:
+                for group in state.optimizer.param_groups:
+                    group["lr"] = rate
+                pending += train_step(model, state.optimizer, batch, device, config)
+                state.step += 1
+                ended_by = stop_reason(state, config, logger.seconds)
 
             # What is due after it? A signal may also arrive later: it then stops the next step.
             stopping = stop.signal_name if stop else ""
-            ended_by = stop_reason(state, config, logger.seconds)
-            evaluating = bool(ended_by) or state.step % training.evaluate_every == 0
-            logging = evaluating or state.step % training.log_every == 0
+            stepped = batch is not None
+            evaluating = bool(ended_by) or (stepped and state.step % training.evaluate_every == 0)
+            logging = evaluating or (stepped and state.step % training.log_every == 0)
             due = config.checkpoint.is_due(state.step, time.monotonic() - last_save)
             saving = bool(ended_by or stopping) or due
             metrics: dict[str, float] = {}
 
-            if logging or saving:
+            if pending and (logging or saving):
                 # Reading a loss waits for the device, so it isn't done in every step.
                 values = torch.stack(pending).view(-1, 2).tolist()
                 pending.clear()
@@ -239,11 +242,10 @@ def require_finite(
             size, batch_size = len(train_set), config.training.batch_size
             (key,) = batch_keys(size, batch_size, config.seed, step, step + 1)
             ids = [train_set.ids[row] for row in key.rows]
-            path = run.folder / "nan_batch.json"
-            path.write_text(json.dumps({"step": step + 1, "ids": ids}, indent=2), encoding="utf-8")
+            run.write("nan_batch.json", {"step": step + 1, "ids": ids})
             raise TrainingError(
                 f"step {step + 1}: loss {loss}, gradient norm {norm}, with learning rate "
-                f"{learning_rate(step, config.training):g}. The examples are in {path}, the first "
-                f"is {ids[0]}; earlier checkpoints are intact. Look at the examples, or try a "
-                "lower training.learning_rate or training.gradient_clip"
+                f"{learning_rate(step, config.training):g}. nan_batch.json in {run.folder} has the "
+                f"examples, the first is {ids[0]}; earlier checkpoints are intact. Look at the "
+                "examples, or try a lower training.learning_rate or training.gradient_clip"
             )
