@@ -20,11 +20,11 @@ from test_projects import ENVIRONMENT
 MAX_LINES = {
     # Lines of code in src/. The goal for image and blank is 1,450, 1,800 and 2,200; for the others
     # 500 more. Decision 23 says what the rest is.
-    "exploration": {"image": 2150, "tabular": 2550, "language_model": 2300, "blank": 1900},
-    "prototype": {"image": 2150, "tabular": 2550, "language_model": 2300, "blank": 1900},
-    "production": {"image": 2250, "tabular": 2650, "language_model": 2400, "blank": 2000},
+    "exploration": {"image": 2400, "tabular": 2750, "language_model": 2550, "blank": 2150},
+    "prototype": {"image": 2400, "tabular": 2750, "language_model": 2550, "blank": 2150},
+    "production": {"image": 2500, "tabular": 2850, "language_model": 2650, "blank": 2250},
 }
-MAX_FILES = {"exploration": 38, "prototype": 52, "production": 60}  # the goal is 38, 50, 60
+MAX_FILES = {"exploration": 40, "prototype": 54, "production": 60}  # the goal is 38, 50, 60
 MAX_LINES_OF_A_FILE = 200
 MAX_LINES_OF_THE_LOOP = 170
 MAX_FUNCTIONS = 100  # of the package, entered before the first training step; the goal is 70

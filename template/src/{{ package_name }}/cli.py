@@ -144,7 +144,7 @@ def validate(args: Namespace, config: Config) -> int:
         counts = {name: validator.class_counts[split, label] for label, name in classes}
         print(f"{split}: {size} examples", *([counts] if counts else []))
     for warning in validator.warnings:
-        print(f"Warning: {warning}")
+        print(printable(f"Warning: {warning}"))
     validator.raise_problems()
     summary = f"{validator.sizes.total()} examples fit the schema, and no split leaks"
     return report(True, summary, cache.prepare(config), f"{PROGRAM} features")
@@ -250,8 +250,7 @@ def predict(args: Namespace, config: Config) -> int:
 
     run = Run.open(args.run)
     model, _ = load_best(config, run)
-    schema = Schema.load(run.folder)
-    predicted, failed = predict_new(model, schema, args.data, config, args.output)
+    predicted, failed = predict_new(model, Schema.load(run.folder), args.data, config, args.output)
     summary = f"{predicted} predicted, {failed} unreadable or invalid"
     return report(not failed, summary, args.output, f"look at {args.output}")
 

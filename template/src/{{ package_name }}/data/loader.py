@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..errors import TrainingError
+from ..errors import Interrupted, TrainingError
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, (B, ...) each
 TIMEOUT = 300  # seconds that workers may take for a batch
+STOP_TIMEOUT = 10  # the same once the run has to stop; schedulers kill it soon
 
 
 class BatchKey(NamedTuple):
@@ -70,11 +71,11 @@ def load_batches(
 ) -> Iterator[Batch]:
     """The batches of the given keys, loaded by so many processes (0: by this one).
 
-    The processes end with the batches or with this process, whatever they do. If `stop` becomes
-    true while a batch is waited for, the batches end.
+    The processes end with the batches or with this process, whatever they do.
 
-    Raises:
-        TrainingError: while waiting for a batch: a worker was killed, or takes too long.
+    Raises, while a batch is waited for:
+        TrainingError: a worker was killed, or takes too long.
+        Interrupted: `stop` is true, and no batch arrives that the last step could be made with.
     """
     if workers == 0:
         return map(dataset.__getitem__, keys)
@@ -96,7 +97,7 @@ def load_batches(
 def _receive(batches: Iterator[Batch], stop: object, processes: Any) -> Iterator[Batch]:
     waited = 0  # seconds, counted by the loader's timeout of one
     try:
-        while not (stop and waited):
+        while True:
             try:
                 batch = next(batches)
             except StopIteration:
@@ -105,6 +106,9 @@ def _receive(batches: Iterator[Batch], stop: object, processes: Any) -> Iterator
                 waited += 1
                 if str(error).startswith("Caught "):  # raised by the dataset
                     raise
+                if stop and waited >= STOP_TIMEOUT:
+                    message = "resume the run, to continue from its last checkpoint"
+                    raise Interrupted(f"stopped while no batch arrived; {message}") from None
                 if waited < TIMEOUT and str(error).startswith("DataLoader timed out"):
                     continue
                 cause = f"no batch for {TIMEOUT} s" if waited >= TIMEOUT else error

@@ -50,12 +50,13 @@ class MetricsLogger:
         """Training time, including earlier sessions."""
         return self._earlier_seconds + time.perf_counter() - self._start
 
-    def log(self, step: int, metrics: Mapping[str, float], memory: int) -> None:
+    def log(self, step: int, metrics: Mapping[str, float], memory: int, *, ended: bool) -> None:
         """
         Args:
             step: optimizer steps done.
             metrics: by name, such as `train/loss`.
             memory: peak, in bytes.
+            ended: whether it was the last step.
         """
         now = time.perf_counter()
         examples = self._config.batch_size * (step - self._last_step)
@@ -71,8 +72,9 @@ class MetricsLogger:
 
         seconds_per_step = (now - self._start) / (step - self._first_step)
         left = timedelta(seconds=round(seconds_per_step * (self._config.max_steps - step)))
+        remark = "" if ended else f"  {left} left"
         values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        speed = f"{rate:.0f} examples/s  {memory / 1e6:.0f} MB  {left} left"
+        speed = f"{rate:.0f} examples/s  {memory / 1e6:.0f} MB{remark}"
         print(f"step {step}/{self._config.max_steps}  {values}  {speed}", flush=True)
 
     def sync(self) -> None:

@@ -77,27 +77,24 @@ def train(
             ended_by = ended_by or out_of_patience(state, config)
 
         while not ended_by:
-            # One optimizer step, unless a signal ends the wait for its batch.
+            # One optimizer step.
             seed_everything(derive_seed(config.seed, "step", state.step), device)
             rate = learning_rate(state.step, training)
-            batch = next(batches, None)
-            if batch is not None:
-                for group in state.optimizer.param_groups:
-                    group["lr"] = rate
-                pending += train_step(model, state.optimizer, batch, device, config)
-                state.step += 1
-                ended_by = stop_reason(state, config, logger.seconds)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            pending += train_step(model, state.optimizer, next(batches), device, config)
+            state.step += 1
 
             # What is due after it? A signal may also arrive later: it then stops the next step.
             stopping = stop.signal_name if stop else ""
-            stepped = batch is not None
-            evaluating = bool(ended_by) or (stepped and state.step % training.evaluate_every == 0)
-            logging = evaluating or (stepped and state.step % training.log_every == 0)
+            ended_by = stop_reason(state, config, logger.seconds)
+            evaluating = bool(ended_by) or state.step % training.evaluate_every == 0
+            logging = evaluating or state.step % training.log_every == 0
             due = config.checkpoint.is_due(state.step, time.monotonic() - last_save)
             saving = bool(ended_by or stopping) or due
             metrics: dict[str, float] = {}
 
-            if pending and (logging or saving):
+            if logging or saving:
                 # Reading a loss waits for the device, so it isn't done in every step.
                 values = torch.stack(pending).view(-1, 2).tolist()
                 pending.clear()
@@ -113,7 +110,7 @@ def train(
                 saving = saving or improved or bool(ended_by)
 
             if logging:
-                logger.log(state.step, metrics, peak_memory(device))
+                logger.log(state.step, metrics, peak_memory(device), ended=bool(ended_by))
 
             if saving:
                 logger.sync()
