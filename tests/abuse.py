@@ -17,7 +17,6 @@ import hashlib
 import io
 import itertools
 import json
-import mmap
 import os
 import pickle
 import random
@@ -248,53 +247,6 @@ def kills(trainer: Trainer, seed: int, count: int) -> dict[str, Any]:
         "without checkpoint": without_checkpoint,
         "problems": problems,
     }
-
-
-def torch_save(trainer: Trainer, seed: int, count: int) -> dict[str, int]:
-    """Kill `torch.save` while it overwrites one file, and count the unreadable files."""
-    rng, flag, path = random.Random(seed), mmap.mmap(-1, 1), Path("last.pt")
-    state = small_state(trainer)
-
-    def overwrite() -> None:
-        tensors = {
-            "model": state.modules["model"].state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-        }
-        while True:
-            flag[0] = 1
-            torch.save(tensors, path)
-            flag[0] = 2
-            time.sleep(0.002)
-
-    def wait_for(value: int) -> None:
-        while flag[0] != value:
-            assert not has_ended(child)
-
-    durations: list[float] = []
-    killed = unreadable = 0
-    while killed < count:
-        flag[0] = 0
-        child = trainer.fork(overwrite)
-        wait_for(2)  # the file is complete
-        wait_for(1)
-        start = time.perf_counter()
-        if len(durations) < 5:
-            wait_for(2)
-            durations.append(time.perf_counter() - start)
-        else:
-            until = start + rng.uniform(0, statistics.median(durations))
-            while time.perf_counter() < until:
-                pass
-        os.kill(child, signal.SIGKILL)
-        wait(child)
-        if len(durations) < 5 or flag[0] != 1:
-            continue
-        killed += 1
-        try:
-            torch.load(path, weights_only=True)
-        except Exception:  # EOFError, RuntimeError, UnpicklingError …
-            unreadable += 1
-    return {"kills": killed, "unreadable": unreadable}
 
 
 def batches(trainer: Trainer) -> dict[str, Any]:
@@ -605,7 +557,6 @@ def warm_up(config: Any) -> None:
 
 SCENARIOS: dict[str, Callable[..., Any]] = {
     "kills": kills,
-    "torch_save": torch_save,
     "batches": batches,
     "kill_steps": kill_steps,
     "corruption": corruption,

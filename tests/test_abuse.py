@@ -183,14 +183,6 @@ def test_runs_killed_at_any_time_resume_from_the_newest_checkpoint_with_bit_iden
     record_property(f"{checkpoint}, {writer}", counts)
 
 
-def test_how_many_files_torch_save_loses(
-    make: Make, scratch: Path, record_property: Record
-) -> None:
-    result = make().abuse("torch_save", scratch, SHORT, seed=0, count=40)
-    counts = f"{result['unreadable']} of {result['kills']} files couldn't be read"
-    record_property("torch.save over one file", counts)
-
-
 def test_a_corrupt_checkpoint_is_never_read_and_can_be_saved_again(
     make: Make, scratch: Path
 ) -> None:

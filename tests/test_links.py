@@ -17,7 +17,10 @@ from test_adopt import FILES, write
 
 from ml_architect.cli import main
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there"),
+]
 
 RUN = "import sys; from ml_architect.cli import main; sys.exit(main())"
 LOOP = "src/digits/training/loop.py"

@@ -214,7 +214,7 @@ def test_a_corrupt_checkpoint_is_skipped_and_replaced(
     assert manager.latest() == 1
     assert manager.corrupt == {2}
     damage(manager.path(1))
-    with pytest.raises(CheckpointError, match="delete that folder and resume the run"):
+    with pytest.raises(CheckpointError, match="train another run"):
         manager.latest()
     save(manager, state)
     assert manager.latest() == 2

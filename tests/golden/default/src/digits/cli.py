@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tomli_w
 
 from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
-from .errors import PROGRAM, ConfigError, ProjectError, RunError, did_you_mean
+from .errors import PROGRAM, ConfigError, ProjectError, RunError, did_you_mean, printable, terminal
 
 if TYPE_CHECKING:
     from .training.checks import Check
@@ -27,6 +27,7 @@ class Parser(ArgumentParser):
         raise ConfigError(f"{self.prog}: {message}")
 
 
+@terminal()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -36,13 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         args = parse(list(sys.argv[1:] if arguments is None else arguments))
-        return COMMANDS[args.command](args, load_config(args))
+        try:
+            config = load_config(args)
+        except (RecursionError, ValueError) as error:  # integers of thousands of digits
+            raise ConfigError(f"the settings can't be read: {error}") from None
+        return COMMANDS[args.command](args, config)
     except ProjectError as error:
-        print(error, *getattr(error, "__notes__", []), sep="\n", file=sys.stderr)
+        print(printable(error, *getattr(error, "__notes__", [])), file=sys.stderr)
         return error.exit_code
     except OSError as error:  # no permission, a full disk
         where = error.filename or "reading or writing failed"
-        print(f"{where}: {error.strerror or error}", file=sys.stderr)
+        print(printable(f"{where}: {error.strerror or error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -76,6 +81,8 @@ def parse(arguments: list[str]) -> Namespace:
             help_text = f"{description} [{defaults[path]}]".replace("%", "%%")
             kind = type(defaults[path]).__name__.upper()
             add(options[path], dest=path, default=SUPPRESS, metavar=kind, help=help_text)
+    if sum(word.partition("=")[0] == "--config" for word in arguments) > 1:
+        raise ConfigError("--config: given twice; expected one file")
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         option = unknown[0].partition("=")[0]
@@ -99,7 +106,7 @@ def load_config(args: Namespace) -> Config:
         values = merge(values, DEBUG)
 
     if "checkpoint.metric" in args:  # its mode is derived again
-        values.get("checkpoint", {}).pop("mode", None)
+        values = merge(values, {"checkpoint": {"mode": ""}})
     for path, default in flatten(to_dict(Config())).items():
         if text := getattr(args, path, ""):
             quoted = json.dumps(text)
@@ -137,7 +144,7 @@ def validate(args: Namespace, config: Config) -> int:
         counts = {name: validator.class_counts[split, label] for label, name in classes}
         print(f"{split}: {size} examples", *([counts] if counts else []))
     for warning in validator.warnings:
-        print(f"Warning: {warning}")
+        print(printable(f"Warning: {warning}"))
     validator.raise_problems()
     summary = f"{validator.sizes.total()} examples fit the schema, and no split leaks"
     return report(True, summary, cache.prepare(config), f"{PROGRAM} features")
@@ -199,7 +206,8 @@ def train(args: Namespace, config: Config) -> int:
                 run.record_resume(config, train_set)
             state = loop.train(config, run, train_set, validation_set, stop)
 
-    best = f"{config.checkpoint.mode}imum {config.checkpoint.metric} {state.best_value:.4f}"
+    value = math.nan if state.best_value is None else state.best_value  # of another metric
+    best = f"{config.checkpoint.mode}imum {config.checkpoint.metric} {value:.4f}"
     summary = f"{state.step} steps; {best} at step {state.best_step}"
     if loop.stop_reason(state, config, 0) == "adapt":
         summary = f"fitted at once, so there is nothing to resume; {best}"
@@ -242,8 +250,7 @@ def predict(args: Namespace, config: Config) -> int:
 
     run = Run.open(args.run)
     model, _ = load_best(config, run)
-    schema = Schema.load(run.folder)
-    predicted, failed = predict_new(model, schema, args.data, config, args.output)
+    predicted, failed = predict_new(model, Schema.load(run.folder), args.data, config, args.output)
     summary = f"{predicted} predicted, {failed} unreadable or invalid"
     return report(not failed, summary, args.output, f"look at {args.output}")
 

@@ -20,7 +20,7 @@ class TrainingConfig(Section):
     """Examples per optimizer step."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Gradient accumulation: parts that a batch is split into, to save memory."""
-    max_steps: int = Field(default=1000, ge=1)
+    max_steps: int = Field(default=1000, ge=1, le=10**9)
     """Number of optimizer steps."""
     patience: int = Field(default=0, ge=0)
     """Early stopping: steps without improvement; 0 disables it."""
@@ -40,7 +40,7 @@ class TrainingConfig(Section):
     """Steps between two lines of metrics.jsonl."""
     evaluate_every: int = Field(default=100, ge=1)
     """Steps between two evaluations on the validation split."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=256)
     """Processes that load data; 0 loads in the training process."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto (a GPU if there is one), cpu, cuda or mps."""
@@ -88,7 +88,9 @@ def from_dict(values: Mapping[str, Any]) -> Config:
         # As JSON, where a path is a string and a tuple is a list, as in TOML.
         return Config.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise ConfigError("\n".join(_message(problem) for problem in error.errors())) from None
+        problems = [_message(problem) for problem in error.errors()[:20]]
+        problems += [f"… {error.error_count()} in all"] * (error.error_count() > 20)
+        raise ConfigError("\n".join(problems)) from None
 
 
 def to_dict(config: Section) -> dict[str, Any]:
@@ -125,8 +127,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: the file doesn't exist or isn't TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(10**6)
+        if len(text) == 10**6 or "\\u0000" in text:
+            raise ValueError("expected less than a million characters, none of them NUL")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         files = [str(file) for file in path.parent.glob("*.toml")]
@@ -158,7 +164,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def drop_unknown(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Without the settings that no longer exist: for the config of an earlier run."""
     return {
-        name: drop_unknown(value, known[name]) if isinstance(value, dict) else value
+        name: drop_unknown(value, known[name]) if isinstance(known[name], dict) else value
         for name, value in values.items()
         if name in known
     }

@@ -1,9 +1,15 @@
 # The template's: updates improve this file and keep your edits.
 """Errors that the user can fix. The command line prints the message without a traceback."""
 
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from difflib import get_close_matches
+from functools import cache
+from io import TextIOWrapper
+from typing import Any, TextIO
 
 PROGRAM = __name__.partition(".")[0].replace("_", "-")
 """Name of the command, for messages that say what to run."""
@@ -40,7 +46,7 @@ class CheckpointError(TrainingError):
 
 
 class Interrupted(ProjectError):  # noqa: N818 - nothing went wrong
-    """Stopped by SIGTERM, SIGINT or SIGUSR1. The state is saved; schedulers may start it again."""
+    """Stopped by a signal, such as SIGTERM. The state is saved; schedulers may start it again."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -52,6 +58,48 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def redact_passwords(text: str) -> str:
-    """The text with the passwords in URLs replaced by ***, so that it can be written to files."""
-    text = re.sub(r"(://[^:/@\s]*:)[^\s]*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&][^=&\s]*passw[^=&\s]*=)[^&\s]*", r"\1***", text)
+    """The text without what a URL in it may keep secret, so that it can be written to files.
+
+    That is its user and password, which may contain any character, and the values of its query.
+    """
+    scheme, separator, rest = text.partition("://")
+    rest = re.sub(r"(?s).*@", "***@", rest)
+    return scheme + separator + re.sub(r"([?&;#][^=&;#\s]+=)[^&;#]*", r"\1***", rest)
+
+
+def printable(*parts: object) -> str:
+    """Lines for a message, with escape sequences quoted and long lines cut."""
+    lines = "\n".join(map(str, parts)).split("\n")
+    quoted = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines]
+    return "\n".join(line if len(line) <= 1000 else f"{line[:1000]}…" for line in quoted)
+
+
+@cache
+def warn(message: str) -> None:
+    """Print a warning, once."""
+    print(f"Warning: {message}", file=sys.stderr)
+
+
+@contextmanager
+def terminal() -> Generator[None]:
+    """Printing never fails: not in ASCII, and not when the terminal or the reader has gone."""
+    streams: list[Any] = [stream and _Stream(stream) for stream in (sys.stdout, sys.stderr)]
+    with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        yield
+
+
+class _Stream:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:  # from here on, it is written to nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

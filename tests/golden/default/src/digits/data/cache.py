@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 
 from ..config import Config, to_dict
+from ..errors import DataError
 from . import source
 from .dataset import CacheWriter, Dataset
 from .loader import permutation
@@ -55,6 +56,8 @@ def cache_key(config: Config) -> str:
 
     What source.py imports from elsewhere isn't seen: keep its helpers beside it.
     """
+    if (given := str(config.cache_dir)).startswith("~") or "$" in given:
+        raise DataError(f"cache_dir = '{given}': expected a path without ~ and $NAME")
     parts = [source.fingerprint(config.data), json.dumps(to_dict(config)["data"], sort_keys=True)]
     for path in sorted(Path(__file__).parent.glob("*.py")):
         if path.name != "loader.py":
@@ -111,5 +114,5 @@ def _is_intact(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return manifest["files"] == _describe(folder)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -6,8 +6,11 @@ Images are in one folder per class, or listed in a CSV or JSON file with a colum
 
 import csv
 import json
+import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,14 @@ FILE_COLUMNS = ("file", "file_name", "filename", "image", "path", "id")
 BACKGROUND = "white"  # of transparent images
 DECODED = 512  # pixels: a JPEG file of photographic size is decoded at about this size
 MAX_CLASSES = 50  # a target with more distinct integers is a number
+
+Image.init()
+_FORMATS = "JPEG PNG TIFF BMP DIB GIF WEBP AVIF JPEG2000 ICO PCX PPM PSD QOI SGI SUN TGA"
+FORMATS = [name for name in _FORMATS.split() if name in Image.OPEN]  # not each Pillow has all
+"""All that is decoded. For PostScript, whatever its suffix, Pillow would run Ghostscript."""
+
+# Pillow refuses an image from 179 million pixels on; until then, it would warn.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +88,28 @@ def splits_by_id(split: str) -> dict[str, Split]:
 
 def image_files(folder: Path) -> list[Path]:
     """At any depth, sorted, without what is hidden and what isn't named as an image."""
-    suffixes = Image.registered_extensions()
-    return [path for path in visible_files(folder) if path.suffix.lower() in suffixes]
+    formats = Image.registered_extensions()
+    return [file for file in visible_files(folder) if formats.get(file.suffix.lower()) in FORMATS]
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """At any depth, sorted, without hidden files and what is in hidden folders."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(
-        path for path in files if not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+    """At any depth, sorted, without what is hidden; links to nothing too, for the caller to name.
+
+    Links are followed, and a folder that several lead to is visited once.
+    """
+    files: list[Path] = []
+    visited = set(map(str, Path(os.path.realpath(folder)).parents))
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        is_new = os.path.realpath(parent) not in visited
+        visited.add(os.path.realpath(parent))
+        folders[:] = sorted(name for name in folders if is_new and name[0] != ".")
+        files += [Path(parent, name) for name in names if is_new and name[0] != "."]
+    return sorted(files)
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, NotADirectoryError):
+        raise DataError(f"{error.filename}: {error.strerror}; expected a folder that can be read")
 
 
 def _in_folders(root: Path, by_split: bool) -> list[ImageFile]:
@@ -124,7 +147,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _listed(path: Path, target: str, split: str) -> list[ImageFile]:
     rows = _read_rows(path, ())
-    columns = list(rows[0])
+    columns = [name for name in rows[0] if all(name in row for row in rows)]
     file_column = next((name for name in FILE_COLUMNS if name in columns), None)
     if file_column is None:
         raise DataError(f"{path}: no column {' or '.join(FILE_COLUMNS)}; it has {columns}")
@@ -156,6 +179,8 @@ def _listed(path: Path, target: str, split: str) -> list[ImageFile]:
 def _read_rows(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
     """The rows of a CSV or JSON file. JSON is a list of objects, or targets by file name."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("a pipe, a device or a folder")
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
             content: Any = json.loads(text)
@@ -163,10 +188,13 @@ def _read_rows(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
                 content = [{"file": name, "label": label} for name, label in content.items()]
             rows = [{name: str(cell) for name, cell in row.items()} for row in content]
         else:
-            header = text.partition("\n")[0]
-            delimiter = max(",;\t|", key=header.count)
-            rows = list(csv.DictReader(text.splitlines(), delimiter=delimiter, restval=""))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+            delimiter = max(",;\t|", key=text.partition("\n")[0].count)
+            reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter)
+            rows = [dict(row) for row in reader]
+            names = reader.fieldnames or []
+            if len({*names}) < len(names) or any(None in (*row, *row.values()) for row in rows):
+                raise ValueError("two columns of one name, or a row with too many or too few cells")
+    except (OSError, ValueError, AttributeError, TypeError, csv.Error, RecursionError) as error:
         raise DataError(f"{path}: can't be read ({error}); expected CSV or JSON in UTF-8") from None
     if not rows or not set(required) <= rows[0].keys():
         expected = f"rows with the columns {', '.join(required)}" if required else "rows"
@@ -212,7 +240,7 @@ def decode(path: Path, size: int, color: bool) -> tuple[Array, bytes, int]:
     Raises:
         Exception: it can't be decoded (decoders raise anything), or its values can't be scaled.
     """
-    with Image.open(path) as opened:
+    with Image.open(path, formats=FORMATS) as opened:
         frames = getattr(opened, "n_frames", 1)
         opened.draft("RGB", (max(size, DECODED), max(size, DECODED)))  # large JPEGs: much faster
         image = ImageOps.exif_transpose(_to_8_bits(opened))

@@ -5,9 +5,14 @@ So nothing about it has to be saved: a run that resumes at a step gets the batch
 uninterrupted run would have got, with any number of workers.
 """
 
+import atexit
 import hashlib
+import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from multiprocessing import active_children, parent_process
+from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..errors import Interrupted, TrainingError
+
 Batch = tuple[Tensor, Tensor]  # inputs and targets, (B, ...) each
+TIMEOUT = 300  # seconds that workers may take for a batch
+STOP_TIMEOUT = 10  # the same once the run has to stop; schedulers kill it soon
 
 
 class BatchKey(NamedTuple):
@@ -57,18 +66,76 @@ def batch_keys(size: int, batch_size: int, seed: int, start: int, stop: int) -> 
         yield BatchKey(epoch, position, order[first : first + batch_size])
 
 
-def load_batches(dataset: Any, keys: Iterable[BatchKey], workers: int) -> Iterator[Batch]:
-    """The batches of the given keys, loaded by so many processes (0: by this one)."""
+def load_batches(
+    dataset: Any, keys: Iterable[BatchKey], workers: int, stop: object = None
+) -> Iterator[Batch]:
+    """The batches of the given keys, loaded by so many processes (0: by this one).
+
+    The processes end with the batches or with this process, whatever they do.
+
+    Raises, while a batch is waited for:
+        TrainingError: a worker was killed, or takes too long.
+        Interrupted: `stop` is true, and no batch arrives that the last step could be made with.
+    """
     if workers == 0:
         return map(dataset.__getitem__, keys)
+    others = active_children()
     loader = DataLoader(
-        dataset, sampler=keys, batch_size=None, num_workers=workers, worker_init_fn=_ignore_signals
+        dataset, sampler=keys, batch_size=None, num_workers=workers, worker_init_fn=_init, timeout=1
     )
-    return iter(loader)
+    try:
+        batches = iter(loader)
+    finally:
+        processes = [child for child in active_children() if child not in others]
+        atexit.register(_kill, processes)  # an error may keep the batches alive until then
+    with suppress(AttributeError, ValueError):  # on Windows, and in a thread, there is none
+        # Torch's handler raises an error wherever this process is, say in a checkpoint.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return _receive(batches, stop, processes)
 
 
-def _ignore_signals(worker: int) -> None:
+def _receive(batches: Iterator[Batch], stop: object, processes: Any) -> Iterator[Batch]:
+    waited = 0  # seconds, counted by the loader's timeout of one
+    try:
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                waited += 1
+                if str(error).startswith("Caught "):  # raised by the dataset
+                    raise
+                if stop and waited >= STOP_TIMEOUT:
+                    message = "resume the run, to continue from its last checkpoint"
+                    raise Interrupted(f"stopped while no batch arrived; {message}") from None
+                if waited < TIMEOUT and str(error).startswith("DataLoader timed out"):
+                    continue
+                cause = f"no batch for {TIMEOUT} s" if waited >= TIMEOUT else error
+                raise TrainingError(
+                    f"training.workers: {cause}. Do workers hang, or lack memory, or space in "
+                    "/dev/shm? Try another number of them (0: none), and resume the run"
+                ) from None
+            waited = 0
+            yield batch
+    finally:
+        _kill(processes)
+
+
+def _kill(processes: Any) -> None:
+    for process in processes:
+        process.kill()  # as it may hang
+
+
+def _init(worker: int) -> None:
     """Ctrl-C and schedulers signal all processes, but only the training process stops the run."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):  # Windows has no SIGUSR1
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has two of them
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+    os._exit(1)

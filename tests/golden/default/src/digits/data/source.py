@@ -53,7 +53,7 @@ def read(config: DataConfig) -> Iterator[Example | Unreadable]:
         yield from _read_digits(config)
         return
     images, classes = _find(config), schema(config).classes
-    _report_ignored(Path(config.path))
+    _report_ignored(Path(config.path), {image.path for image in images})
     splits: set[Split] = {image.split for image in images if image.split}
     for image in images:
         target = classes.index(image.target) if classes else float(image.target)
@@ -64,7 +64,7 @@ def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
     """New images without targets, for the command `predict`: one file, or all files in a folder."""
     root = path.parent if path.is_file() else path
     files = [path] if path.is_file() else image_files(path)
-    _report_ignored(path)
+    _report_ignored(path, {*files})
     if not files:
         raise DataError(f"{path}: expected an image, or a folder with images")
     for file in files:
@@ -78,14 +78,16 @@ def fingerprint(config: DataConfig) -> str:
         return f"scikit-learn {version('scikit-learn')}"
     lists = [path for path in (Path(config.path), Path(config.split)) if path.is_file()]
     paths = [*lists, *(image.path for image in _find(config) if image.path.exists())]
-    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths])
+    status = [(str(path), path.stat()) for path in paths]
+    # The time of change, ctime, is new for a file that was replaced by one of the same size and
+    # mtime; and also, for nothing, after chmod or on another machine.
+    return repr([(path, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in status])
 
 
-def _report_ignored(folder: Path) -> None:
+def _report_ignored(folder: Path, images: set[Path]) -> None:
     """A note or a thumbnail database among the images is none, but a misspelt suffix is a loss."""
-    images = {*image_files(folder)}
     if others := [file for file in visible_files(folder) if file not in images]:
-        count = f"{len(others)} files that aren't named as images"
+        count = f"{len(others)} files that aren't named as images, or in no folder of a class,"
         print(f"Warning: {count} were ignored, such as {others[0]}", file=sys.stderr)
 
 
@@ -97,8 +99,8 @@ def _read_image(
     image: ImageFile, config: DataConfig, target: float | None, splits: set[Split]
 ) -> Example | Unreadable:
     path = image.path
-    if path.exists() and path.stat().st_size == 0:
-        return Unreadable(image.id, "an empty file", str(path))
+    if path.exists() and path.stat().st_size == 0:  # opening a pipe would wait for ever
+        return Unreadable(image.id, "an empty file, a pipe or a device", str(path))
     try:
         pixels, key, frames = decode(path, config.size, config.color)
     except Exception as error:  # decoders raise anything

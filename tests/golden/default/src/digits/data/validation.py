@@ -72,11 +72,18 @@ class Schema:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From the schema.json of a cache or a run."""
-        values = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
-        for name in ("shape", "classes", "target_shape", "notes"):
-            values[name] = tuple(values.get(name, ()))
-        return cls(**values)
+        """From the schema.json of a cache or a run.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            values = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+            for name in ("shape", "classes", "target_shape", "notes"):
+                values[name] = tuple(values.get(name, ()))
+            return cls(**values)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(f"{folder}/schema.json: can't be read: {error}") from None
 
     def problems(self, example: Example | Unreadable, *, labeled: bool = True) -> Iterator[str]:
         """What is wrong with an example, without its target if it isn't labeled."""

@@ -92,6 +92,8 @@ def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) 
     columns["loss"] = predictions.losses
 
     names, examples = dataset.metadata()
+    for name in ("predictions.csv", "mistakes.png"):
+        (folder / name).unlink(missing_ok=True)  # a link there isn't followed
     with open_csv(folder / "predictions.csv") as file:
         writer = csv.writer(file)
         writer.writerow(["id", *columns, *names])
@@ -104,7 +106,10 @@ def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) 
 def plot_mistakes(path: Path, predictions: Predictions, dataset: Dataset) -> None:
     """The examples with the highest loss; of a classification, those that are wrong."""
     from matplotlib.figure import Figure  # half a second, which `train` doesn't need
+    from matplotlib.font_manager import FontProperties, findfont, get_font
 
+    # Any other letter would be the same box. A matplotlibrc can name a font that has more.
+    letters = get_font(findfont(FontProperties())).get_charmap().keys() | {ord("\n")}
     schema, targets, values = dataset.schema, predictions.targets, predictions.values
     order = np.argsort(-predictions.losses)
     if schema.is_classification:
@@ -121,7 +126,9 @@ def plot_mistakes(path: Path, predictions: Predictions, dataset: Dataset) -> Non
             text = f"{label}, predicted {predicted}\n{text}"
         elif targets.ndim == 1:
             text = f"{targets[row]:.4g}, predicted {values[row].item():.4g}\n{text}"
-        axes.set_title(f"{dataset.ids[row][-30:]}\n{text}", fontsize=8, parse_math=False)
+        text = f"{dataset.ids[row][-30:]}\n{text}"
+        title = "".join(c if ord(c) in letters else ascii(c)[1:-1] for c in text)
+        axes.set_title(title, fontsize=8, parse_math=False)
     figure.savefig(path, dpi=110)
 
 

@@ -6,9 +6,7 @@ and renamed, so a folder of that name is complete. The checksums in its `manifes
 corruption. Nothing is pickled.
 """
 
-import hashlib
 import json
-import os
 import re
 import shutil
 import sys
@@ -23,11 +21,14 @@ from safetensors.torch import load_file, load_model, save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .files import delete, flush, read_json, sha256
 from .retention import CheckpointConfig
 
 Files = Mapping[str, Mapping[str, Tensor]]  # tensors by file and name
 REQUIRED = {"model.safetensors", "optimizer.safetensors", "state.json"}
+FILE_NAME = r"state\.json|[\w.-]+\.safetensors"
 STATE_KEYS = {"step", "best_step", "best_value", "metric", "optimizer"}  # in state.json
+MAX_HEADER = 10**7  # bytes of the names and shapes in a file of tensors
 Write = Callable[[Files, Callable[[Files], None]], None]
 
 
@@ -72,7 +73,7 @@ class CheckpointManager:
     def remove_temporary_files(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(".tmp-*"):
-            _delete(leftover)
+            delete(leftover)
 
     def save(self, state: TrainState, write: Write) -> None:
         """Save the state as it is now, then remove the checkpoints that aren't kept.
@@ -98,13 +99,13 @@ class CheckpointManager:
             for name, tensors in files.items():
                 save_file(dict(tensors), temporary / f"{name}.safetensors")
             (temporary / "state.json").write_text(json.dumps(saved))
-            checksums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+            checksums = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
             (temporary / "manifest.json").write_text(json.dumps(checksums, indent=2))
             for path in (*temporary.iterdir(), temporary):
-                _fsync(path)
+                flush(path)
             self._remove(step)  # if there is one, it is corrupt: a run resumes from an intact one
             temporary.rename(self.path(step))
-            _fsync(self.folder)
+            flush(self.folder)
 
             self.corrupt.discard(step)
             intact = [other for other in self.steps() if other not in self.corrupt]
@@ -122,7 +123,7 @@ class CheckpointManager:
         trash = self.folder / f".tmp-removed-{step:08d}"
         if self.path(step).exists() or self.path(step).is_symlink():
             self.path(step).rename(trash)
-            _delete(trash)
+            delete(trash)
 
     def latest(self) -> int | None:
         """The newest intact checkpoint; None if there are no checkpoints at all.
@@ -136,8 +137,8 @@ class CheckpointManager:
                 return step
         if steps:
             raise CheckpointError(
-                f"no intact checkpoint in {self.folder}: all {len(steps)} are corrupt. "
-                "To train from the beginning, delete that folder and resume the run"
+                f"no intact checkpoint in {self.folder}: none of {len(steps)} can be read. "
+                "Restore them from a copy, or train another run with --run-name NAME"
             )
         return None
 
@@ -164,7 +165,7 @@ class CheckpointManager:
             raise CheckpointError(f"{message}: restore training/optimizer.py, or train a new run")
         for name, module in state.modules.items():
             self.load_weights(step, module, name)
-        _load_optimizer(state.optimizer, load_file(self.path(step) / "optimizer.safetensors"))
+        _load_optimizer(state.optimizer, self.path(step) / "optimizer.safetensors")
         state.step = step
         # If another metric selects the best checkpoint now, the best value so far is unknown.
         if saved["metric"] == self.config.metric:
@@ -173,30 +174,43 @@ class CheckpointManager:
     def load_weights(self, step: int, module: nn.Module, name: str = "model") -> None:
         """
         Raises:
-            CheckpointError: the weights are those of another network.
+            CheckpointError: the weights are those of another network, or NaN.
         """
+        path, expected = self.path(step) / f"{name}.safetensors", module.state_dict()
         try:
-            load_model(module, self.path(step) / f"{name}.safetensors")
+            for key, tensor in load_file(path).items():  # mapped into memory, not read
+                if key in expected and tensor.dtype != expected[key].dtype:
+                    raise RuntimeError(f"{key} is {tensor.dtype}, not {expected[key].dtype}")
+            load_model(module, path)
         except RuntimeError as error:
             raise CheckpointError(
-                f"{self.path(step)} has the weights of another network: {error}. "
+                f"{self.path(step)} has the weights of another network: {str(error)[:500]}. "
                 "Restore models/network.py, or train a new run"
             ) from error
+        if any(tensor.isnan().any() for tensor in module.state_dict().values()):
+            raise CheckpointError(f"{path} has weights that are NaN; train a new run")
 
     def _is_intact(self, step: int) -> bool:
         """Whether the files match the manifest, and contain what they should."""
         folder = self.path(step)
         try:
-            checksums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            checksums = read_json(folder / "manifest.json")
             saved = self._read_state(step)
             intact = (
                 checksums.keys() >= REQUIRED
-                and all(_sha256(folder / name) == value for name, value in checksums.items())
+                and all(re.fullmatch(FILE_NAME, name) for name in checksums)
+                and all((folder / name).is_file() for name in checksums)  # and not a device
+                and all(sha256(folder / name) == value for name, value in checksums.items())
                 and saved.keys() == STATE_KEYS
                 and saved["step"] == step
+                and isinstance(saved["best_step"], int | None)
+                and isinstance(saved["best_value"], int | float | None)
             )
-            for name in ("model", "optimizer"):
-                with safe_open(folder / f"{name}.safetensors", framework="pt"):
+            for name in checksums.keys() - {"state.json"} if intact else ():
+                with (folder / name).open("rb") as file:
+                    if int.from_bytes(file.read(8), "little") > MAX_HEADER:
+                        raise ValueError(f"{name}: the header is too large")
+                with safe_open(folder / name, framework="pt"):
                     pass  # reads the header: the manifest may be wrong too
         except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
             intact = False
@@ -206,7 +220,7 @@ class CheckpointManager:
         return intact
 
     def _read_state(self, step: int) -> dict[str, Any]:
-        return json.loads((self.path(step) / "state.json").read_text(encoding="utf-8"))
+        return read_json(self.path(step) / "state.json")
 
 
 def _without_tied(module: nn.Module) -> dict[str, Tensor]:
@@ -229,32 +243,20 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+def _load_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
     groups = optimizer.state_dict()["param_groups"]  # learning rate etc. are the config's
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows can't open folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    expected = {str(index): (weight.shape, weight.dtype) for index, weight in enumerate(weights)}
+    state: dict[int, dict[str, Tensor]] = {}
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        for key, tensor in load_file(path).items():
+            index, _, name = key.partition(".")
+            if expected[index] != (tensor.shape, tensor.dtype) and name.startswith("exp_avg"):
+                raise ValueError(f"{key} is {tensor.dtype}{[*tensor.shape]}")
+            state.setdefault(int(index), {})[name] = tensor
+        if len({frozenset(tensors) for tensors in state.values()}) > 1:
+            raise ValueError("tensors are missing")
+    except (KeyError, ValueError) as error:
+        message = f"{path} is of another optimizer or network: {error}. Restore training/optimizer"
+        raise CheckpointError(f"{message}.py and models/network.py, or train a new run") from None
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..config import Config, to_dict
-from ..errors import Interrupted
-from .run import Run, replace_text
+from ..errors import Interrupted, redact_passwords, warn
+from .files import replace_text
+from .run import Run
 from .tracker import open_tracker
 
 
@@ -29,7 +30,7 @@ class MetricsLogger:
             # The lines after this step will be logged again.
             replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
         self._metrics, self._timings = (path.open("a", encoding="utf-8") for path in paths)
-        self._earlier_seconds = earlier[-1]["seconds"] if earlier else 0.0
+        self._earlier_seconds = earlier[-1].get("seconds", 0.0) if earlier else 0.0
         self._first_step = self._last_step = step
         self._start = self._last_time = time.perf_counter()
 
@@ -49,12 +50,13 @@ class MetricsLogger:
         """Training time, including earlier sessions."""
         return self._earlier_seconds + time.perf_counter() - self._start
 
-    def log(self, step: int, metrics: Mapping[str, float], memory: int) -> None:
+    def log(self, step: int, metrics: Mapping[str, float], memory: int, *, ended: bool) -> None:
         """
         Args:
             step: optimizer steps done.
             metrics: by name, such as `train/loss`.
             memory: peak, in bytes.
+            ended: whether it was the last step.
         """
         now = time.perf_counter()
         examples = self._config.batch_size * (step - self._last_step)
@@ -70,8 +72,9 @@ class MetricsLogger:
 
         seconds_per_step = (now - self._start) / (step - self._first_step)
         left = timedelta(seconds=round(seconds_per_step * (self._config.max_steps - step)))
+        remark = "" if ended else f"  {left} left"
         values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        speed = f"{rate:.0f} examples/s  {memory / 1e6:.0f} MB  {left} left"
+        speed = f"{rate:.0f} examples/s  {memory / 1e6:.0f} MB{remark}"
         print(f"step {step}/{self._config.max_steps}  {values}  {speed}", flush=True)
 
     def sync(self) -> None:
@@ -98,7 +101,8 @@ class MetricsLogger:
         try:
             return function(*arguments)
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            text = redact_passwords(f"{type(error).__name__}: {error}")
+            reason = " ".join(text.split())[:300]
             print(
                 f"The tracker failed ({reason}). Training continues, metrics.jsonl is complete, "
                 "and resuming the run sends what is missing"
@@ -109,6 +113,18 @@ class MetricsLogger:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All complete lines of metrics.jsonl or timings.jsonl; a crash may have truncated the last."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """The lines of metrics.jsonl or timings.jsonl, up to the first that a crash has damaged."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    values: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line if line.endswith(b"\n") else b"")
+            numbers = [value[key] for key in {**value, "step": 0}]
+            if not {*map(type, numbers)} <= {int, float}:
+                raise ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            if number < len(lines):  # the last may be cut off
+                warn(f"{path}: the lines from {number} on are damaged, and left out")
+            break
+        values.append(value)
+    return values

@@ -6,7 +6,6 @@ step. So a checkpoint of the model and the optimizer is enough to resume exactly
 generator is ever saved or restored.
 """
 
-import json
 import math
 import time
 from dataclasses import replace
@@ -64,7 +63,7 @@ def train(
     # Workers are started before there are threads.
     size, batch_size = len(train_set), training.batch_size
     keys = batch_keys(size, batch_size, config.seed, state.step, training.max_steps)
-    batches = load_batches(train_set, keys, training.workers)
+    batches = load_batches(train_set, keys, training.workers, stop)
     run.outcome_path.unlink(missing_ok=True)
 
     with MetricsLogger(run, config, state.step) as logger, checkpoint_writer() as write:
@@ -72,7 +71,8 @@ def train(
             adapt_model(model, train_set, config)
         pending: list[Tensor] = []  # losses and gradient norms, still on the device
         last_save = time.monotonic()
-        ended_by = stop_reason(state, config, logger.seconds)
+        # Even if its time is up, it takes another step when it hasn't been evaluated yet.
+        ended_by = stop_reason(state, config, logger.seconds if state.best_step else 0)
         if state.step and state.step % training.evaluate_every == 0:  # it had ended when killed
             ended_by = ended_by or out_of_patience(state, config)
 
@@ -110,7 +110,7 @@ def train(
                 saving = saving or improved or bool(ended_by)
 
             if logging:
-                logger.log(state.step, metrics, peak_memory(device))
+                logger.log(state.step, metrics, peak_memory(device), ended=bool(ended_by))
 
             if saving:
                 logger.sync()
@@ -239,11 +239,10 @@ def require_finite(
             size, batch_size = len(train_set), config.training.batch_size
             (key,) = batch_keys(size, batch_size, config.seed, step, step + 1)
             ids = [train_set.ids[row] for row in key.rows]
-            path = run.folder / "nan_batch.json"
-            path.write_text(json.dumps({"step": step + 1, "ids": ids}, indent=2), encoding="utf-8")
+            run.write("nan_batch.json", {"step": step + 1, "ids": ids})
             raise TrainingError(
                 f"step {step + 1}: loss {loss}, gradient norm {norm}, with learning rate "
-                f"{learning_rate(step, config.training):g}. The examples are in {path}, the first "
-                f"is {ids[0]}; earlier checkpoints are intact. Look at the examples, or try a "
-                "lower training.learning_rate or training.gradient_clip"
+                f"{learning_rate(step, config.training):g}. nan_batch.json in {run.folder} has the "
+                f"examples, the first is {ids[0]}; earlier checkpoints are intact. Look at the "
+                "examples, or try a lower training.learning_rate or training.gradient_clip"
             )

@@ -1,18 +1,13 @@
 # The template's: updates improve this file and keep your edits.
-"""A run: its folder, its provenance, its lock, and the signals that stop it."""
+"""A run: its folder, its lock, and the signals that stop it."""
 
 import json
-import os
-import platform
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import distributions
 from pathlib import Path
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -21,7 +16,9 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from ..config import Config, drop_unknown, flatten, read_toml, to_dict
-from ..errors import RunError, RunInUseError, did_you_mean, redact_passwords
+from ..errors import RunError, RunInUseError, did_you_mean, warn
+from .files import UNSUPPORTED, read_json, replace_text
+from .provenance import provenance
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from ..data.dataset import Dataset
@@ -86,6 +83,8 @@ class Run:
         """
         for folder in (path, RUNS / path):
             if (folder / "config.toml").is_file():
+                if not str(folder).isprintable():
+                    raise RunError(f"{str(folder)!r}: rename it; expected a name that can be read")
                 return cls(folder)
         known = [str(file.parent) for file in RUNS.glob("**/[!.]*/config.toml")]
         near = did_you_mean(str(RUNS / path.name), known)
@@ -97,9 +96,10 @@ class Run:
 
     def read_provenance(self) -> dict[str, Any]:
         try:
-            content: dict[str, Any] = json.loads(self.provenance_path.read_text(encoding="utf-8"))
-            if missing := {"id", "config", "data", "scratch"} - set(content):
-                raise ValueError(f"without {', '.join(sorted(missing))}")
+            content: dict[str, Any] = read_json(self.provenance_path)
+            needed = {"id", "config", "data", "scratch", "input_shape", "num_outputs"}
+            if not needed <= set(content) or not isinstance(content["config"], dict):
+                raise ValueError(f"expected {', '.join(sorted(needed))}")
         except (OSError, ValueError, TypeError) as error:
             raise RunError(f"{self.provenance_path}: {error}. Is {self.folder} a run?") from None
         return content
@@ -155,6 +155,10 @@ class Run:
         except Timeout:
             message = f"{self.folder} is in use by another process; wait for it, or stop it first"
             raise RunInUseError(message) from None
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            warn(f"{self.folder} can't be locked here: let only one process train it")
         try:
             yield
         finally:
@@ -175,51 +179,6 @@ def run_folder(name: str) -> Path:
     return RUNS / name
 
 
-def provenance(config: Config, train_set: "Dataset") -> dict[str, Any]:
-    """All that it takes to reproduce a run that begins now. No environment: it may have secrets."""
-    from .device import describe, select_device
-
-    return {
-        "format": 1,  # of the files in a run's folder: see docs/run-format.md of ml-architect
-        "id": uuid4().hex,  # in trackers, wherever the folder is moved
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [redact_passwords(word) for word in sys.argv],
-        "seed": config.seed,
-        "config": to_dict(config),
-        "data": train_set.digest,
-        "input_shape": train_set.shape,
-        "num_outputs": train_set.schema.num_outputs,
-        "git": {
-            "commit": _git("rev-parse", "HEAD").strip() or None,
-            "diff": _git("diff", "HEAD"),
-            "untracked": _git("ls-files", "--others", "--exclude-standard").splitlines(),
-        },
-        "python": platform.python_version(),
-        "device": describe(select_device(config.training)),
-        "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
-        "packages": {(info := d.metadata)["Name"]: info["Version"] for d in distributions()},
-    }
-
-
-def _git(*arguments: str) -> str:
-    """Empty without git, a repository or a commit."""
-    if shutil.which("git") is None:
-        return ""
-    command = ["git", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    return result.stdout if result.returncode == 0 else ""
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write atomically: a crash leaves either the old or the new content."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 class StopRequest:
     """True once a signal has asked the run to stop."""
 
@@ -235,11 +194,12 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Generator[StopRequest]:
-    """SIGTERM, SIGINT and SIGUSR1 request a stop instead of ending the process."""
+    """SIGTERM, SIGINT, SIGUSR1 and SIGHUP request a stop instead of ending the process."""
     request, before = StopRequest(), {}
-    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):  # schedulers send the last before a time limit
-        if hasattr(signal, name):  # Windows has no SIGUSR1
-            number = getattr(signal, name)
+    names = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")  # schedulers send the third before a limit
+    for name in names if current_thread() is main_thread() else ():  # others can't handle signals
+        number = getattr(signal, name, None)  # Windows has two of them
+        if number and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):  # nohup
             before[number] = signal.signal(number, request.handle)
     try:
         yield request
