@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
-from uuid import uuid4
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,7 +20,7 @@ from rich.console import Console
 
 from ..errors import CommandError
 from ..reports.page import table, write_page
-from ..runs.run import FORMAT, RUNS, Run, flatten
+from ..runs.run import FORMAT, RUNS, Run, flatten, write_file
 from .project import Project, Settings
 from .runner import StopRequest, StudyProgress, command_line, stop_on_signal, train
 
@@ -100,7 +99,7 @@ class Study:
             before = json.loads(path.read_text(encoding="utf-8"))
             self._require_same(before, json.loads(json.dumps(content, default=str)))
             content["started"] = before["started"]
-        write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+        write_file(path, (json.dumps(content, indent=2, default=str) + "\n").encode())
 
     def _require_same(self, before: Settings, now: Settings) -> None:
         def compared(content: Settings) -> Settings:
@@ -136,7 +135,7 @@ class Study:
                 f"{path} has different settings than the study has now. Restore them, or start "
                 "another study: --study NAME"
             )
-        write_text(path, tomli_w.dumps(settings))
+        write_file(path, tomli_w.dumps(settings).encode())
         return path
 
     def read_value(self, name: str) -> float:
@@ -284,7 +283,7 @@ class Study:
         cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
         markdown = "".join(f"| {line} |\n" for line in cells)
         table_path, report_path = self.folder / "table.md", self.folder / "report.html"
-        write_text(table_path, f"{summary}\n\n{markdown}")
+        write_file(table_path, f"{summary}\n\n{markdown}".encode())
         parts = [*parts, "<h2>All results</h2>", table(rows, header)]
         write_page(report_path, f"{self.kind.title()}: {self.folder.name}", summary, parts)
         print(f"{'Failed' if problems else 'Passed'}: {summary}")
@@ -403,11 +402,3 @@ def folder_names(path: str, names: Iterable[str]) -> dict[str, str]:
             raise CommandError(f"{path}: {name!r}: doesn't give a unique folder name")
         folders[name] = folder
     return folders
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file; a crash leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

@@ -14,10 +14,10 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from ..reports.page import image, paragraph, table
-from ..runs.run import flatten
+from ..runs.run import flatten, write_file
 from .database import run_name
 from .space import Space
-from .study import Study, merge, nest, write_text
+from .study import Study, merge, nest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def write_results(
         settings = merge(study.settings, nest(best[0].user_attrs[SETTINGS]))
         comment = f"# {run_name(best[0])} of {study.folder.name}: {study.metric} "
         comment += f"{_value(best[0]):.5g}, the best of {len(trials)} on the validation split.\n\n"
-        write_text(study.folder / "best.toml", comment + tomli_w.dumps(settings))
+        write_file(study.folder / "best.toml", (comment + tomli_w.dumps(settings)).encode())
 
     parts: list[str] = []
     if best:

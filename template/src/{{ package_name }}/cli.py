@@ -49,6 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = error.filename or "reading or writing failed"
         print(printable(f"{where}: {error.strerror or error}"), file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:  # torch raises the latter
+        reason = str(error).partition("\n")[0]
+        known = "out of memory" in reason or "allocate memory" in reason
+        if isinstance(error, RuntimeError) and not known:
+            raise
+        message = f"out of memory; try a lower training.batch_size. {reason}"
+        print(printable(message), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -198,7 +206,12 @@ def train(args: Namespace, config: Config) -> int:
         resumed = run is not None
         if run is None:
             name = folder.relative_to(RUNS).as_posix()
-            run = Run.create(name, config, train_set, scratch=args.debug)
+            try:
+                run = Run.create(name, config, train_set, scratch=args.debug)
+            except RunError as error:
+                if args.or_resume and folder.exists():
+                    error.exit_code = 3  # another process has just started it
+                raise
         elif not args.allow_changes:
             run.require_same(config, train_set.digest)
         with run.locked(), set_detect_anomaly(args.debug):
