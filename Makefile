@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SCRATCH := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4194304 {print "/dev/shm"}')
 PYTEST := TMPDIR=$(or $(SCRATCH),$(TMPDIR),/tmp) .venv/bin/pytest --numprocesses=auto --dist=worksteal
 
-.PHONY: help demo test check lint golden bench audit clean python
+.PHONY: help demo test check fuzz lint golden bench audit clean python
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: lint ## everything: lint, types, the template, the projects that it makes
 
 check: lint ## the same without slow tests
 	$(PYTEST) -m "not slow"
+
+fuzz: $(tools) $(project) ## ten minutes of random answers, configs, runs and tables
+	FUZZ_SECONDS=600 $(PYTEST) --numprocesses=0 tests/test_fuzz.py
 
 lint: $(tools) $(project)
 	.venv/bin/ruff check

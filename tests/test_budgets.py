@@ -27,7 +27,7 @@ MAX_LINES = {
 MAX_FILES = {"exploration": 40, "prototype": 54, "production": 60}  # the goal is 38, 50, 60
 MAX_LINES_OF_A_FILE = 200
 MAX_LINES_OF_THE_LOOP = 170
-MAX_FUNCTIONS = 100  # of the package, entered before the first training step; the goal is 70
+MAX_FUNCTIONS = 105  # of the package, entered before the first training step; the goal is 70
 MAX_FILES_OF_A_STEP = 10  # of the package, entered during a training step
 
 SKIPPED = {

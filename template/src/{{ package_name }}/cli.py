@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tomli_w
 
 from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
-from .errors import PROGRAM, ConfigError, ProjectError, RunError, did_you_mean, printable, terminal
+from .errors import PROGRAM, ConfigError, RunError, did_you_mean, printable, report_error, terminal
 
 if TYPE_CHECKING:
     from .training.checks import Check
@@ -42,24 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (RecursionError, ValueError) as error:  # integers of thousands of digits
             raise ConfigError(f"the settings can't be read: {error}") from None
         return COMMANDS[args.command](args, config)
-    except ProjectError as error:
-        print(printable(error, *getattr(error, "__notes__", [])), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:  # no permission, a full disk
-        where = error.filename or "reading or writing failed"
-        print(printable(f"{where}: {error.strerror or error}"), file=sys.stderr)
-        return 1
-    except (MemoryError, RuntimeError) as error:  # torch raises the latter
-        reason = str(error).partition("\n")[0]
-        known = "out of memory" in reason or "allocate memory" in reason
-        if isinstance(error, RuntimeError) and not known:
-            raise
-        message = f"out of memory; try a lower training.batch_size. {reason}"
-        print(printable(message), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return report_error(error)
 
 
 def parse(arguments: list[str]) -> Namespace:
