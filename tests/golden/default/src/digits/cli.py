@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tomli_w
 
 from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
-from .errors import PROGRAM, ConfigError, ProjectError, RunError, did_you_mean, printable, terminal
+from .errors import PROGRAM, ConfigError, RunError, did_you_mean, printable, report_error, terminal
 
 if TYPE_CHECKING:
     from .training.checks import Check
@@ -42,16 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (RecursionError, ValueError) as error:  # integers of thousands of digits
             raise ConfigError(f"the settings can't be read: {error}") from None
         return COMMANDS[args.command](args, config)
-    except ProjectError as error:
-        print(printable(error, *getattr(error, "__notes__", [])), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:  # no permission, a full disk
-        where = error.filename or "reading or writing failed"
-        print(printable(f"{where}: {error.strerror or error}"), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return report_error(error)
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -198,7 +190,12 @@ def train(args: Namespace, config: Config) -> int:
         resumed = run is not None
         if run is None:
             name = folder.relative_to(RUNS).as_posix()
-            run = Run.create(name, config, train_set, scratch=args.debug)
+            try:
+                run = Run.create(name, config, train_set, scratch=args.debug)
+            except RunError as error:
+                if args.or_resume and folder.exists():
+                    error.exit_code = 3  # another process has just started it
+                raise
         elif not args.allow_changes:
             run.require_same(config, train_set.digest)
         with run.locked(), set_detect_anomaly(args.debug):

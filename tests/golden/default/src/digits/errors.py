@@ -74,6 +74,23 @@ def printable(*parts: object) -> str:
     return "\n".join(line if len(line) <= 1000 else f"{line[:1000]}…" for line in quoted)
 
 
+def report_error(error: BaseException) -> int:
+    """Print what the user can fix, or raise the error again. Returns the exit code."""
+    code, text = 1, str(error).partition("\n")[0]
+    if isinstance(error, ProjectError):
+        code, text = error.exit_code, "\n".join([str(error), *getattr(error, "__notes__", [])])
+    elif isinstance(error, OSError):  # no permission, a full disk
+        text = f"{error.filename or 'reading or writing failed'}: {error.strerror or error}"
+    elif isinstance(error, KeyboardInterrupt):
+        code, text = 130, "interrupted"
+    elif isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
+        text = f"out of memory; try a lower training.batch_size. {text}"
+    else:
+        raise error
+    print(printable(text), file=sys.stderr)
+    return code
+
+
 @cache
 def warn(message: str) -> None:
     """Print a warning, once."""

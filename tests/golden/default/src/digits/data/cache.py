@@ -85,11 +85,15 @@ def validate(config: Config) -> Validator:
             validator.finish()
             if not validator.problems:
                 writer.finish()
-        if not validator.problems and not _is_intact(folder):
+        if not validator.problems:
             content = json.dumps({"files": _describe(temporary), "digest": _digest(temporary)})
             (temporary / "manifest.json").write_text(content, encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)  # corrupt, or of another process
-            temporary.rename(folder)
+            try:
+                temporary.rename(folder)
+            except OSError:  # there is one already, perhaps another process's that was faster
+                if not _is_intact(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return validator
