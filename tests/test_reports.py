@@ -18,7 +18,14 @@ from rich.console import Console
 from ml_architect.errors import CommandError
 from ml_architect.reports.calibration import Calibration, calibrate
 from ml_architect.reports.data_report import Drift, find_drift, report_data
-from ml_architect.reports.duplicates import find_duplicates, match, minhash, rounded, simhash
+from ml_architect.reports.duplicates import (
+    find_duplicates,
+    match,
+    minhash,
+    rounded,
+    sign_rows,
+    simhash,
+)
 from ml_architect.reports.predictions import Predictions, read_predictions
 from ml_architect.reports.run_report import report_run
 from ml_architect.reports.slices import associations, compare_slices
@@ -390,8 +397,30 @@ def test_rows_of_a_table_are_near_duplicates_if_three_digits_agree() -> None:
     rows = np.array(
         [[1.0004, -2e6, 0.0], [1.0, -2.001e6, -0.0], [1.1, -2e6, 0.0], [10.0, -2e6, 0.0]]
     )
-    partners = match(rounded(rows), np.zeros(4, dtype=int))
-    assert partners[:, 0].tolist() == [1, 0, -1, -1]
+    first, second, *others = rounded(rows)
+    assert first.tolist() == second.tolist()
+    assert all(other.tolist() != first.tolist() for other in others)
+
+
+def test_rows_are_near_duplicates_only_if_chance_does_not_explain_it() -> None:
+    rng = np.random.default_rng(0)
+    passengers = np.column_stack(
+        [
+            rng.integers(1, 4, 900),  # class
+            rng.integers(2, size=900),  # sex
+            rng.integers(3, size=900),  # harbor
+            rng.integers(1, 80, 900),  # age
+            rng.choice([7.25, 7.75, 7.9, 8.05, 13.0, 26.0], 900),  # fare
+        ]
+    ).astype(float)
+    splits = rng.integers(2, size=900)
+    assert len(np.unique(passengers, axis=0)) < 900, "unrelated passengers are equal"
+    assert (match(sign_rows(rounded(passengers)), splits) == -1).all()
+
+    measured = rng.normal(size=(900, 6))
+    measured[1] = measured[0] * 1.00001
+    partners = match(sign_rows(rounded(measured)), np.zeros(900, dtype=int))
+    assert np.flatnonzero(partners[:, 0] >= 0).tolist() == [0, 1]
 
 
 def test_there_are_no_near_duplicates_without_inputs(tmp_path: Path) -> None:

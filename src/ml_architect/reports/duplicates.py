@@ -20,6 +20,7 @@ DOCUMENTS = 64  # in memory at the same time
 MAX_VALUES = 1024  # of an input; larger ones are averaged
 SHINGLE = 8  # tokens
 MAX_NEIGHBOURS = 8  # that are compared with an example, of those with a common word
+CHANCE_BITS = 10  # one in 2**10 tables of unrelated rows has two that are near-duplicates
 MAX_BITS = {1: 0, 6: 12, 32: 192}
 """Different bits of near-duplicates, by W. 12 of the 384 of SimHash: a correlation of about 0.995.
 192 of MinHash: 6 of 32 words, since half of the bits of two unrelated words differ; about 4 in 5
@@ -54,7 +55,8 @@ def find_duplicates(folder: Path, split_sizes: Mapping[str, int]) -> Array | Non
             raise CommandError(f"{path} {given}; first: COMMAND validate")
         signatures.append(words)
     splits = np.repeat(np.arange(len(split_sizes)), list(split_sizes.values()))
-    return match(np.concatenate(signatures), splits)
+    words = np.concatenate(signatures)
+    return match(sign_rows(words) if words.dtype == np.float64 else words, splits)
 
 
 def _sign(path: Path, split: str) -> Array:
@@ -87,11 +89,28 @@ def simhash(inputs: Array) -> Array:
 
 
 def rounded(rows: Array) -> Array:
-    """A hash of the first three digits of each number in the rows of a table, (N, 1)."""
+    """The first three digits and the exponent of each number in the rows of a table, (N, 2 C)."""
     values = np.nan_to_num(rows.astype(np.float64))
     exponents = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
     digits = np.round(values * 10.0 ** (2 - exponents)) + 0.0  # -0 becomes 0
-    return _hash(np.hstack([digits, exponents]).view(np.uint64))[:, None]
+    return np.hstack([digits, exponents])
+
+
+def sign_rows(values: Array) -> Array:
+    """Of rows from `rounded`, (N, 1). Those that chance would repeat are like no other.
+
+    With few distinct values, unrelated rows are equal: passengers of the same class, sex and age.
+    If columns were independent, two rows were equal to one with so much information once in
+    2**CHANCE_BITS tables.
+    """
+    information = np.zeros(len(values))  # in bits
+    for digits, exponents in zip(*(half.T for half in np.hsplit(values, 2)), strict=True):
+        cells = _hash(np.stack([digits, exponents], axis=1).view(np.uint64))
+        _, groups, counts = np.unique(cells, return_inverse=True, return_counts=True)
+        information -= np.log2(counts[groups] / len(values))
+    rows = np.arange(len(values), dtype=np.uint64)
+    is_rare = information >= 2 * np.log2(len(values)) + CHANCE_BITS
+    return np.where(is_rare, _hash(values.view(np.uint64)), rows)[:, None]
 
 
 def minhash(tokens: Array, ends: Array) -> Array:
