@@ -131,7 +131,7 @@ def edit_the_loop(package: Path) -> None:
 
 def edit_the_rest(project: Path, package: Path) -> None:
     """Change the version, and add a constant, an ignored folder and notes."""
-    insert(package / "cli.py", "def main(", "MINE = 1\n\n\n")
+    insert(package / "cli.py", "class Parser(", "MINE = 1\n\n\n")
     replace(project / "pyproject.toml", 'version = "0.1.0"', 'version = "0.7.0"')
     append(project / ".gitignore", "/mine/\n")
     append(project / "configs/small.toml", "\n# Mine: good enough until May.\n")
