@@ -113,8 +113,8 @@ def _receive(batches: Iterator[Batch], stop: object, processes: Any) -> Iterator
                     continue
                 cause = f"no batch for {TIMEOUT} s" if waited >= TIMEOUT else error
                 raise TrainingError(
-                    f"training.workers: {cause}. Do workers hang, or lack memory, or space in "
-                    "/dev/shm? Try another number of them (0: none), and resume the run"
+                    f"training.workers: {cause}. Do they hang, or lack memory or room in /dev/shm? "
+                    "Try another number of them (0: none), and resume the run"
                 ) from None
             waited = 0
             yield batch
