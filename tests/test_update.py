@@ -144,7 +144,8 @@ def test_an_updated_project_runs_with_the_owners_files_as_they_were(
     update(project, NEWEST)
     run(project, "python", "-c", STEPS)
     if starter == "tabular":
-        run(project, "python", "-m", "digits.eval.baseline", "runs/small")
+        module = "baseline" if version == "0.6.0" else "boosting"
+        run(project, "python", "-m", f"digits.eval.{module}", "runs/small")
 
 
 @pytest.mark.slow
