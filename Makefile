@@ -19,7 +19,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The tests write thousands of small files, which takes three times as long on a disk.
 SCRATCH := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4194304 {print "/dev/shm"}')
-PYTEST := TMPDIR=$(or $(SCRATCH),$(TMPDIR),/tmp) .venv/bin/pytest --numprocesses=auto --dist=worksteal
+# One process more than there are processors, since many tests wait.
+PYTEST = TMPDIR=$(or $(SCRATCH),$(TMPDIR),/tmp) .venv/bin/pytest --dist=worksteal \
+	--numprocesses=$(shell $(PYTHON) -c "import os; print(1 + (os.cpu_count() or 1))")
 
 .PHONY: help demo test check fuzz lint golden bench audit clean python
 

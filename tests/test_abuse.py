@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from rendering import ROOT, render
 from repository import tree
@@ -73,7 +74,7 @@ class Project:
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return forks.Popen(
             ["python", "-m", "digits.cli", "train", *arguments],
             cwd=self.folder,
             env=self.environment,
@@ -93,7 +94,7 @@ class Project:
         values: dict[str, Any] = {**settings, "cache_dir": str(self.folder / "data/cache")}
         for table in self.folder.glob("data/*.csv"):
             values["data"] = {"path": str(table)}
-        result = subprocess.run(
+        result = forks.run(
             [
                 *("python", str(ROOT / "tests/abuse.py"), scenario, "--result", "result.json"),
                 *("--settings", json.dumps(values), "--arguments", json.dumps(arguments)),

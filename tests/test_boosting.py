@@ -3,9 +3,9 @@
 import csv
 import json
 import re
-import subprocess
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from rendering import render
@@ -56,7 +56,7 @@ def test_a_run_of_boosting_is_evaluated_and_used_as_any_other(project: Path) -> 
 def test_resuming_a_run_of_boosting_says_that_there_is_nothing_to_resume(project: Path) -> None:
     before = (project / "runs/boosting/metrics.jsonl").read_bytes()
     command = [PYTHON, "-m", "mine.cli", "train", "--resume", "runs/boosting"]
-    done = subprocess.run(
+    done = forks.run(
         command, cwd=project, env={"PYTHONPATH": "src"}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ def test_resuming_a_run_of_boosting_says_that_there_is_nothing_to_resume(project
 def test_the_comparison_says_by_which_metrics_boosting_is_the_better_model(project: Path) -> None:
     steps = ["--training.max-steps", "60", "--training.warmup-steps", "5"]
     run(project, "python", "-m", "mine.cli", "train", *OPTIONS, *steps, "--run-name", "network")
-    done = subprocess.run(
+    done = forks.run(
         [PYTHON, "-m", "mine.eval.boosting", "runs/network"],
         cwd=project,
         env={"PYTHONPATH": "src"},

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from rendering import render
 from repository import tree
@@ -256,7 +257,7 @@ def test_two_processes_share_a_cold_cache_and_a_run(phase: str, project: Project
     (cache,) = (project.folder / "data/cache").iterdir()
     shutil.rmtree(cache)
     options = command(project, *PHASES[phase], patch=TOGETHER)
-    processes = [subprocess.Popen(**options, **PIPES) for _ in range(2)]
+    processes = [forks.Popen(**options, **PIPES) for _ in range(2)]
     outputs = [process.communicate(timeout=60) for process in processes]
     errors = [output[1] for output in outputs]
     codes = [process.returncode for process in processes]

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 from combinations import catalogue_of
 from living import IGNORED, edit, ignored, switched_together
@@ -36,7 +37,7 @@ SHORT = [
     "--training.evaluate-every=40",
 ]
 QUICK = ["-p", "no:cacheprovider", "--ignore=tests/test_resume.py"]
-"""The project's own tests, without those that test_projects.py runs in updated projects."""
+"""The project's own tests, without those that kill runs: test_projects.py has them."""
 
 RESUME = ["train", "--resume", "runs/half"]
 
@@ -49,8 +50,8 @@ def template(repository: Path) -> Path:
 
 def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start one of the project's commands."""
-    return subprocess.Popen(
-        [ENVIRONMENT / "bin/python", "-m", "digits.cli", *arguments],
+    return forks.Popen(
+        [forks.PYTHON, "-m", "digits.cli", *arguments],
         cwd=project,
         env={
             **os.environ,

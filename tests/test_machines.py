@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from combinations import CHOICES
 from rendering import render
@@ -57,8 +58,11 @@ class Project:
         environment |= options.pop("env", {})
         defaults: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         defaults |= {"cwd": self.folder, "text": True, "errors": "replace"}
-        return subprocess.Popen(
-            [str(ENVIRONMENT / "bin/python"), "-c", f"{patch}\n{START}", *arguments],
+        command = [forks.PYTHON, "-c", f"{patch}\n{START}", *arguments]
+        # Python reads this variable when it starts.
+        popen = subprocess.Popen if "LC_ALL" in environment else forks.Popen
+        return popen(
+            command,
             env={**os.environ, **environment},
             **{**defaults, **options},
         )

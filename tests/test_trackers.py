@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from combinations import CHOICES
 from rendering import render
@@ -58,7 +59,7 @@ class Project:
         return {**os.environ, **own, **self.environment}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return forks.Popen(
             [str(PYTHON), "-m", "digits.cli", "train", *arguments],
             cwd=self.folder,
             env=self.variables,
@@ -96,7 +97,7 @@ class Project:
     def read(self, name: str) -> dict[str, Any]:
         """Read a run back with the tracker's own reader."""
         reader = Path(__file__).with_name("readers") / f"read_{self.tracker}.py"
-        result = subprocess.run(
+        result = forks.run(
             [str(PYTHON), str(reader), name],
             cwd=self.folder,
             env=self.variables,
