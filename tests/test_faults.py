@@ -251,10 +251,13 @@ cache._digest = digest
 
 
 @pytest.mark.parametrize("phase", ["validate", "train"])
-def test_two_processes_share_a_cold_cache_and_a_run(phase: str, project: Project) -> None:
+@pytest.mark.parametrize("corrupt", [False, True])
+def test_two_processes_share_a_cache_and_a_run(phase: str, corrupt: bool, project: Project) -> None:
     project.run("validate")
-    (cache,) = (project.folder / "data/cache").iterdir()
-    shutil.rmtree(cache)
+    (cache,) = project.folder.glob("data/cache/[!.]*")
+    (cache / "train.inputs.npy").write_bytes(b"")
+    if not corrupt:
+        shutil.rmtree(cache)
     options = command(project, *PHASES[phase], patch=TOGETHER)
     processes = [subprocess.Popen(**options, **PIPES) for _ in range(2)]
     outputs = [process.communicate(timeout=60) for process in processes]
@@ -267,5 +270,5 @@ def test_two_processes_share_a_cold_cache_and_a_run(phase: str, project: Project
     else:
         assert codes == [0, 0], outputs
         assert "Traceback" not in "".join(errors)
-    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    assert {path.name for path in cache.parent.iterdir()} - {".lock"} == {cache.name}
     assert_whole(project, phase)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..config import Config, to_dict
 from ..errors import DataError
+from ..training.files import locked
 from . import source
 from .dataset import CacheWriter, Dataset
 from .loader import permutation
@@ -88,10 +89,8 @@ def validate(config: Config) -> Validator:
         if not validator.problems:
             content = json.dumps({"files": _describe(temporary), "digest": _digest(temporary)})
             (temporary / "manifest.json").write_text(content, encoding="utf-8")
-            try:
-                temporary.rename(folder)
-            except OSError:  # there is one already, perhaps another process's that was faster
-                if not _is_intact(folder):
+            with locked(config.cache_dir):
+                if not _is_intact(folder):  # else another process was faster
                     shutil.rmtree(folder, ignore_errors=True)
                     temporary.rename(folder)
     finally:
