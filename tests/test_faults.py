@@ -4,6 +4,7 @@ Full disks, too little memory, stopped processes, clocks, and two processes at o
 survives kills and full disks is in `test_abuse.py`, hostile files in `test_machines.py`.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -76,14 +77,14 @@ def faulty(
         project: where it runs.
         fault: the shell script.
         arguments: of the command.
-        then: a script that comes after it; `again` runs the command once more.
+        then: a script that comes after it; `"$@"` runs the command once more.
         patch: Python that is run before the command.
 
     Returns:
         The exit code, and what was printed on standard error: one line, or nothing.
     """
     options = command(project, *arguments, patch=patch)
-    script = f'{fault}\n"$@" || code=$?\nagain() {{ "$@"; }}\n{then}\nexit ${{code:-0}}'
+    script = f'{fault}\n"$@" || code=$?\n{then}\nexit ${{code:-0}}'
     shell = [*(UNSHARE if "mount" in fault else []), "sh", "-euc", script, "sh"]
     options["args"] = [*shell, *options["args"]]
     result = subprocess.run(**options, capture_output=True, timeout=60)
@@ -116,13 +117,13 @@ free=$(df --output=avail {0} | tail -n 1)
 dd if=/dev/zero of={0}/filler bs=1k count=$((free - {1})) 2> /dev/null
 """
 COLD = """
-mkdir -p data/cache
+mkdir -p {0}
 mount -t tmpfs -o size={1}k tmpfs {0}
 """
 LATER = """
 mount -o remount,size=1m {0}
 rm -f {0}/filler
-again > /dev/null
+"$@" > /dev/null
 cp -a {0} later
 """
 
@@ -134,17 +135,19 @@ cp -a {0} later
         *(("validate", "data/cache", free) for free in (8, 24)),
         ("train", "data/cache", 32),
         ("evaluate", "runs", 0),
+        ("predict", "out", 4),
     ],
 )
 def test_a_full_disk_is_one_line_and_with_space_the_result_is_the_same(
     phase: str, folder: str, free: int, project: Project
 ) -> None:
     expected = tree(project.folder / folder)
-    fault = (COLD if folder == "data/cache" else FULL).format(folder, free)
+    fault = (FULL if folder == "runs" else COLD).format(folder, free)
     code, errors = faulty(project, fault, *PHASES[phase], then=LATER.format(folder))
     assert code
     assert "No space left on device" in errors
-    if phase == "evaluate":
+    assert errors.startswith((f"{folder}/", "couldn't write runs/faulty/"))
+    if phase in ("evaluate", "predict"):
         assert tree(project.folder / "later") == expected
     assert_whole(project, phase)
 
@@ -228,6 +231,68 @@ def test_a_clock_that_jumps_back_changes_nothing(phase: str, project: Project) -
     shutil.rmtree(project.folder / "data/cache")
     assert faulty(project, "", *PHASES[phase], patch=CLOCK) == (0, "")
     assert_whole(project, phase)
+
+
+# --- folders that vanish --------------------------------------------------------------------------
+
+VANISHING = """
+import contextlib, io, json, shutil
+from digits.cli import main
+from digits.data import source
+from digits.eval import evaluate
+from digits.training import checkpoint, loop
+def call(*words):
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        code = main(words)
+    return [code, errors.getvalue()]
+def vanish(folder, module, name, after, *words):
+    original, calls = getattr(module, name), []
+    def patched(*arguments, **named):
+        calls.append(name)
+        if len(calls) == after:
+            shutil.rmtree(folder)
+        return original(*arguments, **named)
+    setattr(module, name, patched)
+    try:
+        return call(*words)
+    finally:
+        setattr(module, name, original)
+train = json.loads({train!r})
+evaluation = ["evaluate", "runs/faulty"]
+results = [
+    vanish("data/cache", source, "read", 1, "validate"),
+    call("validate"),
+    vanish("data/cache", loop, "train_step", 7, *train),
+    call(*train, "--or-resume"),
+    vanish("runs/faulty", evaluate, "plot_mistakes", 1, *evaluation),
+    call(*train),
+    vanish("data/cache", evaluate, "predict", 1, *evaluation),
+    call(*evaluation),
+    shutil.rmtree("runs/faulty"),
+    vanish("runs/faulty", loop, "train_step", 7, *train),
+    vanish("runs/faulty", checkpoint, "save_file", 3, *train),
+    vanish("runs/faulty", loop, "stop_reason", 21, *train),
+    call(*train),
+]
+print(json.dumps(results))
+sys.exit()
+"""
+
+
+def test_a_folder_that_vanishes_is_named_and_the_next_start_is_a_clean_one(
+    project: Project,
+) -> None:
+    patch = "import sys\n" + VANISHING.replace("{train!r}", repr(json.dumps(TRAIN)))
+    results = [result for result in json.loads(project.run(patch=patch)) if result]
+    failed = [errors for code, errors in results if code]
+    assert [code for code, _ in results] == [1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0]
+    for number, errors in enumerate(failed):
+        assert errors.count("\n") == 1, errors
+        assert errors.startswith(("data/cache/", "runs/faulty")), errors
+        assert "moved or deleted? Restore it, or start again" in errors, number
+    assert [errors for code, errors in results if not code] == [""] * 5
+    assert_whole(project, "train")
 
 
 # --- other processes -----------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def _facts(sample: pl.Series) -> pl.Expr:
     """What decides the kind of a column, of which these are the first cells."""
     name, dtype = sample.name, sample.dtype
     date = "date" if dtype.is_temporal() else ""
-    if dtype == pl.String and sample.count():
+    if dtype == pl.String and sample.cast(pl.Float64, strict=False).count() < sample.count():
         for day in reversed(DATES):
             valid = parse(name, f"date {day}", dtype).is_not_null()
             if sample.drop_nulls().to_frame().select(valid.all()).item():

@@ -26,6 +26,7 @@ from scipy import stats
 from ..errors import CommandError
 from ..reports.page import bullets, image, paragraph, table
 from ..reports.statistics import holm
+from ..runs.plot import drawable
 from ..runs.run import Estimate, flatten
 from .project import Settings
 from .study import Study, StudyTable, distinct, folder_names, merge
@@ -289,10 +290,11 @@ def draw(study: Study, effects: Mapping[str, Effect]) -> Figure:
         axes.plot((effect.low, effect.high), (row, row), color=color, linewidth=2)
         axes.plot(effect.mean, row, "o", color=color)
     axes.axvline(0, color="0.2", linewidth=1)
-    labels = [name if len(name) < 28 else f"{name[:27]}…" for name in effects]
+    labels = [drawable(name if len(name) < 28 else f"{name[:27]}…") for name in effects]
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     arrow = "← better" if study.is_lower_better else "better →"
-    axes.set_xlabel(f"{study.metric}: change minus baseline   {arrow}")
+    label = f"{drawable(study.metric)}: change minus baseline   {arrow}"
+    axes.set_xlabel(label, parse_math=False)
     axes.grid(axis="x", alpha=0.3)
     return figure

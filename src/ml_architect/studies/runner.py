@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
 
 from rich.console import Console
@@ -113,6 +114,8 @@ def train(
         if outcome.exists():
             break
         stop.check()
+        if not config.exists():  # the study's folder has vanished
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(config.parents[1]))
         if give_up():
             return "given up"
         if code == IN_USE:  # another process trains it, and may finish it
@@ -150,7 +153,7 @@ def _train_once(
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     log = run.folder.parent / "logs" / f"{run.folder.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(exist_ok=True)
     options = ["--config", str(config), "--run-name", run.name, "--or-resume"]
     with log.open("a+b") as output:
         start = output.seek(0, os.SEEK_END)

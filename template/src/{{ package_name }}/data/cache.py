@@ -93,6 +93,9 @@ def validate(config: Config) -> Validator:
                 if not _is_intact(folder):  # else another process was faster
                     shutil.rmtree(folder, ignore_errors=True)
                     temporary.rename(folder)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk names no file
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return validator

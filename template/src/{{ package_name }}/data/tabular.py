@@ -97,7 +97,8 @@ def _scan_text(path: Path, encoding: str) -> pl.LazyFrame:
         raise DataError(f"{path}: two columns have the name {max(names, key=names.count)!r}")
 
     given = path if is_utf8 else text.encode()
-    table = pl.scan_csv(given, separator=mark, infer_schema=False, glob=False)
+    end = "\n" if "\n" in text else "\r"  # of lines, as on old Macs
+    table = pl.scan_csv(given, separator=mark, infer_schema=False, glob=False, eol_char=end)
     # A comma is the decimal point of a file that has no decimal points.
     cells = "\n".join(cell for row in samples[mark] for cell in row)
     point, comma = (re.search(rf"(?m)^-?\d+{mark}\d+$", cells) for mark in (r"\.", ","))
