@@ -190,6 +190,40 @@ def test_a_lack_of_memory_is_one_line(
     assert_whole(project, phase)
 
 
+def test_too_little_memory_for_the_imports_is_one_line(project: Project) -> None:
+    code, errors = faulty(project, "ulimit -v 300000", *TRAIN)
+    assert code == 1
+    assert errors.startswith("out of memory; ")
+
+
+def test_64_files_are_enough_to_train_with_workers(project: Project) -> None:
+    assert faulty(project, "ulimit -n 64", *TRAIN, WORKERS) == (0, "")
+    assert_whole(project, "train")
+
+
+READ_ONLY = """
+mount --bind {0} {0}
+mount -o remount,bind,ro {0}
+"""
+
+
+@mounts
+@pytest.mark.parametrize(
+    ("phase", "folder", "expected"),
+    [("validate", "data/cache", 1), ("train", "data/cache", 0), ("train", "runs", 1)],
+)
+def test_a_folder_that_is_read_only_is_named_if_it_has_to_be_written(
+    phase: str, folder: str, expected: int, project: Project
+) -> None:
+    code, errors = faulty(project, READ_ONLY.format(folder), *PHASES[phase])
+    assert code == expected, errors
+    if expected:
+        assert errors.startswith(f"{folder}/"), errors
+        assert errors.endswith(": Read-only file system\n")
+    else:
+        assert_whole(project, phase)
+
+
 # --- time ----------------------------------------------------------------------------------------
 
 SLOW = """
@@ -226,11 +260,37 @@ time.time, time.time_ns = back, lambda: int(back() * 1e9)
 """
 
 
-@pytest.mark.parametrize("phase", ["validate", "train", "evaluate"])
+@pytest.mark.parametrize("phase", ["validate", "evaluate"])
 def test_a_clock_that_jumps_back_changes_nothing(phase: str, project: Project) -> None:
     shutil.rmtree(project.folder / "data/cache")
     assert faulty(project, "", *PHASES[phase], patch=CLOCK) == (0, "")
-    assert_whole(project, phase)
+
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+JUMPS = """
+from digits.training import loop
+original, days = loop.train_step, []
+def train_step(*arguments):
+    days.append(1)
+    open("saved/clock", "w").write(f"-{len(days)}d")
+    return original(*arguments)
+loop.train_step = train_step
+"""
+
+
+@pytest.mark.skipif(
+    FAKETIME is None and "CI" not in os.environ,
+    reason="no libfaketime: apt-get install faketime",
+)
+def test_a_clock_that_jumps_back_in_each_step_changes_no_bit_of_a_run(project: Project) -> None:
+    fault = f"""
+    mkdir saved
+    echo +0 > saved/clock
+    export FAKETIME_TIMESTAMP_FILE=saved/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+    export LD_PRELOAD={FAKETIME}
+    """
+    assert faulty(project, fault, *TRAIN, patch=JUMPS) == (0, "")
+    assert_whole(project, "train")
 
 
 # --- folders that vanish --------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from errno import ENOENT
 from pathlib import Path
 
 from rich.console import Console
@@ -114,8 +113,6 @@ def train(
         if outcome.exists():
             break
         stop.check()
-        if not config.exists():  # the study's folder has vanished
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(config.parents[1]))
         if give_up():
             return "given up"
         if code == IN_USE:  # another process trains it, and may finish it

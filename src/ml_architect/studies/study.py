@@ -128,7 +128,9 @@ class Study:
 
         Raises:
             CommandError: the study has a run of that name with other settings.
+            FileNotFoundError: the study was moved or deleted meanwhile.
         """
+        self._require_folder()
         path = self.folder / "configs" / f"{name}.toml"
         if path.exists() and tomllib.loads(path.read_text(encoding="utf-8")) != settings:
             raise CommandError(
@@ -197,7 +199,12 @@ class Study:
         """Train one run; see `runner.train`."""
         threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else None
         run = self.run(name)
-        return train(self.project, run, config, stop, threads=threads, give_up=give_up)
+        failure = train(self.project, run, config, stop, threads=threads, give_up=give_up)
+        self._require_folder()
+        return failure
+
+    def _require_folder(self) -> None:
+        (self.folder / "study.json").stat()
 
     def train_all(
         self,

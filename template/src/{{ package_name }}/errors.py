@@ -86,7 +86,7 @@ def report_error(error: BaseException) -> int:
             text += "; was it, or its folder, moved or deleted? Restore it, or start again"
     elif isinstance(error, KeyboardInterrupt):
         code, text = 130, "interrupted"
-    elif isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
+    elif isinstance(error, MemoryError) or re.search("of memory|allocate memory|map segment", text):
         text = f"out of memory; try a lower training.batch_size. {text}"
     else:
         raise error

@@ -128,8 +128,7 @@ def parse(name: str, kind: Any, dtype: pl.DataType) -> pl.Expr:
         day = kind.removeprefix("date").strip() or "%Y-%m-%d"
         text = cells.str.replace("T", " ", literal=True).str.strip_suffix("Z")
         times = ("", " %H:%M:%S%.f", " %H:%M")  # with or without a time
-        dates = [text.str.to_datetime(day + time, strict=False) for time in times]
-        return pl.coalesce(dates).alias(name)
+        return pl.coalesce(text.str.to_datetime(day + t, strict=False) for t in times).alias(name)
     if str(kind).startswith("date"):
         return cells.cast(pl.Datetime)
 

@@ -185,8 +185,7 @@ class Validator:
             if not self.sizes[split]:
                 advice = "add examples, or raise its fraction"
                 self.problems.append(f"the {split} split has none of {total} examples: {advice}")
-            elif self.sizes[split] < 10 < total:
-                size = self.sizes[split]
+            elif (size := self.sizes[split]) < 10 < total:
                 self.warnings.append(f"the {split} split has only {size} of {total} examples")
         if len(self.schema.classes) == 1:
             self.problems.append(f"there is only one class, {self.schema.classes[0]}")

@@ -7,13 +7,11 @@ corruption. Nothing is pickled.
 """
 
 import json
-import os
 import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +113,7 @@ class CheckpointManager:
                 self._remove(old)
         except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
             shutil.rmtree(temporary, ignore_errors=True)
-            if not self.folder.exists():
-                raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(self.folder)) from None
+            self.folder.stat()  # raises FileNotFoundError if the run was deleted
             raise CheckpointError(
                 f"couldn't write {self.path(step)}: {error}. Earlier checkpoints are intact; "
                 "fix the cause (is the disk full?), then resume the run"
