@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field
 from rich.console import Console
 from scipy import stats
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from ..reports.page import bullets, image, paragraph, table
 from ..reports.statistics import holm
 from ..runs.plot import drawable
@@ -110,7 +110,7 @@ def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) 
     if plan.changes:
         significant = sum(effect.is_significant for effect in effects.values())
         summary = f"changes: {len(plan.changes)}, {summary}, significant effects: {significant}"
-    print(*conclusions, sep="\n")
+    print(printable("\n".join(conclusions)))
     header = (*HEADER, "folds", "seeds") if plan.folds else (*HEADER, "seeds")
     rows = table_rows(plan, values, effects)
     return study.finish(problems, summary, parts, header, rows)
