@@ -391,6 +391,10 @@ def corruption(trainer: Trainer) -> dict[str, list[object]]:
         "a pickle": lambda folder: rewrite(
             folder, "model.safetensors", pickle.dumps(MaliciousPickle())
         ),
+        "a file longer than its header says": lambda folder: os.truncate(
+            folder / "model.safetensors",
+            2**40,  # takes no space, but an hour to read
+        ),
         "a folder instead of a file": lambda folder: (
             (folder / "state.json").unlink(),
             (folder / "state.json").mkdir(),

@@ -4,6 +4,7 @@ Full disks, too little memory, stopped processes, clocks, and two processes at o
 survives kills and full disks is in `test_abuse.py`, hostile files in `test_machines.py`.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -77,14 +78,14 @@ def faulty(
         project: where it runs.
         fault: the shell script.
         arguments: of the command.
-        then: a script that comes after it; `again` runs the command once more.
+        then: a script that comes after it; `"$@"` runs the command once more.
         patch: Python that is run before the command.
 
     Returns:
         The exit code, and what was printed on standard error: one line, or nothing.
     """
     options = command(project, *arguments, patch=patch)
-    script = f'{fault}\n"$@" || code=$?\nagain() {{ "$@"; }}\n{then}\nexit ${{code:-0}}'
+    script = f'{fault}\n"$@" || code=$?\n{then}\nexit ${{code:-0}}'
     shell = [*(UNSHARE if "mount" in fault else []), "sh", "-euc", script, "sh"]
     options["args"] = [*shell, *options["args"]]
     result = subprocess.run(**options, capture_output=True, timeout=60)
@@ -117,13 +118,13 @@ free=$(df --output=avail {0} | tail -n 1)
 dd if=/dev/zero of={0}/filler bs=1k count=$((free - {1})) 2> /dev/null
 """
 COLD = """
-mkdir -p data/cache
+mkdir -p {0}
 mount -t tmpfs -o size={1}k tmpfs {0}
 """
 LATER = """
 mount -o remount,size=1m {0}
 rm -f {0}/filler
-again > /dev/null
+"$@" > /dev/null
 cp -a {0} later
 """
 
@@ -135,17 +136,19 @@ cp -a {0} later
         *(("validate", "data/cache", free) for free in (8, 24)),
         ("train", "data/cache", 32),
         ("evaluate", "runs", 0),
+        ("predict", "out", 4),
     ],
 )
 def test_a_full_disk_is_one_line_and_with_space_the_result_is_the_same(
     phase: str, folder: str, free: int, project: Project
 ) -> None:
     expected = tree(project.folder / folder)
-    fault = (COLD if folder == "data/cache" else FULL).format(folder, free)
+    fault = (FULL if folder == "runs" else COLD).format(folder, free)
     code, errors = faulty(project, fault, *PHASES[phase], then=LATER.format(folder))
     assert code
     assert "No space left on device" in errors
-    if phase == "evaluate":
+    assert errors.startswith((f"{folder}/", "couldn't write runs/faulty/"))
+    if phase in ("evaluate", "predict"):
         assert tree(project.folder / "later") == expected
     assert_whole(project, phase)
 
@@ -188,6 +191,40 @@ def test_a_lack_of_memory_is_one_line(
     assert_whole(project, phase)
 
 
+def test_too_little_memory_for_the_imports_is_one_line(project: Project) -> None:
+    code, errors = faulty(project, "ulimit -v 300000", *TRAIN)
+    assert code == 1
+    assert errors.startswith("out of memory; ")
+
+
+def test_64_files_are_enough_to_train_with_workers(project: Project) -> None:
+    assert faulty(project, "ulimit -n 64", *TRAIN, WORKERS) == (0, "")
+    assert_whole(project, "train")
+
+
+READ_ONLY = """
+mount --bind {0} {0}
+mount -o remount,bind,ro {0}
+"""
+
+
+@mounts
+@pytest.mark.parametrize(
+    ("phase", "folder", "expected"),
+    [("validate", "data/cache", 1), ("train", "data/cache", 0), ("train", "runs", 1)],
+)
+def test_a_folder_that_is_read_only_is_named_if_it_has_to_be_written(
+    phase: str, folder: str, expected: int, project: Project
+) -> None:
+    code, errors = faulty(project, READ_ONLY.format(folder), *PHASES[phase])
+    assert code == expected, errors
+    if expected:
+        assert errors.startswith(f"{folder}/"), errors
+        assert errors.endswith(": Read-only file system\n")
+    else:
+        assert_whole(project, phase)
+
+
 # --- time ----------------------------------------------------------------------------------------
 
 SLOW = """
@@ -224,11 +261,99 @@ time.time, time.time_ns = back, lambda: int(back() * 1e9)
 """
 
 
-@pytest.mark.parametrize("phase", ["validate", "train", "evaluate"])
+@pytest.mark.parametrize("phase", ["validate", "evaluate"])
 def test_a_clock_that_jumps_back_changes_nothing(phase: str, project: Project) -> None:
     shutil.rmtree(project.folder / "data/cache")
     assert faulty(project, "", *PHASES[phase], patch=CLOCK) == (0, "")
-    assert_whole(project, phase)
+
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+JUMPS = """
+from digits.training import loop
+original, days = loop.train_step, []
+def train_step(*arguments):
+    days.append(1)
+    open("saved/clock", "w").write(f"-{len(days)}d")
+    return original(*arguments)
+loop.train_step = train_step
+"""
+
+
+@pytest.mark.skipif(
+    FAKETIME is None and "CI" not in os.environ,
+    reason="no libfaketime: apt-get install faketime",
+)
+def test_a_clock_that_jumps_back_in_each_step_changes_no_bit_of_a_run(project: Project) -> None:
+    fault = f"""
+    mkdir saved
+    echo +0 > saved/clock
+    export FAKETIME_TIMESTAMP_FILE=saved/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+    export LD_PRELOAD={FAKETIME}
+    """
+    assert faulty(project, fault, *TRAIN, patch=JUMPS) == (0, "")
+    assert_whole(project, "train")
+
+
+# --- folders that vanish --------------------------------------------------------------------------
+
+VANISHING = """
+import contextlib, io, json, shutil
+from digits.cli import main
+from digits.data import source
+from digits.eval import evaluate
+from digits.training import checkpoint, loop
+def call(*words):
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        code = main(words)
+    return [code, errors.getvalue()]
+def vanish(folder, module, name, after, *words):
+    original, calls = getattr(module, name), []
+    def patched(*arguments, **named):
+        calls.append(name)
+        if len(calls) == after:
+            shutil.rmtree(folder)
+        return original(*arguments, **named)
+    setattr(module, name, patched)
+    try:
+        return call(*words)
+    finally:
+        setattr(module, name, original)
+train = json.loads({train!r})
+evaluation = ["evaluate", "runs/faulty"]
+results = [
+    vanish("data/cache", source, "read", 1, "validate"),
+    call("validate"),
+    vanish("data/cache", loop, "train_step", 7, *train),
+    call(*train, "--or-resume"),
+    vanish("runs/faulty", evaluate, "plot_mistakes", 1, *evaluation),
+    call(*train),
+    vanish("data/cache", evaluate, "predict", 1, *evaluation),
+    call(*evaluation),
+    shutil.rmtree("runs/faulty"),
+    vanish("runs/faulty", loop, "train_step", 7, *train),
+    vanish("runs/faulty", checkpoint, "save_file", 3, *train),
+    vanish("runs/faulty", loop, "stop_reason", 21, *train),
+    call(*train),
+]
+print(json.dumps(results))
+sys.exit()
+"""
+
+
+def test_a_folder_that_vanishes_is_named_and_the_next_start_is_a_clean_one(
+    project: Project,
+) -> None:
+    patch = "import sys\n" + VANISHING.replace("{train!r}", repr(json.dumps(TRAIN)))
+    results = [result for result in json.loads(project.run(patch=patch)) if result]
+    failed = [errors for code, errors in results if code]
+    assert [code for code, _ in results] == [1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0]
+    for number, errors in enumerate(failed):
+        assert errors.count("\n") == 1, errors
+        assert errors.startswith(("data/cache/", "runs/faulty")), errors
+        assert "moved or deleted? Restore it, or start again" in errors, number
+    assert [errors for code, errors in results if not code] == [""] * 5
+    assert_whole(project, "train")
 
 
 # --- other processes -----------------------------------------------------------------------------
@@ -252,10 +377,13 @@ cache._digest = digest
 
 
 @pytest.mark.parametrize("phase", ["validate", "train"])
-def test_two_processes_share_a_cold_cache_and_a_run(phase: str, project: Project) -> None:
+@pytest.mark.parametrize("corrupt", [False, True])
+def test_two_processes_share_a_cache_and_a_run(phase: str, corrupt: bool, project: Project) -> None:
     project.run("validate")
-    (cache,) = (project.folder / "data/cache").iterdir()
-    shutil.rmtree(cache)
+    (cache,) = project.folder.glob("data/cache/[!.]*")
+    (cache / "train.inputs.npy").write_bytes(b"")
+    if not corrupt:
+        shutil.rmtree(cache)
     options = command(project, *PHASES[phase], patch=TOGETHER)
     processes = [forks.Popen(**options, **PIPES) for _ in range(2)]
     outputs = [process.communicate(timeout=60) for process in processes]
@@ -268,5 +396,5 @@ def test_two_processes_share_a_cold_cache_and_a_run(phase: str, project: Project
     else:
         assert codes == [0, 0], outputs
         assert "Traceback" not in "".join(errors)
-    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    assert {path.name for path in cache.parent.iterdir()} - {".lock"} == {cache.name}
     assert_whole(project, phase)

@@ -303,3 +303,22 @@ def test_a_damaged_schema_is_one_line(project: Project, tmp_path: Path) -> None:
         (tmp_path / "schema.json").write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=r"schema\.json: can't be read: "):
             project.ask(question)
+    os.truncate(tmp_path / "schema.json", 2**31)
+    with pytest.raises(ValueError, match=r"schema\.json: can't be read: expected a file of at"):
+        project.ask(question)
+    (tmp_path / "schema.json").unlink()
+    os.mkfifo(tmp_path / "schema.json")
+    with pytest.raises(ValueError, match=r"schema\.json: can't be read: expected a file of at"):
+        project.ask(question)
+
+
+@of("blank")
+def test_the_summary_of_checks_counts_those_that_failed(project: Project) -> None:
+    check = "type('Check', (), {'passed': %s})"
+    for passed, summary in ((True, "Passed: 2 checks\n"), (False, "Failed: 1 of 2 checks\n")):
+        checks = f"[{check % True}, {check % passed}]"
+        step = f"lambda args, config: cli.report_checks({checks}, 'plot', 'next')"
+        replaced = f"cli.COMMANDS.update(features={step})"
+        _, output = project.ask(f"[{replaced}, command('features')][1]")
+        assert summary in output
+    project.ask("cli.COMMANDS.update(features=cli.features)")

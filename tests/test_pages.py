@@ -262,12 +262,37 @@ def test_hostile_names_are_text_on_every_page_and_in_every_table(
     for page in (run / "analysis.html", tmp_path / "runs/data.html"):
         for width in WIDTHS:
             assert problems(browser, page, width) == [], f"{page.name} at {width} pixels"
-        found: dict[str, Any] = browser.execute_script(INJECTED)  # pyright: ignore[reportUnknownMemberType]
-        assert (found["owned"], found["scripts"], found["handlers"]) == (False, 0, 0)
-        for name in ("script", "event"):
-            assert HOSTILE[name] in found["text"], name
-        assert "\u202e" not in found["text"]
-        assert "\\u202e" in found["text"]
+        assert_escaped(browser)
+
+
+def test_hostile_names_are_text_on_the_page_of_a_study(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    project = stub_project(tmp_path / "stub")
+    changes = {text: {"size": 8} for name, text in HOSTILE.items() if name != "empty"}
+    study = {"ablate": {"seeds": [0, 1], "changes": changes}}
+    (project.folder / "configs/ablate.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
+    result = finish(project.study("ablate", "--jobs", "8"))
+    assert result.returncode == 0, result.stdout
+    assert not {"\x1b", "\x07", "\u202e"} & {*result.stdout}
+    assert "missing from font" not in result.stdout
+    assert "\\x1b[31m" in result.stdout
+    table = (project.folder / "runs/ablate/table.md").read_text(encoding="utf-8")
+    assert len(table.splitlines()) == 2 + 2 + 1 + len(changes)
+    page = project.folder / "runs/ablate/report.html"
+    for width in WIDTHS:
+        assert problems(browser, page, width) == [], f"at {width} pixels"
+    assert_escaped(browser)
+
+
+def assert_escaped(browser: webdriver.Chrome) -> None:
+    """The hostile names on the page are text."""
+    found: dict[str, Any] = browser.execute_script(INJECTED)  # pyright: ignore[reportUnknownMemberType]
+    assert (found["owned"], found["scripts"], found["handlers"]) == (False, 0, 0)
+    for name in ("script", "event"):
+        assert HOSTILE[name] in found["text"], name
+    assert "\u202e" not in found["text"]
+    assert "\\u202e" in found["text"]
 
 
 def assert_documented(run: Path, cache: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -33,6 +34,7 @@ from studies import (
     training_processes,
     wait_until,
 )
+from test_abuse import UNSHARE, mounts
 
 PASSWORD = "s3cret-of-the-trials"
 
@@ -509,6 +511,83 @@ def test_a_terminal_shows_a_bar_with_the_best_value_and_the_time_left(
     child.expect("━")
     child.expect("Passed: 2 trials")
     child.expect(pexpect.EOF)
+
+
+# --- faults of the machine -----------------------------------------------------------------------
+
+ABLATE = "[ablate]\nseeds = [0, 1]\nchanges.wide = { size = 8 }\n"
+TUNE = "[tune]\ntrials = 4\nspace.x = { low = 0.0, high = 1.0 }\n"
+
+
+def test_two_commands_for_one_study_train_each_run_once(stub: StudiedProject) -> None:
+    processes = [start_study(stub, ABLATE, "ablate") for _ in range(2)]
+    for result in [finish(process) for process in processes]:
+        assert result.returncode == 0, result.stdout
+        assert "Traceback" not in result.stdout
+    starts = [path.read_text("utf-8") for path in stub.folder.glob("runs/study/*/starts")]
+    assert starts == ["started\n"] * 4
+    assert (stub.folder / "runs/study/report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "vanished"), [("ablate", ABLATE, "runs"), ("tune", TUNE, "runs/study")]
+)
+def test_a_study_whose_folder_vanishes_ends_with_a_line_and_can_be_started_again(
+    kind: str, text: str, vanished: str, stub: StudiedProject
+) -> None:
+    process = start_study(stub, f"size = 101\n{text}", kind)
+    wait_until(process, lambda: bool(runs_with_metrics(stub.folder / "runs/study")))
+    shutil.rmtree(stub.folder / vanished)
+    result = finish(process)
+    assert result.returncode == 2, result.stdout
+    lines = [line for line in result.stdout.splitlines() if "moved or deleted?" in line]
+    assert len(lines) == 1, result.stdout
+    assert "runs/study" in lines[0]
+    assert "Traceback" not in result.stdout
+    result = finish(start_study(stub, text, kind))
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_study_that_was_suspended_goes_on(stub: StudiedProject) -> None:
+    from ml_architect.studies.database import GRACE_SECONDS
+
+    process = start_study(stub, f"size = 101\n{TUNE}")
+    wait_until(process, lambda: bool(runs_with_metrics(stub.folder / "runs/study")))
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(GRACE_SECONDS + 2)  # its trials seem to be lost
+    os.kill(process.pid, signal.SIGCONT)
+    result = finish(process)
+    assert result.returncode == 0, result.stdout
+    assert "Passed: 4 trials (4 complete, 0 pruned, 0 failed)" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+@mounts
+@pytest.mark.parametrize(
+    ("kind", "text", "size"),
+    [("ablate", ABLATE, 72), ("tune", TUNE, 224)],
+)
+def test_a_study_on_a_full_disk_ends_and_with_space_it_is_finished(
+    kind: str, text: str, size: int, stub: StudiedProject
+) -> None:
+    (stub.folder / "configs/study.toml").write_text(text, encoding="utf-8")
+    (stub.folder / "runs").mkdir()
+    script = """
+    mount -t tmpfs -o size=$1k tmpfs runs; shift
+    "$@" > full.out 2>&1 || echo $? > full.code
+    mount -o remount,size=64m runs
+    "$@" > again.out 2>&1 || echo $? > again.code
+    cp -a runs/study saved
+    """
+    words = [sys.executable, "-m", "ml_architect", kind, "configs/study.toml"]
+    command = ["sh", "-euc", script, "sh", str(size), *words, "--command", stub.command]
+    subprocess.run([*UNSHARE, *command], cwd=stub.folder, check=True)
+    output = (stub.folder / "full.out").read_text(encoding="utf-8")
+    assert (stub.folder / "full.code").read_text(encoding="utf-8") in ("1\n", "2\n"), output
+    assert "Traceback" not in output
+    assert re.search("No space left on device|disk is full", output), output
+    assert not (stub.folder / "again.code").exists(), (stub.folder / "again.out").read_text("utf-8")
+    assert_trained_once(stub.folder / "saved", 4)
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ FORMATS = {
     "bar.txt": CSV.replace(",", "|").encode(),
     "decimal-comma.csv": CSV.replace(",", ";").replace(".", ",").encode(),
     "windows.csv": CSV.replace("\n", "\r\n").encode(),
+    "mac.csv": CSV.replace("\n", "\r").encode(),
     "spaces.csv": CSV.replace(",", ", ").encode(),
     "bom.csv": codecs.BOM_UTF8 + CSV.encode(),
     "utf-16.csv": CSV.encode("utf-16"),
@@ -270,6 +271,19 @@ def test_validate_prints_a_block_that_states_the_columns_in_settings(
     stated: dict[str, Any] = {}
     exec("\n".join(block), {"Any": Any}, stated)
     assert stated["COLUMNS"] == {"a": "number", "b": "category", "label": ["0", "1"]}
+
+
+def test_validate_prints_the_first_of_many_columns_and_counts_the_others(
+    project: Project, tmp_path: Path
+) -> None:
+    columns = {f"c{n}": [row * n % 97 + 0.5 for row in range(120)] for n in range(99)}
+    path = write(tmp_path / "wide.csv", **columns)
+    validate = f"command('validate', '--data.path={path}', '--data.target=c98')"
+    _, output = project.ask(validate)
+    assert "'c27': 'number'" in output
+    assert "'c28'" not in output
+    assert "… and 63 lines more; schema.json has all of them\n" in output
+    assert "'c98': 'number',  # the target" in output
 
 
 def test_a_wrong_target_or_group_is_one_line_with_the_nearest_column(

@@ -9,12 +9,12 @@ Shapes: B windows in a batch, N in a split, D documents in a split.
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import numpy as np
 import torch
@@ -115,9 +115,15 @@ class CacheWriter:
         self._files.close()
 
 
-def open_csv(path: Path) -> Any:
-    """For writing. A file name that isn't valid Unicode is escaped."""
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+@contextmanager
+def open_csv(path: Path) -> Generator[TextIO]:
+    """For writing. A name that isn't valid Unicode is escaped; a full disk names the file."""
+    try:
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            yield file
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def format_cell(value: Any) -> str:
@@ -146,7 +152,7 @@ class Dataset:
         try:
             path = self.folder / f"{self.split}.tokens"
             tokens = np.memmap(path, dtype=self.schema.target_dtype, mode="r")
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise self._corrupt(error) from None
         return tokens.view(np.ndarray)  # indexing a memmap takes twice as long
 
@@ -255,7 +261,7 @@ class Dataset:
     def _load(self, name: str) -> Array:
         try:
             return np.load(self.folder / f"{self.split}.{name}.npy")
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise self._corrupt(error) from None
 
     def _corrupt(self, error: Exception) -> DataError:

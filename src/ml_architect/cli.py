@@ -49,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except OSError as error:
         path = "" if error.filename is None else f"{error.filename}: "
-        print(printable(f"{path}{error.strerror}"), file=sys.stderr)
+        hint = ""
+        if isinstance(error, FileNotFoundError):
+            hint = "; was it, or its folder, moved or deleted? Restore it, or start again"
+        print(printable(f"{path}{error.strerror}{hint}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"stopped{_nothing_written(arguments)}", file=sys.stderr)

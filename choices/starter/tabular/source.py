@@ -115,8 +115,7 @@ def _schema(config: DataConfig) -> Schema:
     if isinstance(kind, str) and kind != "number":
         advice = "expected a number, or a list of classes in COLUMNS of settings.py"
         raise DataError(f"data.target = {config.target!r}: {kind}; {advice}")
-    width = count_inputs(columns, config.target)
-    if width == 0:
+    if (width := count_inputs(columns, config.target)) == 0:
         raise DataError(f"{config.path}: no column is left to learn from: {columns}")
     predicted = "the most probable class (of two, the one above 0.5)" if classes else "a number"
     notes.append(f"Of {config.target}, {predicted} is predicted; see data.task.")
@@ -172,7 +171,7 @@ def _facts(sample: pl.Series) -> pl.Expr:
     """What decides the kind of a column, of which these are the first cells."""
     name, dtype = sample.name, sample.dtype
     date = "date" if dtype.is_temporal() else ""
-    if dtype == pl.String and sample.count():
+    if dtype == pl.String and sample.cast(pl.Float64, strict=False).count() < sample.count():
         for day in reversed(DATES):
             valid = parse(name, f"date {day}", dtype).is_not_null()
             if sample.drop_nulls().to_frame().select(valid.all()).item():

@@ -23,9 +23,10 @@ from pydantic import AfterValidator, Field
 from rich.console import Console
 from scipy import stats
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from ..reports.page import bullets, image, paragraph, table
 from ..reports.statistics import holm
+from ..runs.plot import drawable
 from ..runs.run import Estimate, flatten
 from .project import Settings
 from .study import Study, StudyTable, distinct, folder_names, merge
@@ -109,7 +110,7 @@ def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) 
     if plan.changes:
         significant = sum(effect.is_significant for effect in effects.values())
         summary = f"changes: {len(plan.changes)}, {summary}, significant effects: {significant}"
-    print(*conclusions, sep="\n")
+    print(printable("\n".join(conclusions)))
     header = (*HEADER, "folds", "seeds") if plan.folds else (*HEADER, "seeds")
     rows = table_rows(plan, values, effects)
     return study.finish(problems, summary, parts, header, rows)
@@ -289,10 +290,11 @@ def draw(study: Study, effects: Mapping[str, Effect]) -> Figure:
         axes.plot((effect.low, effect.high), (row, row), color=color, linewidth=2)
         axes.plot(effect.mean, row, "o", color=color)
     axes.axvline(0, color="0.2", linewidth=1)
-    labels = [name if len(name) < 28 else f"{name[:27]}…" for name in effects]
+    labels = [drawable(name if len(name) < 28 else f"{name[:27]}…") for name in effects]
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     arrow = "← better" if study.is_lower_better else "better →"
-    axes.set_xlabel(f"{study.metric}: change minus baseline   {arrow}")
+    label = f"{drawable(study.metric)}: change minus baseline   {arrow}"
+    axes.set_xlabel(label, parse_math=False)
     axes.grid(axis="x", alpha=0.3)
     return figure

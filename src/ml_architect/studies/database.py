@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from errno import ENOENT
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import optuna
@@ -129,6 +132,8 @@ def one_line_errors(url: URL, *others: type[Exception]) -> Generator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, *others) as error:
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "/").exists():
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), url.database) from None
         cause = error.__cause__ or error
         message = " ".join(str(getattr(cause, "orig", None) or cause).split())
         if isinstance(error, ImportError):

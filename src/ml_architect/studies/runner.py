@@ -150,7 +150,7 @@ def _train_once(
     if threads is not None:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     log = run.folder.parent / "logs" / f"{run.folder.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(exist_ok=True)
     options = ["--config", str(config), "--run-name", run.name, "--or-resume"]
     with log.open("a+b") as output:
         start = output.seek(0, os.SEEK_END)

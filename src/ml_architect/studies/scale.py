@@ -22,6 +22,7 @@ from scipy import stats
 
 from ..errors import CommandError
 from ..reports.page import bullets, image, paragraph
+from ..runs.plot import drawable
 from .project import Settings
 from .study import Study, StudyTable, distinct, folder_names, merge, nest
 
@@ -199,7 +200,8 @@ def draw(curves: Mapping[str, list[Point]], laws: Mapping[str, PowerLaw]) -> Fig
     for number, (size, law) in enumerate(laws.items()):
         color = f"C{number}"
         examples = [point.examples for point in curves[size]]
-        axes.plot(examples, [point.loss for point in curves[size]], "o", color=color, label=size)
+        losses = [point.loss for point in curves[size]]
+        axes.plot(examples, losses, "o", color=color, label=drawable(size))
         ends = np.array([min(examples), law.next_examples])
         axes.plot(ends, law.scale * ends**-law.exponent, "--", color=color, linewidth=1)
         axes.plot(law.next_examples, law.predicted, "o", markerfacecolor="white", color=color)

@@ -18,7 +18,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from ..reports.page import table, write_page
 from ..runs.run import FORMAT, RUNS, Run, flatten, write_file
 from .project import Project, Settings
@@ -128,7 +128,9 @@ class Study:
 
         Raises:
             CommandError: the study has a run of that name with other settings.
+            FileNotFoundError: the study was moved or deleted meanwhile.
         """
+        self._require_folder()
         path = self.folder / "configs" / f"{name}.toml"
         if path.exists() and tomllib.loads(path.read_text(encoding="utf-8")) != settings:
             raise CommandError(
@@ -197,7 +199,12 @@ class Study:
         """Train one run; see `runner.train`."""
         threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else None
         run = self.run(name)
-        return train(self.project, run, config, stop, threads=threads, give_up=give_up)
+        failure = train(self.project, run, config, stop, threads=threads, give_up=give_up)
+        self._require_folder()
+        return failure
+
+    def _require_folder(self) -> None:
+        (self.folder / "study.json").stat()
 
     def train_all(
         self,
@@ -280,13 +287,15 @@ class Study:
         """
         summary = problems or summary
         lines = [header, ["---"] * len(header), *rows]
-        cells = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
-        markdown = "".join(f"| {line} |\n" for line in cells)
+        markdown = ""
+        for line in lines:
+            cells = [printable(cell).replace("|", "\\|").replace("\n", "\\n") for cell in line]
+            markdown += f"| {' | '.join(cells)} |\n"
         table_path, report_path = self.folder / "table.md", self.folder / "report.html"
         write_file(table_path, f"{summary}\n\n{markdown}".encode())
         parts = [*parts, "<h2>All results</h2>", table(rows, header)]
         write_page(report_path, f"{self.kind.title()}: {self.folder.name}", summary, parts)
-        print(f"{'Failed' if problems else 'Passed'}: {summary}")
+        print(printable(f"{'Failed' if problems else 'Passed'}: {summary}"))
         print(f"Results: {report_path}, {table_path}")
         if next_step and not problems:
             print(f"Next: {next_step}")

@@ -14,6 +14,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from ..reports.page import image, paragraph, table
+from ..runs.plot import drawable
 from ..runs.run import flatten, write_file
 from .database import run_name
 from .space import Space
@@ -77,7 +78,7 @@ def write_results(
 
     parts: list[str] = []
     if best:
-        history = plots.plot_optimization_history(all_trials, target_name=study.metric)
+        history = plots.plot_optimization_history(all_trials, target_name=drawable(study.metric))
         parts.append("<h2>Optimization history</h2>")
         parts.append(_image(history, 4.0, "Value of each trial, and the best value so far"))
         caution = "The best of many trials on one validation split is optimistically biased."
@@ -87,6 +88,8 @@ def write_results(
         # trials would have one. Watanabe et al. 2023, https://arxiv.org/abs/2304.10255.
         evaluator = PedAnovaImportanceEvaluator(target_quantile=0.5)
         importance = plots.plot_param_importances(all_trials, evaluator=evaluator)
+        labels = [drawable(label.get_text()) for label in importance.get_yticklabels()]
+        importance.set_yticks(importance.get_yticks(), labels, parse_math=False)
         parts.append("<h2>Hyperparameter importance</h2>")
         parts.append(_image(importance, 1.6 + 0.4 * len(space), "Importance of each setting"))
         caution = f"PED-ANOVA, estimated from {len(best)} complete trials. With few trials it "

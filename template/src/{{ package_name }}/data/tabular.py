@@ -97,7 +97,8 @@ def _scan_text(path: Path, encoding: str) -> pl.LazyFrame:
         raise DataError(f"{path}: two columns have the name {max(names, key=names.count)!r}")
 
     given = path if is_utf8 else text.encode()
-    table = pl.scan_csv(given, separator=mark, infer_schema=False, glob=False)
+    end = "\n" if "\n" in text else "\r"  # of lines, as on old Macs
+    table = pl.scan_csv(given, separator=mark, infer_schema=False, glob=False, eol_char=end)
     # A comma is the decimal point of a file that has no decimal points.
     cells = "\n".join(cell for row in samples[mark] for cell in row)
     point, comma = (re.search(rf"(?m)^-?\d+{mark}\d+$", cells) for mark in (r"\.", ","))
@@ -127,8 +128,7 @@ def parse(name: str, kind: Any, dtype: pl.DataType) -> pl.Expr:
         day = kind.removeprefix("date").strip() or "%Y-%m-%d"
         text = cells.str.replace("T", " ", literal=True).str.strip_suffix("Z")
         times = ("", " %H:%M:%S%.f", " %H:%M")  # with or without a time
-        dates = [text.str.to_datetime(day + time, strict=False) for time in times]
-        return pl.coalesce(dates).alias(name)
+        return pl.coalesce(text.str.to_datetime(day + t, strict=False) for t in times).alias(name)
     if str(kind).startswith("date"):
         return cells.cast(pl.Datetime)
 
