@@ -120,8 +120,9 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
 
 def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
     print(*checks, sep="\n")
-    passed = all(check.passed for check in checks)
-    return report(passed, f"{len(checks)} checks", result, next_command)
+    failed = sum(not check.passed for check in checks)
+    summary = f"{failed} of {len(checks)} checks" if failed else f"{len(checks)} checks"
+    return report(not failed, summary, result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:
@@ -129,8 +130,10 @@ def validate(args: Namespace, config: Config) -> int:
     from .data import cache
 
     validator = cache.validate(config)
-    for note in validator.schema.notes:
-        print(note)
+    notes = list(validator.schema.notes)
+    if (hidden := len(notes) - 40) > 0:  # of a table with thousands of columns
+        notes[30:-10] = [f"    … and {hidden} lines more; schema.json has all of them"]
+    print(*notes, sep="\n", end="\n" if notes else "")
     for split, size in validator.sizes.items():
         classes = enumerate(validator.schema.classes)
         counts = {name: validator.class_counts[split, label] for label, name in classes}

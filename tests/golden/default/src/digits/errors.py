@@ -80,10 +80,13 @@ def report_error(error: BaseException) -> int:
     if isinstance(error, ProjectError):
         code, text = error.exit_code, "\n".join([str(error), *getattr(error, "__notes__", [])])
     elif isinstance(error, OSError):  # no permission, a full disk
-        text = f"{error.filename or 'reading or writing failed'}: {error.strerror or error}"
+        reason = error.strerror or str(error).strip().rpartition("\n")[2]  # a worker's traceback
+        text = f"{error.filename or 'reading or writing failed'}: {reason}"
+        if isinstance(error, FileNotFoundError):
+            text += "; was it, or its folder, moved or deleted? Restore it, or start again"
     elif isinstance(error, KeyboardInterrupt):
         code, text = 130, "interrupted"
-    elif isinstance(error, MemoryError) or re.search("out of memory|allocate memory", text):
+    elif isinstance(error, MemoryError) or re.search("of memory|allocate memory|map segment", text):
         text = f"out of memory; try a lower training.batch_size. {text}"
     else:
         raise error

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..config import Config, to_dict
 from ..errors import DataError
+from ..training.files import locked, read_json, sha256
 from . import source
 from .dataset import CacheWriter, Dataset
 from .loader import permutation
@@ -85,15 +86,15 @@ def validate(config: Config) -> Validator:
             validator.finish()
             if not validator.problems:
                 writer.finish()
-        if not validator.problems:
-            content = json.dumps({"files": _describe(temporary), "digest": _digest(temporary)})
-            (temporary / "manifest.json").write_text(content, encoding="utf-8")
-            try:
-                temporary.rename(folder)
-            except OSError:  # there is one already, perhaps another process's that was faster
-                if not _is_intact(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
-                    temporary.rename(folder)
+                content = json.dumps({"files": _describe(temporary), "digest": _digest(temporary)})
+                (temporary / "manifest.json").write_text(content, encoding="utf-8")
+                with locked(config.cache_dir):
+                    if not _is_intact(folder):  # else another process was faster
+                        shutil.rmtree(folder, ignore_errors=True)
+                        temporary.rename(folder)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk names no file
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return validator
@@ -104,8 +105,7 @@ def _digest(folder: Path) -> str:
     checksum = hashlib.sha256()
     for path in sorted(folder.glob("*.*")):
         if path.name not in ("manifest.json", "examples.csv"):
-            with path.open("rb") as file:
-                checksum.update(hashlib.file_digest(file, "sha256").digest())
+            checksum.update(bytes.fromhex(sha256(path)))
     return checksum.hexdigest()[:16]
 
 
@@ -116,7 +116,6 @@ def _describe(folder: Path) -> dict[str, list[int]]:
 
 def _is_intact(folder: Path) -> bool:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        return manifest["files"] == _describe(folder)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return read_json(folder / "manifest.json")["files"] == _describe(folder)
+    except (OSError, ValueError, KeyError, TypeError):
         return False

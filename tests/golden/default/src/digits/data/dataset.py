@@ -3,12 +3,12 @@
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import numpy as np
 import torch
@@ -80,9 +80,15 @@ class CacheWriter:
         self._files.close()
 
 
-def open_csv(path: Path) -> Any:
-    """For writing. A file name that isn't valid Unicode is escaped."""
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+@contextmanager
+def open_csv(path: Path) -> Generator[TextIO]:
+    """For writing. A name that isn't valid Unicode is escaped; a full disk names the file."""
+    try:
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            yield file
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def format_cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 """What an example is, and the checks of every example before anything expensive begins."""
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..training.files import read_json
 
 Array = NDArray[Any]
 Split = Literal["train", "validation", "test"]
@@ -78,11 +78,11 @@ class Schema:
             DataError: it is damaged.
         """
         try:
-            values = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+            values = read_json(folder / "schema.json")
             for name in ("shape", "classes", "target_shape", "notes"):
                 values[name] = tuple(values.get(name, ()))
             return cls(**values)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{folder}/schema.json: can't be read: {error}") from None
 
     def problems(self, example: Example | Unreadable, *, labeled: bool = True) -> Iterator[str]:
@@ -185,8 +185,7 @@ class Validator:
             if not self.sizes[split]:
                 advice = "add examples, or raise its fraction"
                 self.problems.append(f"the {split} split has none of {total} examples: {advice}")
-            elif self.sizes[split] < 10 < total:
-                size = self.sizes[split]
+            elif (size := self.sizes[split]) < 10 < total:
                 self.warnings.append(f"the {split} split has only {size} of {total} examples")
         if len(self.schema.classes) == 1:
             self.problems.append(f"there is only one class, {self.schema.classes[0]}")

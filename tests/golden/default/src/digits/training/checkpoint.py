@@ -113,6 +113,7 @@ class CheckpointManager:
                 self._remove(old)
         except (OSError, RuntimeError, SafetensorError) as error:  # a full disk raises any of these
             shutil.rmtree(temporary, ignore_errors=True)
+            self.folder.stat()  # raises FileNotFoundError if the run was deleted
             raise CheckpointError(
                 f"couldn't write {self.path(step)}: {error}. Earlier checkpoints are intact; "
                 "fix the cause (is the disk full?), then resume the run"
@@ -200,7 +201,6 @@ class CheckpointManager:
                 checksums.keys() >= REQUIRED
                 and all(re.fullmatch(FILE_NAME, name) for name in checksums)
                 and all((folder / name).is_file() for name in checksums)  # and not a device
-                and all(sha256(folder / name) == value for name, value in checksums.items())
                 and saved.keys() == STATE_KEYS
                 and saved["step"] == step
                 and isinstance(saved["best_step"], int | None)
@@ -211,7 +211,8 @@ class CheckpointManager:
                     if int.from_bytes(file.read(8), "little") > MAX_HEADER:
                         raise ValueError(f"{name}: the header is too large")
                 with safe_open(folder / name, framework="pt"):
-                    pass  # reads the header: the manifest may be wrong too
+                    pass  # the header says how large the file is, before all of it is read
+            intact = intact and all(sha256(folder / name) == checksums[name] for name in checksums)
         except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
             intact = False
         if not intact and folder.exists() and step not in self.corrupt:

@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ..errors import warn
+from filelock import FileLock, Timeout
+
+from ..errors import RunInUseError, warn
 
 MAX_JSON = 2**27  # bytes that are read; run.json once had any diff, however large
 UNSUPPORTED = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -49,6 +52,29 @@ def replace_text(path: Path, text: str) -> None:
     finally:
         with suppress(OSError):  # it isn't there, or the file system can't be written
             temporary.unlink()
+
+
+@contextmanager
+def locked(path: Path, timeout: float = -1) -> Generator[None]:
+    """Be the only process that holds the lock of this folder. A crash releases it.
+
+    Raises:
+        RunInUseError: another process holds it for longer than so many seconds; -1 waits for ever.
+    """
+    lock = FileLock(path / ".lock", timeout=timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        message = f"{path} is in use by another process; wait for it, or stop it first"
+        raise RunInUseError(message) from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        warn(f"{path} can't be locked here: let only one process write to it")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def delete(path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import shutil
 import signal
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import tomli_w
-from filelock import FileLock, Timeout
 
 from ..config import Config, drop_unknown, flatten, read_toml, to_dict
-from ..errors import RunError, RunInUseError, did_you_mean, warn
-from .files import UNSUPPORTED, read_json, replace_text
+from ..errors import RunError, did_you_mean
+from .files import locked, read_json, replace_text
 from .provenance import provenance
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -142,27 +141,13 @@ class Run:
             replace_text(self.config_path, tomli_w.dumps(to_dict(config)))
         self.write("run.json", recorded)
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
-        """Be the only process that writes to the run. A crash releases the lock.
+    def locked(self) -> AbstractContextManager[None]:
+        """Be the only process that writes to the run.
 
         Raises:
-            RunInUseError: another process holds it.
+            RunInUseError: another process does.
         """
-        lock = FileLock(self.folder / ".lock", timeout=1)  # readers hold it for an instant
-        try:
-            lock.acquire()
-        except Timeout:
-            message = f"{self.folder} is in use by another process; wait for it, or stop it first"
-            raise RunInUseError(message) from None
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise
-            warn(f"{self.folder} can't be locked here: let only one process train it")
-        try:
-            yield
-        finally:
-            lock.release()
+        return locked(self.folder, timeout=1)  # readers hold it for an instant
 
 
 def run_folder(name: str) -> Path:
