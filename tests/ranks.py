@@ -12,12 +12,12 @@ import time
 import tomllib
 from pathlib import Path
 
-stop_signals = []
+stop_signals: list[int] = []
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
     signal.signal(number, lambda number, _: stop_signals.append(number))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["train"])
     parser.add_argument("--config", type=Path, required=True)
@@ -29,11 +29,13 @@ def main():
     if unknown := settings.keys() - {"steps", "seconds"}:
         print(f"{unknown.pop()}: no such setting", file=sys.stderr)
         sys.exit(2)
-    if not arguments.dry_run:
+    if arguments.dry_run:
+        print(*(f"{name} = {value}" for name, value in settings.items()), sep="\n")
+    else:
         train(Path("runs") / arguments.run_name, **settings)
 
 
-def train(run, steps, seconds):
+def train(run: Path, steps: int, seconds: float) -> None:
     import torch
     import torch.distributed as dist
 

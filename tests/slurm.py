@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +76,16 @@ class Slurm:
 
     def state(self, job: str) -> str:
         """Such as PENDING, RUNNING, COMPLETED; of an element, `12_1`."""
-        words = self.call("scontrol", "show", "--oneliner", "job", job).split()
-        return dict(word.partition("=")[::2] for word in words)["JobState"]
+        return self._read(job, "JobState")
+
+    def _read(self, job: str, name: str) -> str:
+        shown = self.call("scontrol", "show", "--oneliner", "job", job).split()
+        return next(word for word in shown if word.startswith(f"{name}=")).partition("=")[2]
+
+    def send_usr1(self, job: str) -> None:
+        """Tell the script of a running job that its time is nearly over, as Slurm would."""
+        number = self._read(job, "JobId")  # 12_1 is refused
+        self.call("scancel", "--batch", "--signal=USR1", number)
 
     def wait_for(self, job: str, *states: str) -> str:
         """Wait until a job has one of these states. Returns it."""
@@ -87,6 +95,7 @@ class Slurm:
     def start_now(self, job: str) -> None:
         """Start a job at once that was queued again; Slurm lets it wait for two minutes."""
         self.wait_for(job, "PENDING")
+        time.sleep(2)  # within a second of its last end the node refuses it: credential revoked
         self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
         self.wait_for(job, "RUNNING", "COMPLETING", "COMPLETED")
 
@@ -100,7 +109,7 @@ def wait_until(condition: Callable[[], bool], problem: str = "", seconds: float 
 
 
 @contextmanager
-def running_slurm(folder: Path) -> Iterator[Slurm]:
+def running_slurm(folder: Path) -> Generator[Slurm]:
     """Start munged, slurmctld and slurmd; stop them by their process ids."""
     for name in ("state", "spool"):
         (folder / name).mkdir()

@@ -341,12 +341,6 @@ def digest(run: Path) -> tuple[bytes, dict[str, Any]]:
 def test_exit_codes_get_through_torchrun(ranks: StudiedProject) -> None:
     name = ("--run-name", "stopped", "--or-resume")
     run = ranks.folder / "runs/stopped"
-    result = finish(start_local(ranks, "--run-name", "whole"))
-    assert result.returncode == 0, result.stdout
-    assert result.stdout == "process 0 of 2, threads 3\n"  # the other one prints to a file
-    (log,) = (ranks.folder / "runs/logs/whole").glob("*/attempt_0/1/stdout.log")
-    assert log.read_text(encoding="utf-8") == "process 1 of 2, threads 3\n"
-
     # To torchrun, as a scheduler does it; the second signal is of the kind that would kill it.
     for step, number in ((5, signal.SIGTERM), (15, signal.SIGUSR1)):
         process = start_local(ranks, *name)
@@ -369,8 +363,12 @@ def test_exit_codes_get_through_torchrun(ranks: StudiedProject) -> None:
     assert result.returncode == 1
     assert "process 1 ended first, killed by SIGKILL" in result.stdout
 
-    assert finish(start_local(ranks, *name)).returncode == 0
-    assert digest(run) == digest(ranks.folder / "runs/whole")
+    result = finish(start_local(ranks, *name))
+    assert result.returncode == 0, result.stdout
+    assert result.stdout == "process 0 of 2, threads 3\n"  # the other one prints to a file
+    logs = [*(ranks.folder / "runs/logs/stopped").glob("*/attempt_0/1/stdout.log")]
+    assert len(logs) == 5
+    assert {log.read_text(encoding="utf-8") for log in logs} == {"process 1 of 2, threads 3\n"}
 
 
 @pytest.mark.slow
@@ -380,6 +378,19 @@ def test_wrong_settings_end_several_processes_with_2(ranks: StudiedProject) -> N
     result = finish(start_local(ranks, "--run-name", "wrong"))
     assert result.returncode == 2, result.stdout
     assert "stepps: no such setting" in result.stdout
+
+
+@pytest.mark.slow
+@needs_torch
+def test_the_runs_of_a_study_can_have_several_processes(ranks: StudiedProject) -> None:
+    text = "steps = 5\n[tune]\ntrials = 1\nspace.seconds = { options = [0.01, 0.05] }\n"
+    (ranks.folder / "configs/study.toml").write_text(text, encoding="utf-8")
+    launcher = [sys.executable, "-m", "ml_architect", "launch", "local", "--processes", "2"]
+    command = shlex.join([*launcher, "--command", ranks.command, "--"])
+    result = finish(ranks.start("tune", "configs/study.toml", "--command", command))
+    assert result.returncode == 0, result.stdout
+    run = ranks.folder / "runs/study/trial-0000"
+    assert {path.name for path in run.glob("process-*")} == {"process-0", "process-1"}
 
 
 def test_a_project_without_torch_gets_one_line(stub: StudiedProject) -> None:
@@ -417,7 +428,7 @@ def test_a_job_of_slurm_queues_itself_again_and_ends_as_an_unbroken_run(
     job = submit_job(ranks, slurm)
     wait_for_step(run, 10)
     began = time.monotonic()
-    slurm.call("scancel", "--batch", "--signal=USR1", job)  # as before the time limit
+    slurm.send_usr1(job)  # as before the time limit
     slurm.wait_for(job, "PENDING")
     record_property("Slurm: from USR1 to queued again", f"{time.monotonic() - began:.1f} s")
     saved = json.loads((run / "state.json").read_text(encoding="utf-8"))["step"]
@@ -466,38 +477,34 @@ def test_a_killed_process_ends_the_job_and_a_cancelled_job_stays_cancelled(
 def test_a_study_is_an_array_whose_elements_queue_themselves_again_alone(
     stub: StudiedProject, slurm: Slurm
 ) -> None:
-    text = "[ablate]\nseeds = [0, 1]\nchanges.slow = { size = 104 }\n"  # it takes four seconds
+    text = 'size = 104\n[scale]\nfractions = [0.5, 1.0]\nsetting = "fraction"\n'
     (stub.folder / "configs/study.toml").write_text(text, encoding="utf-8")
-    arguments = ("ablate", "configs/study.toml", "--command", stub.command)
+    arguments = ("scale", "configs/study.toml", "--command", stub.command)
     options = ("--on", "slurm", "--jobs", "2", "--time", "20", "--cpus", "1")
     result = finish(stub.start(*arguments, *options, **slurm.environment))
     assert result.returncode == 0, result.stdout
     array = result.stdout.partition("Submitted: job ")[2].partition(",")[0]
     folder = stub.folder / "runs/study"
+    runs = sorted(path.stem for path in (folder / "configs").iterdir())
+    assert len(runs) == 2
 
-    # Seed by seed: elements 1 and 3 are slow. The first is told that its time is over.
-    wait_until(lambda: (folder / "slow-seed-0/metrics.jsonl").exists(), "no run has started")
-    slurm.call("scancel", "--batch", "--signal=USR1", f"{array}_1")
-    slurm.wait_for(f"{array}_1", "PENDING")
-    assert (folder / "slow-seed-0/saved").exists()
-    for element in (0, 2, 3):
-        slurm.wait_for(f"{array}_{element}", "COMPLETED")
+    # A run takes four seconds. The first one is told that its time is over.
+    first = folder / runs[0]
+    wait_until(lambda: (first / "metrics.jsonl").exists(), "no run has started")
+    slurm.send_usr1(f"{array}_0")
+    slurm.wait_for(f"{array}_0", "PENDING")
+    assert (first / "saved").exists()
+    assert slurm.wait_for(f"{array}_1", "COMPLETED", "PENDING", "FAILED") == "COMPLETED"
     assert not (folder / "table.md").exists()
-    slurm.start_now(f"{array}_1")
-    slurm.wait_for(f"{array}_1", "COMPLETED")
+    slurm.start_now(f"{array}_0")
+    slurm.wait_for(f"{array}_0", "COMPLETED")
 
     # The last one has written the results, and each run was started as often as it had to be.
-    assert "changes: 1, seeds: 2" in (folder / "table.md").read_text(encoding="utf-8")
-    starts = {
-        path.parent.name: len(path.read_text(encoding="utf-8").splitlines())
-        for path in folder.glob("*/starts")
-    }
-    assert starts == {
-        "baseline-seed-0": 1,
-        "slow-seed-0": 2,
-        "baseline-seed-1": 1,
-        "slow-seed-1": 1,
-    }
+    assert "the loss falls" in (folder / "table.md").read_text(encoding="utf-8")
+    starts = [
+        len((folder / name / "starts").read_text(encoding="utf-8").splitlines()) for name in runs
+    ]
+    assert starts == [2, 1]
     again = finish(stub.start(*arguments, *options, **slurm.environment))
     assert again.returncode == 2
     assert "every run has ended" in again.stdout
