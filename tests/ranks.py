@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["train"])
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--run-name", required=True)
+    parser.add_argument("--run-name", default="full")
     parser.add_argument("--or-resume", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     arguments = parser.parse_args()
@@ -38,6 +38,10 @@ def main() -> None:
 def train(run: Path, steps: int, seconds: float) -> None:
     import torch
     import torch.distributed as dist
+
+    if seconds < 0:  # found late, by each process
+        print(f"seconds = {seconds}: expected at least 0", file=sys.stderr)
+        sys.exit(2)
 
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     dist.init_process_group(
@@ -70,11 +74,14 @@ def train(run: Path, steps: int, seconds: float) -> None:
                 state["log_bytes"] = log.tell()
                 (run / "state.json").write_text(json.dumps(state))
             dist.barrier()
+            dist.destroy_process_group()  # or its threads may abort the process when it exits
             print(f"stopped at step {state['step']}", file=sys.stderr)
             sys.exit(75)
     if rank == 0:
         outcome = {"metric": "validation/loss", "mode": "min", "best_value": state["value"]}
         (run / "outcome.json").write_text(json.dumps(outcome))
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

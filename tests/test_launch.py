@@ -377,7 +377,13 @@ def test_wrong_settings_end_several_processes_with_2(ranks: StudiedProject) -> N
     (ranks.folder / "configs/full.toml").write_text("stepps = 3\n", encoding="utf-8")
     result = finish(start_local(ranks, "--run-name", "wrong"))
     assert result.returncode == 2, result.stdout
-    assert "stepps: no such setting" in result.stdout
+    assert result.stdout == "stepps: no such setting\n"
+    assert not (ranks.folder / "runs").exists()
+
+    (ranks.folder / "configs/full.toml").write_text("seconds = -1\n", encoding="utf-8")
+    result = finish(start_local(ranks, "--run-name", "wrong"))
+    assert result.returncode == 2, result.stdout
+    assert "seconds = -1: expected at least 0" in result.stdout
 
 
 @pytest.mark.slow

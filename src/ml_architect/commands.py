@@ -64,7 +64,7 @@ def add_commands(commands: Any) -> None:
         text = "processes" if place == "local" else "processes per node, by default one per GPU"
         where.add_argument("--processes", metavar="N", type=_count, help=text)
         if place != "local":
-            where.add_argument("--nodes", metavar="N", type=_count, default=1)
+            where.add_argument("--nodes", metavar="N", type=_count, default=1, help="machines")
         _add_resources(where, place)
         where.set_defaults(run=_launch, place=place)
         if place == "slurm":

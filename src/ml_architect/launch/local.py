@@ -22,7 +22,12 @@ def launch_local(
         arguments: of the command.
         processes: how many.
         grace: seconds that a run has to save its state before it is killed.
+
+    Raises:
+        CommandError: the project refuses its settings.
     """
+    if arguments[0] == "train" and "--dry-run" not in arguments:
+        project.require_valid(arguments)
     environment = project.environment()
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(grace))

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 STOPPED = 75  # the state is saved, and the same command continues: docs/run-format.md
+INVALID = 2  # the settings are wrong, which each process says in one line
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # torchrun would die of the last one
 
 
@@ -56,6 +57,12 @@ def main(arguments: list[str]) -> int:
         rank, first = error.get_first_failure()
         if first.exitcode == STOPPED:
             return STOPPED
+        said = any(
+            failure.local_rank == 0 and failure.exitcode == first.exitcode
+            for failure in error.failures.values()
+        )
+        if first.exitcode == INVALID and said:
+            return INVALID
         reason = f"with exit code {first.exitcode}"
         if first.exitcode < 0:
             reason = f"killed by {signal.Signals(-first.exitcode).name}"
