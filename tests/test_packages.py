@@ -9,7 +9,7 @@ import pytest
 from rendering import ROOT
 
 PACKAGE = ROOT / "src/ml_architect"
-READERS = {f"ml_architect.{name}" for name in ("runs", "studies", "reports")}
+READERS = {f"ml_architect.{name}" for name in ("runs", "studies", "reports", "launch")}
 GENERATOR = "ml_architect.generate"
 
 FORBIDDEN = {

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CommandError
+from .launch.plan import Constants, Plan, describe
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from .studies.study import Queue, Study
 
 EXTRA = {"numpy", "optuna", "scipy", "matplotlib", "polars", "tomli_w", "sqlalchemy"}
 
@@ -31,12 +38,56 @@ def add_commands(commands: Any) -> None:
         study.add_argument("config", metavar="CONFIG", type=Path, help=f"with a table [{kind}]")
         study.add_argument("--study", metavar="NAME", default="", help="folder in runs/")
         study.add_argument("--command", metavar="COMMAND", help="command of the project")
-        study.add_argument("--jobs", metavar="N", type=int, default=1, help="runs at the same time")
+        study.add_argument("--jobs", metavar="N", type=int, help="runs at the same time")
         study.add_argument("--dry-run", action="store_true", help="check the plan, train nothing")
-        study.set_defaults(run=_study, kind=kind)
+        study.set_defaults(run=_study, kind=kind, only="", storage="")
         if kind == "tune":
             text = "shared database, such as postgresql+psycopg://user@host/name"
             study.add_argument("--storage", metavar="URL", default="", help=text)
+        else:
+            text = "train only this run, as the elements of an array do"
+            study.add_argument("--run", dest="only", metavar="RUN", default="", help=text)
+        study.add_argument("--on", choices=["slurm"], help="train on a cluster, as an array")
+        _add_resources(study, "slurm")
+
+    launch = commands.add_parser("launch", help="train a run in several processes, or on a cluster")
+    places = launch.add_subparsers(required=True, metavar="COMMAND")
+    help_texts = {
+        "local": "on this machine, by torchrun",
+        "slurm": "write a job that queues itself again until the run has ended",
+        "kubernetes": "write a Job with a pod per node",
+    }
+    for place, text in help_texts.items():
+        where = places.add_parser(place, help=text, description=text)
+        where.add_argument("arguments", metavar="-- train …", nargs="*", help="of the project")
+        where.add_argument("--command", metavar="COMMAND", help="command of the project")
+        text = "processes" if place == "local" else "processes per node, by default one per GPU"
+        where.add_argument("--processes", metavar="N", type=_count, help=text)
+        if place != "local":
+            where.add_argument("--nodes", metavar="N", type=_count, default=1, help="machines")
+        _add_resources(where, place)
+        where.set_defaults(run=_launch, place=place)
+        if place == "slurm":
+            where.add_argument("--submit", action="store_true", help="give it to sbatch at once")
+        elif place == "kubernetes":
+            text = "container with the project and its Python"
+            where.add_argument("--image", metavar="IMAGE", required=True, help=text)
+            text = "persistent volume claim for runs/, which every pod sees"
+            where.add_argument("--claim", metavar="NAME", required=True, help=text)
+            text = "the project's folder in the image (default: %(default)s)"
+            where.add_argument("--workdir", metavar="FOLDER", default="/work", help=text)
+
+    plan = commands.add_parser("plan", help="what training a large model costs on many GPUs")
+    plan.add_argument("--model-parameters", metavar="N", type=_positive, required=True)
+    plan.add_argument("--gpus", metavar="N", type=_count, required=True)
+    text = "by default 10,000 for each GPU"
+    plan.add_argument("--tokens-per-step", metavar="N", type=_positive, help=text)
+    for constant in fields(Constants):
+        unit = constant.metadata["unit"]
+        text = f"{unit} (default: {constant.default:g})".replace("%", "%%")
+        name = f"--{constant.name.replace('_', '-')}"
+        plan.add_argument(name, metavar="N", type=_positive, default=constant.default, help=text)
+    plan.set_defaults(run=_plan)
 
     runs = commands.add_parser("runs", help="list the runs, or compare some of them")
     runs.add_argument("runs", metavar="RUN", type=Path, nargs="*")
@@ -52,6 +103,37 @@ def add_commands(commands: Any) -> None:
     report.add_argument("--slice-by", metavar="COLUMN", action="append", default=[], help=text)
     report.add_argument("--output", metavar="FILE", type=Path, help="HTML file")
     report.set_defaults(run=_report)
+
+
+def _add_resources(parser: argparse.ArgumentParser, place: str) -> None:
+    """Add the options for what a job gets, which are alike everywhere."""
+    text = "seconds for saving before a run is killed (default: %(default)s)"
+    parser.add_argument("--grace", metavar="SECONDS", type=_count, default=120, help=text)
+    if place == "local":
+        return
+    parser.add_argument("--gpus", metavar="N", type=_count, default=0, help="per node")
+    parser.add_argument("--cpus", metavar="N", type=_count, default=0, help="cores per process")
+    if place == "slurm":
+        text = "limit of each start, such as 24:00:00; by default the partition's"
+        parser.add_argument("--time", metavar="TIME", default="", help=text)
+        text = "an option of sbatch, such as --partition=gpu; repeatable"
+        parser.add_argument("--sbatch", metavar="OPTION", action="append", default=[], help=text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e30:
+        raise argparse.ArgumentTypeError(f"{text}: expected a positive number, such as 8e9")
+    return number
 
 
 @contextmanager
@@ -77,14 +159,18 @@ def _console() -> Console:
 
 
 def _study(options: argparse.Namespace) -> int:
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         raise CommandError(f"--jobs {options.jobs}: expected at least 1")
+    for name in ("time", "gpus", "cpus", "sbatch"):
+        if getattr(options, name) and not options.on:
+            raise CommandError(f"--{name}: is for a cluster: --on slurm")
     with _extra(options.kind):
         from .studies.project import STORAGE_VARIABLE, find_project
         from .studies.study import open_study
 
         project, console = find_project(options.command), _console()
-        arguments = (options.config, project, options.study, options.jobs)
+        queue = _queue(options) if options.on else None
+        arguments = (options.config, project, options.study, options.jobs or 1, options.only, queue)
         if options.kind == "scale":
             from .studies.scale import ScaleTable, scale
 
@@ -102,6 +188,95 @@ def _study(options: argparse.Namespace) -> int:
         url = options.storage or os.environ.get(STORAGE_VARIABLE, "")
         study, table = open_study("tune", TuneTable, *arguments)
         return tune(study, table, url, console, dry_run=options.dry_run)
+
+
+def _queue(options: argparse.Namespace) -> Queue:
+    """Write an array for the runs of a study, and submit it."""
+    from .launch.job import Resources
+    from .launch.slurm import submit, write_array
+
+    resources = Resources(
+        gpus=options.gpus,
+        cpus=options.cpus,
+        grace=options.grace,
+        time=options.time,
+        sbatch=options.sbatch,
+    )
+
+    def queue(study: Study, names: list[str]) -> int:
+        command = [sys.executable, "-m", "ml_architect", options.kind]
+        command += [str(options.config.resolve()), "--study", study.folder.name]
+        command += ["--command", shlex.join(study.project.command)]
+        if options.storage:
+            command += ["--storage", options.storage]
+        path = write_array(study, resources, command, names, options.jobs)
+        number = submit(path)
+        what = f"{len(names)} runs" if names else f"{options.jobs or 1} elements"
+        print(f"Submitted: job {number}, {what}: {path}")
+        print(f"Next: squeue --job {number}; the elements' output is in {study.folder / 'logs'}")
+        return 0
+
+    return queue
+
+
+def _launch(options: argparse.Namespace) -> int:
+    with _extra("launch"):
+        from .launch.job import Resources, plan_job
+        from .studies.project import Project, find_project
+
+    project = find_project(options.command)
+    if options.place == "local":
+        from .launch.local import launch_local
+
+        if not options.arguments:
+            raise CommandError(
+                "expected the project's arguments after --, such as: -- train --config FILE"
+            )
+        launch_local(project, options.arguments, options.processes, options.grace)
+
+    resources = Resources(
+        nodes=options.nodes,
+        gpus=options.gpus,
+        processes=options.processes or 0,
+        cpus=options.cpus,
+        grace=options.grace,
+        time=getattr(options, "time", ""),
+        sbatch=getattr(options, "sbatch", ()),
+    )
+    job = plan_job(project, options.arguments)
+    if options.place == "slurm":
+        from .launch.slurm import submit, write_job
+
+        path = write_job(job, resources)
+        print(f"Wrote: {path}")
+        if options.submit:
+            print(f"Submitted: job {submit(path)}")
+        else:
+            print(f"Next: sbatch {shlex.quote(str(path))}")
+        return 0
+
+    from .launch import kubernetes
+
+    if options.command is None:  # its path in the container is another
+        name = Path(project.command[0]).name
+        job = replace(job, project=Project(project.root, (name,)))
+    path = kubernetes.write_job(job, resources, options.image, options.claim, options.workdir)
+    print(f"Wrote: {path}")
+    print(f"Next: kubectl apply --filename {shlex.quote(str(path))}")
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    constants = {field.name: getattr(options, field.name) for field in fields(Constants)}
+    plan = Plan(
+        model_parameters=options.model_parameters,
+        gpus=options.gpus,
+        tokens_per_step=options.tokens_per_step or 10_000 * options.gpus,
+        constants=Constants(**constants),
+    )
+    _console()
+    print(describe(plan))
+    return 0
 
 
 def _runs(options: argparse.Namespace) -> int:

@@ -83,6 +83,8 @@ def ablate(study: Study, plan: AblateTable, console: Console, *, dry_run: bool) 
         print(f"{len(runs)} runs:", *runs, sep="\n")
         return 0
     settings = {name: settings for name, (_, _, settings) in runs.items()}
+    if study.queue:
+        return study.enqueue(settings)
     folds = {name: fold for name, (_, (fold, _), _) in runs.items()}
     results, failures = study.train_all(settings, console, study.read_value, folds)
 

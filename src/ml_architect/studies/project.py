@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -84,6 +85,38 @@ class Project:
         if problems:
             raise CommandError("\n".join(dict.fromkeys(problems)))
         return configs
+
+    def require_valid(self, arguments: Sequence[str]) -> None:
+        """Let the project check the command line of a training, by `--dry-run`.
+
+        Raises:
+            CommandError: the project refuses it; the message is the project's own.
+        """
+        done = self._run([*arguments, "--dry-run"])
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines()
+            shown = shlex.join([*self.command, *arguments, "--dry-run"])
+            message = "\n".join(lines[-5:]) or f"`{shown}` exited with {done.returncode}"
+            raise CommandError(message)
+
+    def python(self) -> list[str]:
+        """How to start the Python that the command runs in: words of a command line.
+
+        Raises:
+            CommandError: the command doesn't show it.
+        """
+        for number, word in enumerate(self.command):
+            if re.fullmatch(r"python[\d.]*(\.exe)?", Path(word).name):
+                return list(self.command[: number + 1])
+        if self.command[1:2] == ("run",):  # of uv, pixi, poetry, conda and others
+            return [*self.command[:-1], "python"]
+        script = shutil.which(self.command[0])
+        if script and (python := shutil.which("python", path=str(Path(script).parent))):
+            return [python]
+        raise CommandError(
+            f"{shlex.join(self.command)}: expected a command that shows its Python, such as "
+            '--command "python train.py"'
+        )
 
     def environment(self) -> dict[str, str]:
         """The environment of runs, without the password of the study's database."""

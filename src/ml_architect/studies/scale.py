@@ -92,6 +92,8 @@ def scale(study: Study, plan: ScaleTable, console: Console, *, dry_run: bool) ->
         print(f"{len(runs)} runs:", *runs, sep="\n")
         return 0
     settings = {name: settings for name, (_, settings) in runs.items()}
+    if study.queue:
+        return study.enqueue(settings)
     points, failures = study.train_all(settings, console, lambda name: _read_point(study, name))
 
     curves: dict[str, list[Point]] = {}

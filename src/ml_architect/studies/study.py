@@ -18,7 +18,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
-from ..errors import CommandError, printable
+from ..errors import CommandError, nearest, printable
 from ..reports.page import table, write_page
 from ..runs.run import FORMAT, RUNS, Run, flatten, write_file
 from .project import Project, Settings
@@ -43,6 +43,14 @@ def distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+class Incomplete(CommandError):  # noqa: N818 - nothing went wrong
+    """Other runs of the study haven't ended; they are trained elsewhere."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 TableType = TypeVar("TableType", bound=StudyTable)
 Result = TypeVar("Result")
 
@@ -59,6 +67,8 @@ class Study:
     metric: str
     mode: str  # min or max
     jobs: int  # runs that train at the same time
+    only: str = ""  # the run that is trained here; others are trained elsewhere
+    queue: Queue | None = None  # gives the runs to a cluster
 
     @property
     def seed(self) -> int:
@@ -206,6 +216,38 @@ class Study:
     def _require_folder(self) -> None:
         (self.folder / "study.json").stat()
 
+    def ended(self, names: Iterable[str]) -> list[str]:
+        """Those of these runs that have an outcome."""
+        return [name for name in names if (self.folder / name / "outcome.json").exists()]
+
+    def write_plan(self, runs: Mapping[str, Settings]) -> dict[str, Path]:
+        """Write study.json and the config of each run. Returns the configs by the runs' names.
+
+        Raises:
+            CommandError: the folder has another study, or the study has no run `only`.
+        """
+        if self.only and self.only not in runs:
+            hint = nearest(self.only, runs, f"expected one of {', '.join(runs)}")
+            raise CommandError(f"--run {self.only}: the study has no such run; {hint}")
+        self.begin(runs)
+        return {name: self.write_config(name, settings) for name, settings in runs.items()}
+
+    def enqueue(self, runs: Mapping[str, Settings]) -> int:
+        """Let a cluster train the runs that haven't ended yet. Returns the exit code.
+
+        Raises:
+            CommandError: see `write_plan`; or all have ended.
+        """
+        assert self.queue is not None
+        self.write_plan(runs)
+        ended = self.ended(runs)
+        if len(ended) == len(runs):
+            raise CommandError(
+                f"{self.folder}: every run has ended. The same command without --on writes the "
+                "results"
+            )
+        return self.queue(self, [name for name in runs if name not in ended])
+
     def train_all(
         self,
         runs: Mapping[str, Settings],
@@ -228,8 +270,7 @@ class Study:
             CommandError: the runs have different data; found as soon as the second one has ended.
             Stopped: by a signal; the runs have saved their state.
         """
-        self.begin(runs)
-        configs = {name: self.write_config(name, settings) for name, settings in runs.items()}
+        configs = self.write_plan(runs)
         results: dict[str, Result] = {}
         failures: dict[str, str] = {}
 
@@ -243,7 +284,7 @@ class Study:
                 return f"{name}: failed: {error}"
             return f"{name}: {results[name]}"
 
-        ended = [name for name in runs if (self.folder / name / "outcome.json").exists()]
+        ended = self.ended(runs)
         self.require_one_dataset(ended, folds)
         for name in ended:
             record(name)
@@ -251,7 +292,7 @@ class Study:
         with progress.bar, stop_on_signal() as stop, ThreadPoolExecutor(self.jobs) as pool:
             futures = {
                 pool.submit(self.train, name, configs[name], stop): name
-                for name in runs
+                for name in ([self.only] if self.only else runs)
                 if name not in ended
             }
             try:
@@ -261,6 +302,12 @@ class Study:
             except BaseException:
                 stop.reason = stop.reason or "an error"  # the other runs save their state
                 raise
+        num_ended = len(self.ended(runs))
+        if self.only and num_ended < len(runs):
+            raise Incomplete(
+                f"{num_ended} of {len(runs)} runs have ended; the last one writes the results",
+                exit_code=1 if self.only in failures else 0,
+            )
         return results, failures
 
     def finish(
@@ -302,8 +349,19 @@ class Study:
         return 1 if problems else 0
 
 
+Queue = Callable[[Study, list[str]], int]
+"""Gives the runs with these names to a cluster; none if they aren't known before. An exit code."""
+
+
 def open_study(
-    kind: str, table: type[TableType], file: Path, project: Project, name: str, jobs: int
+    kind: str,
+    table: type[TableType],
+    file: Path,
+    project: Project,
+    name: str,
+    jobs: int,
+    only: str = "",
+    queue: Queue | None = None,
 ) -> tuple[Study, TableType]:
     """Read the study in a config file, and its own table.
 
@@ -314,6 +372,8 @@ def open_study(
         project: whose runs are trained.
         name: folder in runs/; empty for the file's name.
         jobs: number of runs that train at the same time.
+        only: name of a run, if no other is trained here.
+        queue: gives the runs to a cluster.
 
     Raises:
         CommandError: the file can't be read, lacks the table, or the project refuses its settings.
@@ -361,6 +421,8 @@ def open_study(
         metric=metric,
         mode=mode,
         jobs=jobs,
+        only=only,
+        queue=queue,
     )
     return study, plan
 

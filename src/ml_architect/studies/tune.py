@@ -85,6 +85,8 @@ def tune(study: Study, plan: TuneTable, url: str, console: Console, *, dry_run: 
         print(f"The current settings aren't tried: {names} is outside the search space.")
     database = parse_url(study, url)
     study.begin({"trials": plan.trials, "space": described})
+    if study.queue:
+        return study.queue(study, [])  # the elements take trials from the database
     with one_line_errors(database, ImportError, RuntimeError):
         storage, trials = open_database(study, database, described)
     with one_line_errors(database), stop_on_signal() as stop:

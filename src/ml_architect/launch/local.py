@@ -1,0 +1,55 @@
+"""Several processes on this machine, by the torchrun of the project's Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..runs.run import RUNS
+from ..studies.project import Project
+from .job import option, quiet
+
+
+def launch_local(
+    project: Project, arguments: Sequence[str], processes: int, grace: int
+) -> NoReturn:
+    """Become torchrun, so that signals reach it and its exit code is this command's.
+
+    Args:
+        project: whose command is started.
+        arguments: of the command.
+        processes: how many.
+        grace: seconds that a run has to save its state before it is killed.
+
+    Raises:
+        CommandError: the project refuses its settings.
+    """
+    if arguments[0] == "train" and "--dry-run" not in arguments:
+        project.require_valid(arguments)
+    environment = project.environment()
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
+    environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(grace))
+    name = option(arguments, "--run-name") or Path(option(arguments, "--config")).stem
+    words = [
+        *project.python(),
+        str(Path(__file__).with_name("torchrun.py")),
+        "--standalone",
+        f"--nproc-per-node={processes}",
+        f"--redirects={quiet(processes)}",
+        f"--log-dir={RUNS}/logs/{name or 'launch'}",
+        *project.command,
+        *arguments,
+    ]
+    if "--dry-run" in arguments:  # it trains nothing, and a study asks dozens of times
+        words = [*project.command, *arguments]
+    os.chdir(project.root)
+    os.execvpe(words[0], words, environment)
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
