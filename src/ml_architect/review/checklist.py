@@ -110,7 +110,8 @@ def validation(project: Project) -> Answer:
     return Answer(
         item,
         "question",
-        "Nothing that checks data was recognized. What happens with an empty file, a missing column, a NaN?",
+        "Nothing that checks data was recognized. What happens with an empty file, a missing "
+        "column, a NaN?",
         searched,
     )
 
@@ -175,7 +176,8 @@ def small_scale(project: Project) -> Answer:
         return Answer(
             item,
             "seen",
-            f"{seen}. Does the whole program, evaluation and saving too, run with it in under a minute?",
+            f"{seen}. Does the whole program, evaluation and saving too, run with it in under a "
+            "minute?",
             searched,
         )
     return Answer(
@@ -204,7 +206,8 @@ def metrics(project: Project) -> Answer:
         return Answer(
             item,
             "question",
-            f"{known}. Not recognized: {', '.join(missing)}. Would they tell you why a run diverged?",
+            f"{known}. Not recognized: {', '.join(missing)}. Would they tell you why a run "
+            "diverged?",
             searched,
         )
     return Answer(

@@ -344,8 +344,8 @@ class Resolver:
         if not written:
             inner = call.func.value if isinstance(call.func, ast.Attribute) else None
             if isinstance(inner, ast.Call) and owner and path_of(inner.func) == "super":
-                found = [each.methods.get(called(call)) for each in self.bases_of(owner)]
-                return [each for each in found if each][:1]
+                inherited = [each.methods.get(called(call)) for each in self.bases_of(owner)]
+                return [each for each in inherited if each][:1]
             symbol = (
                 self.symbol_in(function, path_of(inner.func))
                 if isinstance(inner, ast.Call)

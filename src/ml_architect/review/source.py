@@ -408,9 +408,9 @@ def add_values(function: Function, node: ast.AST) -> None:
     match node:
         case ast.Assign():
             pairs = [(target, node.value) for target in node.targets]
-        case ast.AnnAssign(value=ast.expr()) | ast.NamedExpr():
-            pairs = [(node.target, cast(ast.expr, node.value))]
-        case ast.withitem(optional_vars=ast.expr()):
+        case ast.AnnAssign() | ast.NamedExpr() if node.value:
+            pairs = [(node.target, node.value)]
+        case ast.withitem() if node.optional_vars:
             pairs = [(node.optional_vars, node.context_expr)]
         case _:
             return

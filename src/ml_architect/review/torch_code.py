@@ -181,7 +181,7 @@ def kind_of_state(project: Project, function: Function, written: str) -> str:
 
 @lru_cache(maxsize=4)
 def needs_gradients(project: Project) -> bool:
-    """Whether a network's own output is a gradient, such as forces of an energy: it always needs them."""
+    """Whether a network's own output is a gradient, such as the forces of an energy."""
     for function in project.functions:
         owner = project.resolver.owner(function)
         is_network = owner is not None and project.resolver.is_network(owner)

@@ -18,7 +18,8 @@ WITH_GRADIENTS = Rule(
     category=Category.MEMORY_AND_SPEED,
     stage=Stage.PROTOTYPE,
     why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each forward pass "
-    "stores every activation for a backward pass that never comes: evaluation takes several times the "
+    "stores every activation for a backward pass that never comes: evaluation takes several "
+    "times the "
     "memory, and a batch that fits in training may not fit here.",
     source="https://pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation",
     fix="Put the forward pass inside `with torch.no_grad():`, or decorate the function with "
@@ -185,7 +186,11 @@ def forwards_of(
             continue
         # A single forward pass costs little; beside training it shares the memory with it.
         is_beside = module in project.training or is_called_in_loop(project, function)
-        is_often = module.loops(call) or (is_beside and not SHOWS.search(function.name))
+        repeats = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+        is_repeated = any(isinstance(each, repeats) for each in module.ancestors(call))
+        is_often = (
+            module.loops(call) or is_repeated or (is_beside and not SHOWS.search(function.name))
+        )
         if is_often and not is_in_other_branch(function, before[-1][2], call):
             found.append(call)
     if found:
@@ -196,7 +201,8 @@ def forwards_of(
             found,
             f"`{holder}` is run in evaluation mode, but gradients are on",
             f"{holder}.eval() on line {line}; no torch.no_grad(), inference_mode() or "
-            f"set_grad_enabled(False) around the forward pass, on the function or in all of its callers",
+            "set_grad_enabled(False) around the forward pass, on the function or in all of its "
+            "callers",
         )
 
 
@@ -338,8 +344,10 @@ def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
                     NO_WAY_BACK,
                     owner,
                     call,
-                    f"`{receiver(call)}.eval()` runs in the training loop, and `.train()` never does",
-                    f"loop at {function.module.place(loop).path}:{function.module.place(loop).line}; "
+                    f"`{receiver(call)}.eval()` runs in the training loop, and `.train()` never "
+                    "does",
+                    "loop at "
+                    f"{function.module.place(loop).path}:{function.module.place(loop).line}; "
                     "no `.train()` in it or in the functions that it calls, two levels deep",
                 )
 

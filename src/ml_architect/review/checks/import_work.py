@@ -101,7 +101,8 @@ def works_at_import(project: Project) -> Iterator[Finding]:
                 IMPORT_WORK,
                 script,
                 found,
-                f"importing this file runs `{called(found[0]) if isinstance(found[0], ast.Call) else ''}`",
+                "importing this file runs "
+                f"`{called(found[0]) if isinstance(found[0], ast.Call) else ''}`",
                 f"imported by {by[0]}" + (f" and {len(by) - 1} more" if len(by) > 1 else ""),
             )
 

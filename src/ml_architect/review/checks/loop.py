@@ -212,7 +212,8 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
                 function,
                 node,
                 f"`{target}` collects `{loss}` with its graph in a loop",
-                f"`{loss}` is what backward() is called on; no .item(), .detach() or float() between, "
+                f"`{loss}` is what backward() is called on; no .item(), .detach() or float() "
+                "between, "
                 f"and `{target}` isn't part of a backward pass",
             )
 
@@ -307,9 +308,11 @@ def never_zeroes(project: Project) -> Iterator[Finding]:
         yield finding(
             NO_ZERO_GRAD,
             function,
-            steps,
-            f"`{receiver(steps[0])}.step()` follows backward() in a loop, and nothing sets gradients to zero",
-            f"loop at {at.path}:{at.line}; searched zero_grad(), grad = None and grad.zero_() in this function, "
+            [*steps],
+            f"`{receiver(steps[0])}.step()` follows backward() in a loop, and nothing sets "
+            "gradients to zero",
+            f"loop at {at.path}:{at.line}; searched zero_grad(), grad = None and grad.zero_() in "
+            "this function, "
             f"its callers and the functions that they call ({len(around)} functions)",
         )
 
@@ -397,8 +400,10 @@ def clips_scaled(project: Project) -> Iterator[Finding]:
                 CLIP_SCALED,
                 function,
                 list(found),
-                f"`{called(found[0])}` clips gradients that `{path_of(steps[0].func.value) if isinstance(steps[0].func, ast.Attribute) else 'the scaler'}` still scales",
-                f"scale(…).backward() on line {function.module.place(scaled[0]).line}; no unscale_() in this function, its "
+                f"`{called(found[0])}` clips gradients that "
+                f"`{path_of(steps[0].func.value) if isinstance(steps[0].func, ast.Attribute) else 'the scaler'}` still scales",
+                f"scale(…).backward() on line {function.module.place(scaled[0]).line}; no "
+                "unscale_() in this function, its "
                 "callers and the functions that they call",
             )
 

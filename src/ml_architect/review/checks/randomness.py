@@ -100,7 +100,8 @@ COPIED_GENERATOR = Rule(
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
     why="A generator made in `Dataset.__init__` is copied to each worker with its state. Measured with 4 "
-    "workers and 16 draws: 4 different values, and the second epoch repeats the first. (The global generators "
+    "workers and 16 draws: 4 different values, and the second epoch repeats the first. (The "
+    "global generators "
     "are seeded for each worker by PyTorch.)",
     source="https://pytorch.org/docs/stable/notes/faq.html#dataloader-workers-random-seed",
     fix="Draw from torch's global generator in `__getitem__`, or make the generator there from a seed and the index.",
@@ -232,7 +233,8 @@ def splits_without_seed(project: Project) -> Iterator[Finding]:
                 function,
                 call,
                 f"`{called(call)}` draws another split in each run",
-                f"no generator or random_state is passed, and no seed is set in {len(files)} file(s) that run with it",
+                f"no generator or random_state is passed, and no seed is set in {len(files)} "
+                "file(s) that run with it",
             )
 
 

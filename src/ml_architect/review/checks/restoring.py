@@ -229,8 +229,10 @@ def never_restored(project: Project) -> Iterator[Finding]:
                     NOT_RESTORED,
                     save.function,
                     save.call,
-                    f"the state of the {' and the '.join(lost)} is saved, but resuming never loads it",
-                    f"resumes at {at.path}:{at.line}, reading {', '.join(sorted(load.keys & saved))}; "
+                    f"the state of the {' and the '.join(lost)} is saved, but resuming never "
+                    "loads it",
+                    f"resumes at {at.path}:{at.line}, reading "
+                    f"{', '.join(sorted(load.keys & saved))}; "
                     f"no load_state_dict for it in {len(entry.closure)} file(s)",
                 )
 

@@ -109,7 +109,7 @@ REPLACES = {"replace", "rename", "move", "renames"}
 def is_model_save(module: Module, call: ast.Call) -> bool:
     """Whether a call may keep what was trained."""
     name = called(call)
-    dotted = function.module.dotted(call.func)
+    dotted = module.dotted(call.func)
     if dotted in (
         "pickle.dump",
         "joblib.dump",
@@ -238,8 +238,7 @@ def varies(project: Project, save: Save) -> bool:
             PROGRESS.search(name.lower()) for name in names | inner
         ):
             return True
-        texts = [each.value for each in ast.walk(value) if isinstance(each, ast.Constant)]
-        if formats(value) or any(PROGRESS.search(str(text)) for text in texts):
+        if formats(value) or any(PROGRESS.search(text) for text in texts_in(value)):
             return True
         calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
         if any(
@@ -263,6 +262,11 @@ def formats(value: ast.expr) -> list[str]:
     ]
 
 
+def texts_in(value: ast.expr) -> list[str]:
+    """Constant texts in an expression."""
+    return [str(each.value) for each in ast.walk(value) if isinstance(each, ast.Constant)]
+
+
 def is_moved(project: Project, save: Save) -> bool:
     """Whether the function, or its caller, renames files: it writes to a temporary name."""
     near = [save.function, *(caller for caller, _ in project.resolver.callers(save.function))]
@@ -274,16 +278,14 @@ def is_moved(project: Project, save: Save) -> bool:
                 len(call.args) == 1 or receiver(call) in ("os", "shutil", "fs")
             ):
                 return True
-    names = (
-        {
-            name
-            for function, value in trace(project, save.function, save.path)
-            for name in last_names(value)
-        }
-        if save.path
-        else set[str]()
+    if save.path is None:
+        return False
+    values = [value for _, value in trace(project, save.function, save.path)]
+    names = {name.lower() for value in values for name in last_names(value)}
+    texts = [text for value in values for text in texts_in(value)]
+    return any(re.search(r"te?mp|buffer|partial", name) for name in names) or any(
+        re.search(r"te?mp([_.-]|$)|\.part", text) for text in texts
     )
-    return any(re.search(r"te?mp|buffer|part", name.lower()) for name in names)
 
 
 RESUMES = re.compile(
@@ -328,7 +330,8 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
             inside[0].function,
             [each.call for each in inside if each.function is inside[0].function],
             "checkpoints hold the model and not the optimizer, and training resumes from them",
-            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no optimizer.state_dict() is "
+            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no "
+            "optimizer.state_dict() is "
             f"saved in {len(entry.closure)} file(s); " + searched(entry),
         )
 
