@@ -209,7 +209,7 @@ def called(call: ast.Call) -> str:
 
 
 def receiver(call: ast.Call) -> str:
-    """What a method is called on, as it is written: `self.optimizer` for `self.optimizer.step()`."""
+    """What a method is called on, as written: `self.model` for `self.model.eval()`."""
     return path_of(call.func.value) if isinstance(call.func, ast.Attribute) else ""
 
 
@@ -278,7 +278,7 @@ def read_notebook(path: str, data: bytes) -> Module:
             broken += 1
             lines = ["" for _ in lines]
         for line, original in zip(lines, source.splitlines(), strict=True):
-            # The line of the JSON file, for editors and annotations: the next one that holds this text.
+            # The line of the JSON file, for editors: the next one that holds this text.
             for encoded in (
                 json.dumps(original)[1:-1],
                 json.dumps(original, ensure_ascii=False)[1:-1],
@@ -299,7 +299,7 @@ def read_notebook(path: str, data: bytes) -> Module:
 
 
 def without_magics(source: str) -> list[str]:
-    """Lines of a cell; magics and shell commands become `pass`, a cell in another language nothing."""
+    """Lines of a cell; magics become `pass`, a cell in another language is emptied."""
     lines = source.splitlines()
     if source.lstrip().startswith("%%"):
         first = source.split(None, 1)[0]

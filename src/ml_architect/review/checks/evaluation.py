@@ -17,7 +17,8 @@ WITH_GRADIENTS = Rule(
     title="Evaluation computes gradients",
     category=Category.MEMORY_AND_SPEED,
     stage=Stage.PROTOTYPE,
-    why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each forward pass "
+    why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each "
+    "forward pass "
     "stores every activation for a backward pass that never comes: evaluation takes several "
     "times the "
     "memory, and a batch that fits in training may not fit here.",
@@ -63,7 +64,8 @@ NO_WAY_BACK = Rule(
     title="Training goes on in evaluation mode",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="After `model.eval()` dropout is off and batch norm's statistics are frozen until `model.train()` "
+    why="After `model.eval()` dropout is off and batch norm's statistics are frozen until "
+    "`model.train()` "
     "is called. An epoch loop that evaluates and never goes back trains all later epochs that way.",
     source="https://pytorch.org/docs/stable/notes/autograd.html#evaluation-mode-nn-module-eval",
     fix="Call `model.train()` at the start of each epoch.",
@@ -138,8 +140,6 @@ def mode_of(call: ast.Call) -> str:
 
 def evaluates_with_gradients(project: Project) -> Iterator[Finding]:
     """Forward passes after `.eval()`, outside of no_grad, whose result no backward pass uses."""
-    if needs_gradients(project):
-        return
     for function in project.functions:
         if (
             function.name in MODEL_METHODS
@@ -162,8 +162,10 @@ def forwards_of(
     """The finding for one model in one function."""
     module = function.module
     switches = [(call.lineno, mode, call) for call, mode in modes if receiver(call) == holder]
+    if needs_gradients(project, function, holder):
+        return
     text = ast.dump(function.node) if "requires_grad" in names_of(function) else ""
-    if "requires_grad_" in names_of(function) or "volatile" in text or is_frozen(function, holder):
+    if "requires_grad_" in names_of(function) or "volatile" in text or is_frozen(function):
         return
     found: list[ast.AST] = []
     for call in function.all(ast.Call):
@@ -211,8 +213,8 @@ def names_of(function: Function) -> set[str]:
     return {each.attr for each in function.all(ast.Attribute)}
 
 
-def is_frozen(function: Function, holder: str) -> bool:
-    """Whether the function sets `requires_grad = False`, or asks for gradients with autograd.grad."""
+def is_frozen(function: Function) -> bool:
+    """Whether the function sets `requires_grad`, or asks for gradients itself."""
     for assign in function.all(ast.Assign):
         if any(
             isinstance(target, ast.Attribute) and target.attr == "requires_grad"
@@ -226,7 +228,7 @@ def is_frozen(function: Function, holder: str) -> bool:
 
 
 def runs_model(project: Project, function: Function, call: ast.Call, holder: str) -> bool:
-    """Whether a call is the forward pass of a model, or a helper that is given the model and runs it."""
+    """Whether a call is a model's forward pass, or a helper that runs it."""
     written = path_of(call.func)
     if written in (holder, f"{holder}.forward", f"{holder}.module"):
         return True

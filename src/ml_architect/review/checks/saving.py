@@ -33,7 +33,8 @@ IN_PLACE = Rule(
     title="The only checkpoint is overwritten in place",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="Writing takes seconds. A job that is killed in them leaves half a file where the last good "
+    why="Writing takes seconds. A job that is killed in them leaves half a file where the last "
+    "good "
     "checkpoint was, and the whole run is lost.",
     source="https://docs.python.org/3/library/os.html#os.replace",
     fix="Write to a temporary name in the same folder, then `os.replace(temporary, path)`.",
@@ -51,7 +52,8 @@ NO_SAVE = Rule(
     title="Training saves nothing",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="When the process ends, the trained weights are gone: the time was spent for what was printed.",
+    why="When the process ends, the trained weights are gone: the time was spent for what was "
+    "printed.",
     source="https://pytorch.org/tutorials/beginner/saving_loading_models.html",
     fix="Save the model, the optimizer and the epoch after each epoch, or every ten minutes.",
     verify="After a short run there is a file from which a new process continues.",
@@ -64,13 +66,15 @@ NO_OPTIMIZER = Rule(
     title="The checkpoint lacks the optimizer",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="The checkpoint is there to go on from, but the optimizer's moments are gone: after resuming the "
+    why="The checkpoint is there to go on from, but the optimizer's moments are gone: after "
+    "resuming the "
     "first steps are as large as at the start, and the loss jumps.",
     source="https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint-for-inference-and-or-resuming-training",
     fix="Save `optimizer.state_dict()` (and the scheduler's) with the model, and load both.",
-    verify="A run that is stopped and resumed has the same loss at the same step as one that isn't.",
-    bad=SEEDED
-    + '\nstart_epoch = 0\nif start_epoch > 0:\n    model.load_state_dict(torch.load("/tmp/model_0.pt"))\n'
+    verify="A run that is stopped and resumed has the same loss at the same step as one that "
+    "isn't.",
+    bad=SEEDED + "\nstart_epoch = 0\nif start_epoch > 0:\n    "
+    'model.load_state_dict(torch.load("/tmp/model_0.pt"))\n'
     + EPOCHS.replace("range(100)", "range(start_epoch, 100)")
     + '    torch.save(model.state_dict(), f"/tmp/model_{epoch % 2}.pt")\n',
     good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
@@ -81,7 +85,8 @@ WHOLE_MODULE = Rule(
     title="The whole module is saved instead of its state",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="The file holds the path of the class: it stops loading when the class moves or changes, and since "
+    why="The file holds the path of the class: it stops loading when the class moves or changes, "
+    "and since "
     "torch 2.6 `torch.load` refuses it by default.",
     source="https://pytorch.org/docs/stable/notes/serialization.html#saving-and-loading-torch-nn-modules",
     fix="Save `model.state_dict()`, and build the model before loading it.",
@@ -365,20 +370,11 @@ def is_unknown(project: Project, save: Save) -> bool:
             r"state|checkpoint|ckpt|snapshot|save_dict|content", path_of(value).lower()
         ):
             return True
-        if isinstance(value, ast.Call) and called(value) not in (
-            "state_dict",
-            "dict",
-            "int",
-            "float",
-            "str",
-            "vars",
-        ):
-            if not any(
-                called(each) == "state_dict"
-                for each in ast.walk(value)
-                if isinstance(each, ast.Call)
-            ):
-                return True
+        plain = ("state_dict", "dict", "int", "float", "str", "vars")
+        calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
+        is_call = isinstance(value, ast.Call) and called(value) not in plain
+        if is_call and not any(called(each) == "state_dict" for each in calls):
+            return True
     return False
 
 
