@@ -16,7 +16,7 @@ BY_ID = {rule.id: rule for rule in RULES}
 
 
 def review(folder: Path, text: str, rule: Rule) -> list[Finding]:
-    """Findings of one rule in a project of one file, and of one that imports it where that matters."""
+    """Findings of one rule in a project of one file, and of one that imports it for ML115."""
     (folder / "program.py").write_text(text, encoding="utf-8")
     if match := re.match(r"# requirements: (.*)", text):
         (folder / "requirements.txt").write_text(match[1], encoding="utf-8")
