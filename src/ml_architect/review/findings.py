@@ -1,0 +1,71 @@
+"""What a review finds: rules, and the places where a project breaks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Category(IntEnum):
+    """What a fault costs, the dearest first: the order of a report."""
+
+    WRONG_RESULT = 1
+    LOST_WORK = 2
+    NOT_REPEATABLE = 3
+    MEMORY_AND_SPEED = 4
+    HYGIENE = 5
+
+
+class Stage(IntEnum):
+    """How mature a project is."""
+
+    EXPLORATION = 1
+    PROTOTYPE = 2
+    PRODUCTION = 3
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of fault, and everything that its page in docs/review says."""
+
+    id: str
+    title: str
+    category: Category
+    stage: Stage
+    """The first stage at which it is a finding; before it, it is a note."""
+    why: str
+    source: str
+    """Address of the documentation, issue or measurement that `why` rests on."""
+    fix: str
+    verify: str
+    bad: str
+    """A short module in which the fault is found."""
+    good: str
+    """The same module without it."""
+    lines_to_fix: int
+    """Roughly; within a category the cheapest fix comes first."""
+    is_default: bool = True
+    """Whether it is on without being asked for."""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A line of a file; lines and columns begin at 1, as editors count."""
+
+    path: str
+    """Relative to the project, with forward slashes."""
+    line: int
+    column: int = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule broken at one or more places for one cause."""
+
+    rule: Rule
+    places: tuple[Place, ...]
+    message: str
+    evidence: str
+    """What was searched, so that a reader can judge an "is never done"."""
+    scope: str = ""
+    """Name of the enclosing function or class: part of its identity in a baseline."""
