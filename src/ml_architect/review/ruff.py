@@ -1,0 +1,147 @@
+"""Runs ruff for the general faults that it already finds well.
+
+Its result is checked, since it says "All checks passed!" of a file that doesn't exist, and stops at
+a code that its version doesn't have.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .findings import Finding, Place, Rule
+from .ruff_rules import RULES
+
+# -P: a file ruff.py in the current folder isn't ours.
+COMMAND = (sys.executable, "-P", "-m", "ruff")
+INSTALL = "pip install 'ml-architect[review]'"
+NEWEST_PYTHON = "py314"  # whatever a project is written for, its syntax is the parser's matter
+
+
+def check(
+    root: Path, trees: Mapping[str, ast.Module], rules: Iterable[Rule]
+) -> tuple[list[Finding], list[str]]:
+    """Let ruff look for some of our rules.
+
+    Args:
+        root: the project's folder.
+        trees: by path below it, with forward slashes: the files that can be parsed.
+        rules: those that are wanted.
+
+    Returns:
+        What was found, and one line for each thing that couldn't be checked.
+    """
+    wanted = {rule.id for rule in rules}
+    codes = {code for code, rule in RULES.items() if rule.id in wanted}
+    files = {str(root / path): path for path in trees if "\n" not in path}
+    if not codes or not files:
+        return [], []
+    listed = _run(["rule", "--all", "--output-format", "json"])
+    if listed is None or listed.returncode != 0:
+        ids = ", ".join(sorted(RULES[code].id for code in codes))
+        return [], [f"{ids}: not checked, since ruff isn't installed: {INSTALL}"]
+    known = {entry["code"] for entry in json.loads(listed.stdout)}
+    problems = [
+        f"{RULES[code].id}: not checked, since this ruff has no rule {code}: {INSTALL}"
+        for code in sorted(codes - known)
+    ]
+    codes &= known
+
+    with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
+        arguments = Path(folder) / "files.txt"  # a command line may be too short for all
+        arguments.write_text("".join(f"{file}\n" for file in files), encoding="utf-8")
+        options = ["--isolated", "--no-cache", "--exit-zero", "--output-format", "json"]
+        options += ["--target-version", NEWEST_PYTHON, "--select", ",".join(sorted(codes))]
+        done = _run(["check", *options, f"@{arguments}"])
+    try:
+        results: list[dict[str, Any]] = json.loads(done.stdout if done else "")
+    except ValueError:
+        reason = (done.stderr.strip().splitlines() if done else []) or ["no message"]
+        return [], [*problems, f"ruff failed, so its rules weren't checked: {reason[-1]}"]
+    return _findings(results, files, trees), [*problems, *_unread(results, files)]
+
+
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[str] | None:
+    try:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError:
+        return None
+
+
+def _findings(
+    results: list[dict[str, Any]], files: Mapping[str, str], trees: Mapping[str, ast.Module]
+) -> list[Finding]:
+    """One finding for each rule, message and enclosing function, with its places."""
+    causes: dict[tuple[str, str, str, str], list[Place]] = {}
+    # `except: pass` is one fault, though ruff has two rules for it.
+    bare = {_position(entry) for entry in results if entry["code"] == "E722"}
+    for entry in results:
+        code, path = entry["code"], files.get(entry["filename"])
+        if code not in RULES or path is None:  # see _unread
+            continue
+        if code == "S110" and _position(entry) in bare:
+            continue
+        location = entry["location"]
+        scope = enclosing(trees[path], location["row"])
+        place = Place(path, location["row"], location["column"])
+        causes.setdefault((code, path, scope, entry["message"]), []).append(place)
+    return [
+        Finding(
+            rule=RULES[code],
+            places=tuple(sorted(places)),
+            message=_message(code, message),
+            evidence=f"ruff's {code} in {path}",
+            scope=scope,
+        )
+        for (code, path, scope, message), places in causes.items()
+    ]
+
+
+def _unread(results: list[dict[str, Any]], files: Mapping[str, str]) -> list[str]:
+    """Files that Python can parse and ruff can't, such as one in Latin-1."""
+    lines = {
+        f"{files[entry['filename']]}: ruff's rules not checked: {entry['message'].splitlines()[0]}"
+        for entry in results
+        if entry["code"] not in RULES and entry["filename"] in files
+    }
+    return sorted(lines)
+
+
+def _position(entry: Mapping[str, Any]) -> tuple[str, int]:
+    return entry["filename"], entry["location"]["row"]
+
+
+def _message(code: str, message: str) -> str:
+    """Ours, with the name that ruff's message has if it is about one."""
+    if code == "F821":
+        return message.partition(". ")[0]
+    return message if code == "B023" else RULES[code].title
+
+
+def enclosing(tree: ast.Module, line: int) -> str:
+    """The qualified name of the function or class that contains a line; empty at module level."""
+    names: list[str] = []
+    body: list[ast.AST] = list(tree.body)
+    while body:
+        node = body.pop()
+        first, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
+        if first is None or last is None:
+            body += ast.iter_child_nodes(node)  # such as a `match` case
+        elif first <= line <= last:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.append(node.name)
+            body = list(ast.iter_child_nodes(node))
+    return ".".join(names)
