@@ -34,11 +34,12 @@ def contents(rules: list[Rule]) -> str:
 def page(rule: Rule) -> str:
     """Everything that there is to say about a rule."""
     off = "" if rule.is_default else f" It is off by default; `--select {rule.id}` turns it on."
-    run = " Only `--run` finds it." if not rule.bad else ""
+    run = "" if rule.bad else " Only `--run` finds it."
+    counts = f"Counts from the stage {title(rule.stage)} on.{off}{run}"
     lines = [
         f"# {rule.id} {rule.title}",
         "",
-        f"Category: {title(rule.category)}. Counts from the stage {title(rule.stage)} on.{off}{run}",
+        f"Category: {title(rule.category)}. {counts}",
         "",
         f"{rule.why} ([source]({rule.source}))",
         "",

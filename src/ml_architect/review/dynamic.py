@@ -126,7 +126,8 @@ def run_checks(root: Path, rules: Sequence[Rule]) -> tuple[list[Finding], list[s
     def report(rule: Rule, failure: str, evidence: str) -> None:
         if failure and rule in rules:
             findings.append(Finding(rule, (Place(CONFIG, 1),), failure, evidence))
-        remarks.append(f"--run: {rule.title}: {'yes' if failure else 'no'}; {evidence}")
+        verdict = "" if evidence.startswith("not checked") else f"{'yes' if failure else 'no'}; "
+        remarks.append(f"--run: {rule.title}: {verdict}{evidence}")
 
     study = f"review-{uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:

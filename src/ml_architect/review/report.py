@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import printable
 from .findings import Category, Finding, Place, Rule, Stage
 from .sources import Sources
 
@@ -96,7 +97,12 @@ def by_rule(findings: Iterable[Finding]) -> dict[Rule, list[Place]]:
 
 def where(place: Place) -> str:
     """A place as terminals and editors link it."""
-    return f"{place.path}:{place.line}"
+    return f"{one_line(place.path)}:{place.line}"
+
+
+def one_line(text: str) -> str:
+    """A text of the project's that stays in its line and controls nothing."""
+    return printable(text).replace("\n", "\\n")
 
 
 def frame(place: Place, sources: Sources) -> list[str]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..errors import CommandError, printable
+from ..errors import CommandError
 from ..runs.run import write_file
 from . import baseline, checks, dynamic_rules, html, ignores, machine, markdown, ruff, terminal
 from .checklist import answer
 from .findings import Category, Finding, Rule, Stage
 from .project import Project, read_project
-from .report import Report, order
+from .report import Report, one_line, order
 from .rules import all_rules
 from .settings import TABLE, Settings, choose_rules, find_stage, is_excluded, read_settings
 from .sources import Sources
@@ -271,7 +271,7 @@ def unread(project: Project) -> list[str]:
             "entry points: 0 found that train, so nothing is said about seeds and checkpoints"
         )
     for training in project.unreached[:MAX_NAMES]:
-        place = training.function.module.place(training.node)
+        place = training.function.module.place(training.call)
         lines.append(f"{place.path}:{place.line} trains, but no entry point reaches it")
     if project.skipped:
         names = ", ".join(project.skipped[:MAX_NAMES])
@@ -312,5 +312,4 @@ def show(report: Report, options: Options, console: Console) -> None:
 
 
 def _print(console: Console, line: str) -> None:
-    text = printable(line).replace("\n", "\\n")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)

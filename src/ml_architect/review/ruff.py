@@ -39,38 +39,52 @@ def check(
     """
     wanted = {rule.id for rule in rules}
     codes = {code for code, rule in RULES.items() if rule.id in wanted}
-    files = {str(root / path): path for path in trees if "\n" not in path}
-    if not codes or not files:
-        return [], []
-    listed = _run(["rule", "--all", "--output-format", "json"])
-    if listed is None or listed.returncode != 0:
-        ids = ", ".join(sorted(RULES[code].id for code in codes))
-        return [], [f"{ids}: not checked, since ruff isn't installed: {INSTALL}"]
-    known = {entry["code"] for entry in json.loads(listed.stdout)}
-    problems = [
-        f"{RULES[code].id}: not checked, since this ruff has no rule {code}: {INSTALL}"
-        for code in sorted(codes - known)
+    files = {str(root / path): path for path in trees if _can_be_listed(root / path)}
+    unlisted = [
+        f"{path}: ruff's rules not checked: ruff can't be given its name"
+        for path in sorted(trees.keys() - set(files.values()))
     ]
-    codes &= known
-
+    if not codes or not files:
+        return [], unlisted if codes else []
+    # In an empty folder, since a relative PYTHONPATH would let Python import the project's files.
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
+        listed = _run(["rule", "--all", "--output-format", "json"], folder)
+        if listed is None or listed.returncode != 0:
+            ids = ", ".join(sorted(RULES[code].id for code in codes))
+            return [], [f"{ids}: not checked, since ruff isn't installed: {INSTALL}"]
+        known = {entry["code"] for entry in json.loads(listed.stdout)}
+        problems = [
+            f"{RULES[code].id}: not checked, since this ruff has no rule {code}: {INSTALL}"
+            for code in sorted(codes - known)
+        ]
         arguments = Path(folder) / "files.txt"  # a command line may be too short for all
         arguments.write_text("".join(f"{file}\n" for file in files), encoding="utf-8")
         options = ["--isolated", "--no-cache", "--exit-zero", "--output-format", "json"]
-        options += ["--target-version", NEWEST_PYTHON, "--select", ",".join(sorted(codes))]
-        done = _run(["check", *options, f"@{arguments}"])
+        options += ["--target-version", NEWEST_PYTHON, "--select", ",".join(sorted(codes & known))]
+        done = _run(["check", *options, f"@{arguments}"], folder)
     try:
         results: list[dict[str, Any]] = json.loads(done.stdout if done else "")
     except ValueError:
         reason = (done.stderr.strip().splitlines() if done else []) or ["no message"]
         return [], [*problems, f"ruff failed, so its rules weren't checked: {reason[-1]}"]
-    return _findings(results, files, trees), [*problems, *_unread(results, files)]
+    problems += unlisted
+    problems += _unread(results, done.stderr if done else "", files)
+    return _findings(results, files, trees), problems
 
 
-def _run(arguments: list[str]) -> subprocess.CompletedProcess[str] | None:
+def _can_be_listed(file: Path) -> bool:
+    """Whether a path can stand on a line of UTF-8."""
+    try:
+        return b"\n" not in str(file).encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _run(arguments: list[str], folder: str) -> subprocess.CompletedProcess[str] | None:
     try:
         return subprocess.run(
             [*COMMAND, *arguments],
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -110,14 +124,22 @@ def _findings(
     ]
 
 
-def _unread(results: list[dict[str, Any]], files: Mapping[str, str]) -> list[str]:
-    """Files that Python can parse and ruff can't, such as one in Latin-1."""
-    lines = {
-        f"{files[entry['filename']]}: ruff's rules not checked: {entry['message'].splitlines()[0]}"
+def _unread(results: list[dict[str, Any]], errors: str, files: Mapping[str, str]) -> list[str]:
+    """Files that Python can parse and ruff can't."""
+    reasons = {
+        entry["filename"]: entry["message"].splitlines()[0]
         for entry in results
-        if entry["code"] not in RULES and entry["filename"] in files
+        if entry["code"] not in RULES
     }
-    return sorted(lines)
+    for line in errors.splitlines():  # such as a file that declares Latin-1
+        file, found, reason = line.partition("Failed to lint ")[2].partition(".py: ")
+        if found:
+            reasons[f"{file}.py"] = reason
+    return [
+        f"{files[file]}: ruff's rules not checked: {reason}"
+        for file, reason in sorted(reasons.items())
+        if file in files
+    ]
 
 
 def _position(entry: Mapping[str, Any]) -> tuple[str, int]:

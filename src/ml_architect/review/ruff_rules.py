@@ -89,7 +89,7 @@ RULES: dict[str, Rule] = {
         source="https://docs.python.org/3/tutorial/inputoutput.html#reading-and-writing-files",
         fix="Open it in a `with` statement, or use Path.read_text and Path.write_text.",
         verify="Run with `python -X dev`: no ResourceWarning.",
-        bad="def labels(path):\n    return open(path).read().split()\n",
+        bad="def labels(path):\n    file = open(path)\n    return file.read().split()\n",
         good="def labels(path):\n    with open(path) as file:\n"
         "        return file.read().split()\n",
         lines_to_fix=2,

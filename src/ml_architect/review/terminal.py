@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ..errors import printable
 from .findings import Finding, Rule
-from .report import Report, by_rule, frame, severity, title, where
+from .report import Report, by_rule, frame, one_line, severity, title, where
 
 MAX_PLACES = 8  # named for one finding
 COLOURS = {"error": "bold red", "warning": "bold yellow"}
@@ -55,7 +55,7 @@ def _add_finding(text: Text, report: Report, finding: Finding, width: int, is_ne
     text.append(f"{rule.id} {level}", COLOURS.get(level, "bold"))
     _add(text, f": {finding.message} [{title(rule.category)}]", width)
     first, *others = finding.places
-    text.append(printable(f"  --> {where(first)}:{first.column}\n"), "cyan")
+    text.append(f"  --> {where(first)}:{first.column}\n", "cyan")
     for line in frame(first, report.sources):
         text.append(f"  {printable(line)}\n")
     if others:
@@ -81,7 +81,7 @@ def _add_list(text: Text, heading: str, lines: list[str], width: int) -> None:
 
 def _add(text: Text, line: str, width: int) -> None:
     """Add a line of prose, wrapped."""
-    line = printable(line).replace("\n", "\\n")
+    line = one_line(line)
     indent = len(line) - len(line.lstrip())
     text.append(
         textwrap.fill(
