@@ -1,0 +1,356 @@
+"""Checks of code that evaluates a model."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..findings import Category, Finding, Rule, Stage
+from ..project import Project
+from ..source import Definition, Function, called, path_of, receiver
+from ..torch_code import is_without_gradients
+from .check import Check, finding
+
+WITH_GRADIENTS = Rule(
+    id="ML101",
+    title="Evaluation computes gradients",
+    category=Category.MEMORY_AND_SPEED,
+    stage=Stage.PROTOTYPE,
+    why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each forward pass "
+    "stores every activation for a backward pass that never comes: evaluation takes several times the "
+    "memory, and a batch that fits in training may not fit here.",
+    source="https://pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation",
+    fix="Put the forward pass inside `with torch.no_grad():`, or decorate the function with "
+    "`@torch.no_grad()`; `torch.inference_mode()` is faster where no result is used in training.",
+    verify="`assert not model(inputs).requires_grad` inside the function holds.",
+    bad="""\
+import torch
+from torch import nn
+
+
+def evaluate(model: nn.Module, batches: list[torch.Tensor]) -> float:
+    model.eval()
+    total = 0.0
+    for batch in batches:
+        total += model(batch).mean().item()
+    return total
+
+
+print(evaluate(nn.Linear(4, 1), [torch.ones(2, 4)]))
+""",
+    good="""\
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: list[torch.Tensor]) -> float:
+    model.eval()
+    total = 0.0
+    for batch in batches:
+        total += model(batch).mean().item()
+    return total
+
+
+print(evaluate(nn.Linear(4, 1), [torch.ones(2, 4)]))
+""",
+    lines_to_fix=1,
+)
+NO_WAY_BACK = Rule(
+    id="ML201",
+    title="Training goes on in evaluation mode",
+    category=Category.WRONG_RESULT,
+    stage=Stage.EXPLORATION,
+    why="After `model.eval()` dropout is off and batch norm's statistics are frozen until `model.train()` "
+    "is called. An epoch loop that evaluates and never goes back trains all later epochs that way.",
+    source="https://pytorch.org/docs/stable/notes/autograd.html#evaluation-mode-nn-module-eval",
+    fix="Call `model.train()` at the start of each epoch.",
+    verify="`assert model.training` before the forward pass of each training step holds.",
+    bad="""\
+import torch
+from torch import nn
+
+model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+batches = [torch.ones(2, 4)]
+
+
+def evaluate() -> float:
+    model.eval()
+    with torch.no_grad():
+        return model(batches[0]).mean().item()
+
+
+for epoch in range(2):
+    for batch in batches:
+        optimizer.zero_grad()
+        model(batch).mean().backward()
+        optimizer.step()
+    print(epoch, evaluate())
+""",
+    good="""\
+import torch
+from torch import nn
+
+model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+batches = [torch.ones(2, 4)]
+
+
+def evaluate() -> float:
+    model.eval()
+    with torch.no_grad():
+        return model(batches[0]).mean().item()
+
+
+for epoch in range(2):
+    model.train()
+    for batch in batches:
+        optimizer.zero_grad()
+        model(batch).mean().backward()
+        optimizer.step()
+    print(epoch, evaluate())
+""",
+    lines_to_fix=1,
+    is_default=False,
+)
+
+# Hooks that Lightning runs without gradients, and methods that a framework calls itself.
+FRAMEWORK = re.compile(r"^(on_(validation|test|predict|sanity)|validation_|test_step|predict_step)")
+MODEL_METHODS = ("forward", "__call__", "__init__", "train", "eval")
+
+
+def mode_of(call: ast.Call) -> str:
+    """`eval`, `train` or "" for a call that switches a model's mode."""
+    name = called(call)
+    if name == "eval" and not call.args and not call.keywords:
+        return "eval"
+    if name == "train" and receiver(call) and len(call.args) + len(call.keywords) <= 1:
+        value = call.args[0] if call.args else next((each.value for each in call.keywords), None)
+        if isinstance(value, ast.Constant) and value.value is False:
+            return "eval"
+        return "train"
+    return ""
+
+
+def evaluates_with_gradients(project: Project) -> Iterator[Finding]:
+    """Forward passes after `.eval()`, outside of no_grad, whose result no backward pass uses."""
+    for function in project.functions:
+        if (
+            function.name in MODEL_METHODS
+            and function.owner
+            and project.resolver.is_network(function.owner)
+        ):
+            continue  # a part that is frozen inside a network
+        if FRAMEWORK.match(function.name):
+            continue
+        modes = [(call, mode_of(call)) for call in function.all(ast.Call) if mode_of(call)]
+        for holder in dict.fromkeys(
+            receiver(call) for call, mode in modes if mode == "eval" and receiver(call)
+        ):
+            yield from forwards_of(project, function, holder, modes)
+
+
+def forwards_of(
+    project: Project, function: Function, holder: str, modes: list[tuple[ast.Call, str]]
+) -> Iterator[Finding]:
+    """The finding for one model in one function."""
+    module = function.module
+    switches = [(call.lineno, mode, call) for call, mode in modes if receiver(call) == holder]
+    text = ast.dump(function.node) if "requires_grad" in names_of(function) else ""
+    if "requires_grad_" in names_of(function) or "volatile" in text or is_frozen(function, holder):
+        return
+    found: list[ast.AST] = []
+    for call in function.all(ast.Call):
+        if not runs_model(project, function, call, holder):
+            continue
+        before = [
+            (line, mode, each)
+            for line, mode, each in switches
+            if line <= call.lineno and each is not call
+        ]
+        if (
+            not before
+            or before[-1][1] != "eval"
+            or is_switch_of_branches(function, before[-1][2], switches)
+        ):
+            continue
+        if feeds_backward(function, call, switches) or is_without_gradients(
+            project, function, call
+        ):
+            continue
+        # A single forward pass costs little; beside training it shares the memory with it.
+        is_often = (
+            module.loops(call) or module in project.training or is_called_in_loop(project, function)
+        )
+        if is_often and not is_in_other_branch(function, before[-1][2], call):
+            found.append(call)
+    if found:
+        line = module.place(next(call for _, mode, call in switches if mode == "eval")).line
+        yield finding(
+            WITH_GRADIENTS,
+            function,
+            found,
+            f"`{holder}` is run in evaluation mode, but gradients are on",
+            f"{holder}.eval() on line {line}; no torch.no_grad(), inference_mode() or "
+            f"set_grad_enabled(False) around the forward pass, on the function or in all of its callers",
+        )
+
+
+def names_of(function: Function) -> set[str]:
+    """Attributes that a function mentions."""
+    return {each.attr for each in function.all(ast.Attribute)}
+
+
+def is_frozen(function: Function, holder: str) -> bool:
+    """Whether the function sets `requires_grad = False`, or asks for gradients with autograd.grad."""
+    for assign in function.all(ast.Assign):
+        if any(
+            isinstance(target, ast.Attribute) and target.attr == "requires_grad"
+            for target in assign.targets
+        ):
+            return True
+    return any(
+        function.module.dotted(call.func).endswith("autograd.grad")
+        for call in function.all(ast.Call)
+    )
+
+
+def runs_model(project: Project, function: Function, call: ast.Call, holder: str) -> bool:
+    """Whether a call is the forward pass of a model, or a helper that is given the model and runs it."""
+    written = path_of(call.func)
+    if written in (holder, f"{holder}.forward", f"{holder}.module"):
+        return True
+    if written == f"{holder}.train" or not any(path_of(each) == holder for each in call.args):
+        return False
+    for helper in project.resolver.callees(function, call):
+        if helper.name == "__init__" or "backward" in names_of(helper):
+            continue
+        names = [name for name in helper.parameters if name != "self"]
+        index = next(i for i, each in enumerate(call.args) if path_of(each) == holder)
+        name = names[index] if index < len(names) else ""
+        inner = [
+            each
+            for each in helper.all(ast.Call)
+            if name and path_of(each.func) in (name, f"{name}.forward")
+        ]
+        modes = [mode_of(each) for each in helper.all(ast.Call) if receiver(each) == name]
+        if inner and not any(modes):
+            return not any(is_without_gradients(project, helper, each, 0) for each in inner)
+    return False
+
+
+def is_switch_of_branches(
+    function: Function, call: ast.Call, switches: list[tuple[int, str, ast.Call]]
+) -> bool:
+    """Whether `if …: model.train() else: model.eval()` chooses the mode."""
+    around = [each for each in function.module.ancestors(call) if isinstance(each, ast.If)]
+    for outer in around[:2]:
+        for _, mode, other in switches:
+            if mode == "train" and outer in function.module.ancestors(other):
+                return True
+    return False
+
+
+def is_in_other_branch(function: Function, switch: ast.Call, call: ast.Call) -> bool:
+    """Whether the mode was switched in the branch that the forward pass isn't in."""
+    module = function.module
+    around = module.ancestors(call)
+    inner: ast.AST = switch
+    for outer in module.ancestors(switch):
+        if isinstance(outer, ast.If) and outer in around and inner is not outer.test:
+            mine = around[around.index(outer) - 1] if around.index(outer) else call
+            return (inner in outer.body) != (mine in outer.body)
+        inner = outer
+    return False
+
+
+def feeds_backward(
+    function: Function, call: ast.Call, switches: list[tuple[int, str, ast.Call]]
+) -> bool:
+    """Whether a backward pass follows in the same loop, before the mode changes again."""
+    loops = function.module.loops(call)
+    later = [line for line, _, _ in switches if line > call.lineno]
+    for each in function.all(ast.Call):
+        if called(each) not in ("backward", "manual_backward", "grad", "scale"):
+            continue
+        is_before_switch = each.lineno >= call.lineno and (not later or each.lineno < min(later))
+        same = not loops or loops[0] in function.module.loops(each)
+        if same and (
+            is_before_switch
+            or (loops and is_inside(function, each, loops[0]) and not has_eval(loops[0], switches))
+        ):
+            return True
+    return any("backward" in names_of(child) for child in function.children)
+
+
+def is_inside(function: Function, node: ast.AST, loop: ast.AST) -> bool:
+    """Whether a node stands in a loop."""
+    return loop in function.module.loops(node)
+
+
+def has_eval(
+    loop: ast.For | ast.AsyncFor | ast.While, switches: list[tuple[int, str, ast.Call]]
+) -> bool:
+    """Whether the mode is switched inside a loop."""
+    return any(loop.lineno <= line <= (loop.end_lineno or line) for line, _, _ in switches)
+
+
+def is_called_in_loop(project: Project, function: Function) -> bool:
+    """Whether a caller runs the function many times."""
+    return any(caller.module.loops(call) for caller, call in project.resolver.callers(function))
+
+
+def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
+    """Epoch loops in which the mode goes to evaluation and never back."""
+    for function in project.functions:
+        for loop in [*function.all(ast.For), *function.all(ast.While)]:
+            if function.module.loops(loop):
+                continue  # the outermost loop is the one over epochs
+            inside = [
+                call for call in function.all(ast.Call) if loop in function.module.loops(call)
+            ]
+            modes: list[tuple[Function, ast.Call, str]] = []
+            trains = False
+            for owner, call in with_callees(project, function, inside, 2):
+                trains = trains or called(call) == "backward"
+                # A model that a function makes for itself isn't the one that trains.
+                is_own = owner is not function and receiver(call) in owner.values
+                if (mode := mode_of(call)) and not is_own:
+                    modes.append((owner, call, mode))
+            is_network = [each for each in modes if receiver(each[1])]
+            if trains and is_network and all(mode == "eval" for _, _, mode in is_network):
+                owner, call, _ = is_network[0]
+                yield finding(
+                    NO_WAY_BACK,
+                    owner,
+                    call,
+                    f"`{receiver(call)}.eval()` runs in the training loop, and `.train()` never does",
+                    f"loop at {function.module.place(loop).path}:{function.module.place(loop).line}; "
+                    "no `.train()` in it or in the functions that it calls, two levels deep",
+                )
+
+
+def with_callees(
+    project: Project, function: Function, calls: list[ast.Call], depth: int
+) -> Iterator[tuple[Function, ast.Call]]:
+    """Calls and those of the functions that they run."""
+    seen: set[Function] = set()
+    queue = [(function, call, depth) for call in calls]
+    for owner, call, left in queue:
+        yield owner, call
+        for callee in project.resolver.callees(owner, call) if left else ():
+            if callee not in seen and isinstance(callee.node, Definition):
+                seen.add(callee)
+                queue += [
+                    (each, inner, left - 1)
+                    for each in callee.deep()
+                    for inner in each.all(ast.Call)
+                ]
+
+
+CHECKS = (
+    Check(WITH_GRADIENTS, evaluates_with_gradients),
+    Check(NO_WAY_BACK, evaluates_without_way_back),
+)

@@ -1,0 +1,174 @@
+"""Checks of what a file does when it is imported, and of paths that exist on one machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..findings import Category, Finding, Rule, Stage
+from ..project import Project
+from ..source import Function, Module, called
+from .check import Check, finding
+
+IMPORT_WORK = Rule(
+    id="ML115",
+    title="Importing a module does its work",
+    category=Category.HYGIENE,
+    stage=Stage.PROTOTYPE,
+    why="The module is imported elsewhere, so data is read, arguments are parsed or training starts there "
+    "too: in tests, in each worker of a loader, and for `--help`.",
+    source="https://docs.python.org/3/library/__main__.html#what-is-the-top-level-code-environment",
+    fix='Move the work into a function, and call it under `if __name__ == "__main__":` or where it is needed.',
+    verify="`python -X importtime -c 'import module'` is fast and prints nothing else.",
+    bad="""\
+import argparse
+
+arguments = argparse.ArgumentParser().parse_args()
+
+
+def double(value: int) -> int:
+    return 2 * value
+""",
+    good="""\
+import argparse
+
+
+def double(value: int) -> int:
+    return 2 * value
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser().parse_args()
+""",
+    lines_to_fix=5,
+)
+ABSOLUTE_PATH = Rule(
+    id="ML206",
+    title="A path exists on one person's machine only",
+    category=Category.HYGIENE,
+    stage=Stage.PROTOTYPE,
+    why="The path names a person's home folder: elsewhere the program fails, or reads another file.",
+    source="https://docs.python.org/3/library/pathlib.html",
+    fix="Take the path from an argument, the config or an environment variable.",
+    verify="The program runs for another user, or in a container.",
+    bad='from pathlib import Path\n\nDATA = Path("/home/maria/data/train.csv")\nprint(DATA)\n',
+    good='from pathlib import Path\n\nDATA = Path("data/train.csv")\nprint(DATA)\n',
+    lines_to_fix=2,
+    is_default=False,
+)
+
+WORK = {
+    "parse_args", "parse_known_args", "read_csv", "read_parquet", "read_pickle", "read_json", "read_excel",
+    "load_dataset", "urlretrieve", "from_pretrained", "loadtxt", "genfromtxt", "backward", "fit_transform",
+    "train_test_split",
+}  # fmt: skip
+WORK_BY_NAME = {
+    "torch.load",
+    "numpy.load",
+    "requests.get",
+    "urllib.request.urlopen",
+    "torch.hub.load",
+    "joblib.load",
+}
+
+
+def works_at_import(project: Project) -> Iterator[Finding]:
+    """Work outside of functions in a file that another file imports."""
+    importers: dict[Module, list[str]] = {}
+    for module in project.modules:
+        if not module.is_notebook:
+            for other in project.resolver.edges(module):
+                if imports_for_real(project, module, other):
+                    importers.setdefault(other, []).append(module.path)
+    for module in project.modules:
+        if module not in importers or module.is_notebook:
+            continue
+        script = module.script
+        found: list[ast.AST] = [
+            call
+            for call in script.all(ast.Call)
+            if (
+                called(call) in WORK
+                or module.dotted(call.func) in WORK_BY_NAME
+                or trains(project, script, call)
+            )
+            and not is_postponed(script, call)
+        ]
+        if found:
+            by = importers[module]
+            yield finding(
+                IMPORT_WORK,
+                script,
+                found,
+                f"importing this file runs `{called(found[0]) if isinstance(found[0], ast.Call) else ''}`",
+                f"imported by {by[0]}" + (f" and {len(by) - 1} more" if len(by) > 1 else ""),
+            )
+
+
+def imports_for_real(project: Project, module: Module, other: Module) -> bool:
+    """Whether an import runs with the file: not one under TYPE_CHECKING, nor of a name found by its folder."""
+    for node in module.import_nodes:
+        around = module.ancestors(node)
+        if any(
+            isinstance(each, ast.If) and "TYPE_CHECKING" in ast.dump(each.test) for each in around
+        ):
+            continue
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.Import):
+            locations = [project.resolver.locate(module, 0, name) for name in names]
+        else:
+            base = project.resolver.locate(module, node.level, node.module or "")
+            locations = [
+                base,
+                *(f"{base}/{name}".lstrip("/") for name in names if base is not None),
+            ]
+        if any(location and project.resolver.at(location) is other for location in locations):
+            return True
+    return False
+
+
+def is_postponed(script: Function, call: ast.Call) -> bool:
+    """Whether a call stands in a lambda, a class or a branch that asks for the main program."""
+    return any(isinstance(each, ast.Lambda | ast.Try) for each in script.module.ancestors(call))
+
+
+def trains(project: Project, script: Function, call: ast.Call) -> bool:
+    """Whether a call outside of functions is known to train."""
+    return any(each.call is call for each in project.training.get(script.module, ()))
+
+
+PERSON = re.compile(r"^(/home/|/Users/|[A-Za-z]:[\\/]Users[\\/])([^/\\<>{}$%\s]+)[\\/]")
+PLACEHOLDERS = re.compile(
+    r"^(user|username|user_?name|you|your_?\w*|me|name|runner|ubuntu|vscode|jovyan|app|work|foo|xxx+|path|shared|public|root|docker|\W+|\.\.\.)$",
+    re.IGNORECASE,
+)
+
+
+def names_a_person(project: Project) -> Iterator[Finding]:
+    """Text constants that begin with somebody's home folder, once per file."""
+    for module in project.modules:
+        found: list[ast.AST] = []
+        person = ""
+        for node in module.all(ast.Constant):
+            if (
+                isinstance(node.value, str)
+                and "\n" not in node.value
+                and (match := PERSON.match(node.value))
+            ):
+                if not PLACEHOLDERS.match(match[2]) and not isinstance(
+                    module.parents.get(node), ast.Expr
+                ):
+                    found.append(node)
+                    person = match[2]
+        if found:
+            yield finding(
+                ABSOLUTE_PATH,
+                module.function_of(found[0]),
+                found,
+                f"the path lies in the home folder of {person}",
+                f"{len(found)} text constant(s) of this file begin with a home folder",
+            )
+
+
+CHECKS = (Check(IMPORT_WORK, works_at_import), Check(ABSOLUTE_PATH, names_a_person))

@@ -1,0 +1,426 @@
+"""Checks of the training step."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..findings import Category, Finding, Rule, Stage
+from ..project import Project
+from ..source import Function, called, path_of, receiver
+from ..torch_code import (
+    OPTIMIZER,
+    is_without_gradients,
+    kind_of_state,
+    last_names,
+    loops_around,
+    names_in,
+)
+from .check import Check, finding
+from .examples import MODEL
+
+GRAPH_KEPT = Rule(
+    id="ML110",
+    title="A running sum of losses keeps every graph",
+    category=Category.MEMORY_AND_SPEED,
+    stage=Stage.PROTOTYPE,
+    why="`total += loss` with a tensor keeps the graph of every step alive, so memory grows by about "
+    "200 KiB a step even for a small network, until it runs out long after the start.",
+    source="https://pytorch.org/docs/stable/notes/faq.html#my-model-reports-cuda-runtime-error-2-out-of-memory",
+    fix="Add the number: `total += loss.item()`, or `loss.detach()` to stay on the device.",
+    verify="`assert not torch.is_tensor(total) or not total.requires_grad` after the loop holds.",
+    bad=MODEL
+    + """
+total = 0.0
+for batch in batches:
+    optimizer.zero_grad()
+    loss = model(batch).mean()
+    loss.backward()
+    optimizer.step()
+    total += loss
+print(total / len(batches))
+""",
+    good=MODEL
+    + """
+total = 0.0
+for batch in batches:
+    optimizer.zero_grad()
+    loss = model(batch).mean()
+    loss.backward()
+    optimizer.step()
+    total += loss.item()
+print(total / len(batches))
+""",
+    lines_to_fix=1,
+)
+NO_ZERO_GRAD = Rule(
+    id="ML111",
+    title="Gradients are never set to zero",
+    category=Category.WRONG_RESULT,
+    stage=Stage.EXPLORATION,
+    why="`backward()` adds to the gradients that are there. Without `zero_grad()` every step follows the "
+    "sum of all gradients since the start.",
+    source="https://pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",
+    fix="Call `optimizer.zero_grad()` before each `backward()`, or after each `step()`.",
+    verify="The norm of the gradients of one batch is the same in the first and the second step with a "
+    "learning rate of 0.",
+    bad=MODEL
+    + """
+for batch in batches:
+    model(batch).mean().backward()
+    optimizer.step()
+""",
+    good=MODEL
+    + """
+for batch in batches:
+    optimizer.zero_grad()
+    model(batch).mean().backward()
+    optimizer.step()
+""",
+    lines_to_fix=1,
+)
+CLIP_SCALED = Rule(
+    id="ML112",
+    title="Gradients are clipped while they are scaled",
+    category=Category.WRONG_RESULT,
+    stage=Stage.EXPLORATION,
+    why="After `scaler.scale(loss).backward()` the gradients are multiplied by the scale, 65,536 at the "
+    "start. Clipping them to a norm of 1 then leaves almost nothing once they are unscaled.",
+    source="https://pytorch.org/docs/stable/notes/amp_examples.html#gradient-clipping",
+    fix="Call `scaler.unscale_(optimizer)` before clipping.",
+    verify="The norm that `clip_grad_norm_` returns is the same with and without mixed precision.",
+    bad=MODEL
+    + """
+scaler = torch.amp.GradScaler(enabled=torch.cuda.is_available())
+for batch in batches:
+    optimizer.zero_grad()
+    scaler.scale(model(batch).mean()).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    scaler.step(optimizer)
+    scaler.update()
+""",
+    good=MODEL
+    + """
+scaler = torch.amp.GradScaler(enabled=torch.cuda.is_available())
+for batch in batches:
+    optimizer.zero_grad()
+    scaler.scale(model(batch).mean()).backward()
+    scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    scaler.step(optimizer)
+    scaler.update()
+""",
+    lines_to_fix=1,
+)
+
+# What leaves the graph: a number, an array, a tensor without history.
+DETACHES = {
+    "item",
+    "detach",
+    "data",
+    "float",
+    "int",
+    "numpy",
+    "tolist",
+    "detach_",
+    "no_grad",
+    "format",
+    "str",
+    "len",
+}
+
+
+def backward_roots(function: Function) -> dict[str, list[ast.Call]]:
+    """Names on which a backward pass is called, through `scaler.scale(loss)` and `accelerator`."""
+    found: dict[str, list[ast.Call]] = {}
+    for call in function.all(ast.Call):
+        if called(call) not in ("backward", "manual_backward"):
+            continue
+        inner: list[ast.expr] = [call.func.value] if isinstance(call.func, ast.Attribute) else []
+        if call.args:
+            inner.append(call.args[0])
+        for each in inner:
+            for name in names_of(each):
+                found.setdefault(name, []).append(call)
+    return found
+
+
+def names_of(expr: ast.AST) -> set[str]:
+    """Names and dotted paths in an expression, without those that are called."""
+    found: set[str] = set()
+    for node in ast.walk(expr):
+        if isinstance(node, ast.Name | ast.Attribute) and (written := path_of(node)):
+            found.add(written)
+    return found
+
+
+def feeding(function: Function, roots: set[str]) -> set[str]:
+    """Names whose values flow into a backward pass within a function."""
+    found = set(roots)
+    while True:
+        more = {
+            name
+            for target in found
+            for value in function.values.get(target, ())
+            for name in names_of(value)
+        } - found
+        if not more:
+            return found
+        found |= more
+
+
+def keeps_graph(expr: ast.expr, losses: set[str]) -> str:
+    """The loss that an expression keeps with its graph, or ""."""
+    if isinstance(expr, ast.Call):
+        # `loss.item()`, `float(loss)` and any other call may detach; `loss.mean()` and sums don't.
+        if called(expr) in ("mean", "sum", "clone") and isinstance(expr.func, ast.Attribute):
+            return keeps_graph(expr.func.value, losses)
+        return ""
+    if isinstance(expr, ast.BinOp):
+        return keeps_graph(expr.left, losses) or keeps_graph(expr.right, losses)
+    written = path_of(expr)
+    return written if written in losses else ""
+
+
+def accumulates_graph(project: Project) -> Iterator[Finding]:
+    """`total += loss` and `losses.append(loss)` where `loss.backward()` was called."""
+    for function in project.functions:
+        roots = backward_roots(function)
+        losses = set(roots) | losses_of_helpers(project, function)
+        if not losses:
+            continue
+        flows = feeding(function, set(roots))
+        found: list[tuple[ast.AST, str, str]] = []
+        for node, target, value in sums(function):
+            loss = keeps_graph(value, losses)
+            loops = function.module.loops(node)
+            if not loss or not loops or target in flows or is_detached(function, loss, node):
+                continue
+            if loss in roots and not any(
+                loops[-1] in function.module.loops(call) for call in roots[loss]
+            ):
+                continue
+            if is_started_inside(function, target, loops[0]) or is_without_gradients(
+                project, function, node, 0
+            ):
+                continue
+            found.append((node, target, loss))
+        for node, target, loss in found:
+            yield finding(
+                GRAPH_KEPT,
+                function,
+                node,
+                f"`{target}` collects `{loss}` with its graph in a loop",
+                f"`{loss}` is what backward() is called on; no .item(), .detach() or float() between, "
+                f"and `{target}` isn't part of a backward pass",
+            )
+
+
+def sums(function: Function) -> Iterator[tuple[ast.AST, str, ast.expr]]:
+    """Statements that add to a variable or a list: node, target, value."""
+    for node in function.all(ast.AugAssign):
+        if isinstance(node.op, ast.Add) and path_of(node.target):
+            value = node.value
+            if isinstance(value, ast.List) and len(value.elts) == 1:
+                value = value.elts[0]
+            yield node, path_of(node.target), value
+    for node in function.all(ast.Assign):
+        target = path_of(node.targets[0])
+        if target and isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.Add):
+            for this, other in (
+                (node.value.left, node.value.right),
+                (node.value.right, node.value.left),
+            ):
+                if path_of(this) == target:
+                    yield node, target, other
+    for call in function.all(ast.Call):
+        if called(call) == "append" and receiver(call) and len(call.args) == 1:
+            yield call, receiver(call), call.args[0]
+
+
+def is_detached(function: Function, loss: str, node: ast.AST) -> bool:
+    """Whether the loss was replaced by a number before: `loss = loss.item()`."""
+    line = getattr(node, "lineno", 0)
+    return any(
+        value.lineno <= line and last_names(value) & DETACHES
+        for value in function.values.get(loss, ())
+    )
+
+
+def is_started_inside(function: Function, target: str, loop: ast.AST) -> bool:
+    """Whether a sum begins anew in each turn of the loop, or isn't this function's."""
+    starts = [
+        value for value in function.values.get(target, ()) if not isinstance(value, ast.BinOp)
+    ]
+    if not starts:
+        return (
+            "." not in target
+            and target not in function.parameters
+            and not function.module.is_notebook
+        )
+    return all(loop in function.module.loops(value) for value in starts)
+
+
+def losses_of_helpers(project: Project, function: Function) -> set[str]:
+    """Names that hold a loss returned, with its graph, by a function that ran its backward pass."""
+    found: set[str] = set()
+    for name, values in function.values.items():
+        for value in values:
+            if not isinstance(value, ast.Call):
+                continue
+            for helper in project.resolver.callees(function, value):
+                roots = backward_roots(helper)
+                returned = [path_of(each.value) for each in helper.all(ast.Return) if each.value]
+                if any(
+                    each in roots and not is_detached(helper, each, helper.all(ast.Return)[-1])
+                    for each in returned
+                ):
+                    found.add(name)
+    return found
+
+
+ZEROES = {"zero_grad", "clear_grad", "zero_", "set_to_none", "zero_grad_", "zero_gradients"}
+
+
+def never_zeroes(project: Project) -> Iterator[Finding]:
+    """Loops with backward() and step(), and no zero_grad() in reach."""
+    for function in project.functions:
+        backward = [call for call in function.all(ast.Call) if called(call) == "backward"]
+        if any("autograd" in receiver(call) for call in backward):
+            continue  # torch.distributed.autograd keeps gradients in a context of their own
+        steps = [
+            call
+            for call in function.all(ast.Call)
+            if called(call) == "step" and is_step(project, function, call)
+        ]
+        if not backward or not steps or not loops_around(project, function, steps[0]):
+            continue
+        holders = {receiver(call) for call in backward} & {receiver(call) for call in steps}
+        if holders - {""}:  # an engine, such as DeepSpeed's, zeroes itself
+            continue
+        around = related(project, function)
+        if any(zeroes(each) for each in around) or is_handed_on(project, function, steps[0]):
+            continue
+        loop_function, loop = loops_around(project, function, steps[0])[0]
+        at = loop_function.module.place(loop)
+        yield finding(
+            NO_ZERO_GRAD,
+            function,
+            steps,
+            f"`{receiver(steps[0])}.step()` follows backward() in a loop, and nothing sets gradients to zero",
+            f"loop at {at.path}:{at.line}; searched zero_grad(), grad = None and grad.zero_() in this function, "
+            f"its callers and the functions that they call ({len(around)} functions)",
+        )
+
+
+def is_step(project: Project, function: Function, call: ast.Call) -> bool:
+    """Whether it is the step of an optimizer, directly or through a scaler."""
+    if kind_of_state(project, function, receiver(call)) == "optimizer":
+        return True
+    return bool(call.args) and bool(OPTIMIZER.search(path_of(call.args[0])))
+
+
+def related(project: Project, function: Function) -> set[Function]:
+    """The function, those inside and around it, its callers, and what all of these call."""
+    outer = function
+    while outer.parent and outer.parent.name:
+        outer = outer.parent
+    near = {*outer.deep(), function.module.script}
+    for each in list(near):
+        near.update(caller for caller, _ in project.resolver.callers(each))
+    owner = project.resolver.owner(function)
+    if owner:
+        near.update(owner.methods.values())
+    for each in list(near):
+        for call in each.all(ast.Call):
+            near.update(project.resolver.callees(each, call))
+    return near
+
+
+def zeroes(function: Function) -> bool:
+    """Whether a function sets gradients to zero."""
+    names = {each.attr for each in function.all(ast.Attribute)} | function.names
+    if names & ZEROES:
+        return True
+    for assign in function.all(ast.Assign):
+        if any(
+            isinstance(target, ast.Attribute) and target.attr == "grad" for target in assign.targets
+        ):
+            return True
+    return any("zero_grad" in each or "gradient" in each for each in names)
+
+
+def is_handed_on(project: Project, function: Function, step: ast.Call) -> bool:
+    """Whether the optimizer is given to code that isn't known."""
+    holder = receiver(step)
+    for call in function.all(ast.Call):
+        if any(path_of(each) == holder for each in call.args) and not project.resolver.callees(
+            function, call
+        ):
+            if not re.search(r"lr|sched|step|param|print|scaler", called(call), re.IGNORECASE):
+                return True
+    return False
+
+
+def clips_scaled(project: Project) -> Iterator[Finding]:
+    """Clipping between `scaler.scale(loss).backward()` and `scaler.step()`, without unscale_."""
+    for function in project.functions:
+        calls = function.all(ast.Call)
+        scaled = [
+            call
+            for call in calls
+            if called(call) == "backward"
+            and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Call)
+            and called(call.func.value) in ("scale", "scale_loss")
+        ]
+        if not scaled or any(unscales(each) for each in related(project, function)):
+            continue
+        clips = [
+            call
+            for call in calls
+            if called(call) in ("clip_grad_norm_", "clip_grad_norm", "clip_grad_value_")
+        ]
+        steps = [call for call in calls if called(call) == "step" and call.args]
+        found = [
+            clip
+            for clip in clips
+            for first in scaled
+            if first.lineno < clip.lineno
+            and any(step.lineno > clip.lineno for step in steps)
+            and not are_in_other_branches(function, first, clip)
+            and any(not are_in_other_branches(function, clip, step) for step in steps)
+        ]
+        if found:
+            yield finding(
+                CLIP_SCALED,
+                function,
+                list(found),
+                f"`{called(found[0])}` clips gradients that `{path_of(steps[0].func.value) if isinstance(steps[0].func, ast.Attribute) else 'the scaler'}` still scales",
+                f"scale(…).backward() on line {function.module.place(scaled[0]).line}; no unscale_() in this function, its "
+                "callers and the functions that they call",
+            )
+
+
+def unscales(function: Function) -> bool:
+    """Whether a function unscales gradients."""
+    return "unscale_" in names_in(function) or "unscale_gradients" in names_in(function)
+
+
+def are_in_other_branches(function: Function, first: ast.AST, second: ast.AST) -> bool:
+    """Whether two nodes stand in the two branches of one `if`."""
+    module = function.module
+    mine, other = [first, *module.ancestors(first)], [second, *module.ancestors(second)]
+    for index, outer in enumerate(mine):
+        if isinstance(outer, ast.If) and outer in other and index:
+            theirs = other[other.index(outer) - 1]
+            return (mine[index - 1] in outer.body) != (theirs in outer.body)
+    return False
+
+
+CHECKS = (
+    Check(GRAPH_KEPT, accumulates_graph),
+    Check(NO_ZERO_GRAD, never_zeroes),
+    Check(CLIP_SCALED, clips_scaled),
+)

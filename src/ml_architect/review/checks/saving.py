@@ -1,0 +1,415 @@
+"""Checks of how checkpoints are written."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ..entries import Entry
+from ..findings import Category, Finding, Rule, Stage
+from ..project import Project
+from ..source import Class, Function, called, path_of, receiver
+from ..torch_code import (
+    PROGRESS,
+    Save,
+    is_in,
+    kind_of_state,
+    known_epochs,
+    last_names,
+    loops_around,
+    saves,
+    trace,
+)
+from .check import Check, finding, searched
+from .examples import EPOCHS, SEEDED
+
+RESUMABLE = """
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
+"""
+IN_PLACE = Rule(
+    id="ML105",
+    title="The only checkpoint is overwritten in place",
+    category=Category.LOST_WORK,
+    stage=Stage.PROTOTYPE,
+    why="Writing takes seconds. A job that is killed in them leaves half a file where the last good "
+    "checkpoint was, and the whole run is lost.",
+    source="https://docs.python.org/3/library/os.html#os.replace",
+    fix="Write to a temporary name in the same folder, then `os.replace(temporary, path)`.",
+    verify="Kill the run while it saves: the old checkpoint still loads.",
+    bad=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, "/tmp/checkpoint.pt")\n',
+    good=SEEDED.replace("import torch\n", "import os\n\nimport torch\n", 1)
+    + EPOCHS
+    + RESUMABLE
+    + '    torch.save(state, "/tmp/checkpoint.pt.part")\n'
+    + '    os.replace("/tmp/checkpoint.pt.part", "/tmp/checkpoint.pt")\n',
+    lines_to_fix=2,
+)
+NO_SAVE = Rule(
+    id="ML106",
+    title="Training saves nothing",
+    category=Category.LOST_WORK,
+    stage=Stage.PROTOTYPE,
+    why="When the process ends, the trained weights are gone: the time was spent for what was printed.",
+    source="https://pytorch.org/tutorials/beginner/saving_loading_models.html",
+    fix="Save the model, the optimizer and the epoch after each epoch, or every ten minutes.",
+    verify="After a short run there is a file from which a new process continues.",
+    bad=SEEDED + EPOCHS,
+    good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
+    lines_to_fix=3,
+)
+NO_OPTIMIZER = Rule(
+    id="ML107",
+    title="The checkpoint lacks the optimizer",
+    category=Category.LOST_WORK,
+    stage=Stage.PROTOTYPE,
+    why="The checkpoint is there to go on from, but the optimizer's moments are gone: after resuming the "
+    "first steps are as large as at the start, and the loss jumps.",
+    source="https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint-for-inference-and-or-resuming-training",
+    fix="Save `optimizer.state_dict()` (and the scheduler's) with the model, and load both.",
+    verify="A run that is stopped and resumed has the same loss at the same step as one that isn't.",
+    bad=SEEDED
+    + '\nstart_epoch = 0\nif start_epoch > 0:\n    model.load_state_dict(torch.load("/tmp/model_0.pt"))\n'
+    + EPOCHS.replace("range(100)", "range(start_epoch, 100)")
+    + '    torch.save(model.state_dict(), f"/tmp/model_{epoch % 2}.pt")\n',
+    good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
+    lines_to_fix=4,
+)
+WHOLE_MODULE = Rule(
+    id="ML205",
+    title="The whole module is saved instead of its state",
+    category=Category.LOST_WORK,
+    stage=Stage.PROTOTYPE,
+    why="The file holds the path of the class: it stops loading when the class moves or changes, and since "
+    "torch 2.6 `torch.load` refuses it by default.",
+    source="https://pytorch.org/docs/stable/notes/serialization.html#saving-and-loading-torch-nn-modules",
+    fix="Save `model.state_dict()`, and build the model before loading it.",
+    verify="`torch.load(path, weights_only=True)` works.",
+    bad="import torch\nfrom torch import nn\n\nmodel = nn.Linear(4, 1)\nmodel.eval()\n"
+    'torch.save(model, "/tmp/model.pt")\n',
+    good="import torch\nfrom torch import nn\n\nmodel = nn.Linear(4, 1)\nmodel.eval()\n"
+    'torch.save(model.state_dict(), "/tmp/model.pt")\n',
+    lines_to_fix=2,
+    is_default=False,
+)
+
+# Pictures, logs and settings: not what was trained.
+NO_MODEL = re.compile(
+    r"savefig|save_?(image|img|video|fig|plot|gif|audio|wav|hyperparam|config|args|log|metric|result|history|sample|prediction|csv|txt|json|html|text|dataset|for_backward)|savetxt|imsave",
+    re.IGNORECASE,
+)
+KEEPS = re.compile(
+    r"save|checkpoint|(^|_)ckpt|export|write_(model|weights)|log_model|push_to_hub|torchscript",
+    re.IGNORECASE,
+)
+REPLACES = {"replace", "rename", "move", "renames"}
+
+
+def is_model_save(function: Function, call: ast.Call) -> bool:
+    """Whether a call may keep what was trained."""
+    name = called(call)
+    dotted = function.module.dotted(call.func)
+    if dotted in (
+        "pickle.dump",
+        "joblib.dump",
+        "dill.dump",
+        "cloudpickle.dump",
+        "pickle.dumps",
+        "torch.save",
+    ):
+        return True
+    if dotted.startswith(
+        ("matplotlib", "numpy.", "PIL.", "torchvision.", "cv2.", "imageio")
+    ) or NO_MODEL.search(name):
+        return dotted in ("numpy.save", "numpy.savez", "jax.numpy.save", "jax.numpy.savez")
+    if name == "save" and re.search(
+        r"(^|[._])(im|img|image|fig|plt|writer|gif|anim|ani|canvas)\d*$", receiver(call)
+    ):
+        return False
+    return bool(KEEPS.search(name))
+
+
+def saves_nothing(project: Project) -> Iterator[Finding]:
+    """Entry points with a training loop of their own and nothing that may save its result."""
+    for entry in project.training_entries:
+        if not entry.loops or any(not each.is_own_loop for each in entry.training):
+            continue
+        if not any(loops_around(project, each.function, each.call) for each in entry.loops):
+            continue
+        if any(
+            is_model_save(function, call)
+            for function in entry.functions()
+            for call in function.all(ast.Call)
+        ):
+            continue
+        epochs = known_epochs(project, entry)
+        if (epochs is not None and epochs <= 10) or is_optimizing_inputs(project, entry):
+            continue
+        first = entry.loops[0]
+        length = f"{epochs} epochs" if epochs else "a loop of unknown length"
+        yield finding(
+            NO_SAVE,
+            first.function,
+            first.call,
+            f"{entry.module.path} trains ({length}) and saves nothing",
+            searched(entry) + "; no call whose name says save, checkpoint, export or dump",
+        )
+
+
+def is_optimizing_inputs(project: Project, entry: Entry) -> bool:
+    """Whether what is optimized is an input, as in style transfer: the picture is what is kept."""
+    made = [
+        call
+        for function in entry.reached
+        for call in function.all(ast.Call)
+        if function.module.dotted(call.func).startswith("torch.optim.") and call.args
+    ]
+    return bool(made) and all(isinstance(call.args[0], ast.List) for call in made)
+
+
+def resumable(project: Project, entry: Entry) -> list[Save]:
+    """Checkpoints with an optimizer's state that an entry point writes."""
+    return [
+        each
+        for each in saves(project)
+        if is_in(entry, each.function) and "optimizer" in each.kinds(project)
+    ]
+
+
+def overwrites_in_place(project: Project) -> Iterator[Finding]:
+    """A loop that writes its one resumable checkpoint to one path."""
+    seen: set[ast.Call] = set()
+    for entry in project.training_entries:
+        found = resumable(project, entry)
+        inside = [each for each in found if loops_around(project, each.function, each.call)]
+        if not inside or any(varies(project, each) for each in found):
+            continue
+        paths = {ast.dump(each.path) for each in inside if each.path}
+        if len(paths) > 1:
+            continue  # the last and the best: one of them survives
+        for each in inside:
+            if each.call in seen or is_moved(project, each):
+                continue
+            seen.add(each.call)
+            loop_function, loop = loops_around(project, each.function, each.call)[0]
+            at = loop_function.module.place(loop)
+            yield finding(
+                IN_PLACE,
+                each.function,
+                each.call,
+                "the only checkpoint to resume from is overwritten in place",
+                f"written in the loop at {at.path}:{at.line} to a path that doesn't change; "
+                "no os.replace, rename or move beside it, and no other resumable checkpoint",
+            )
+
+
+def varies(project: Project, save: Save) -> bool:
+    """Whether a checkpoint's path may differ from one time to the next."""
+    if save.path is None:
+        return True
+    loops = loops_around(project, save.function, save.call)
+    targets = {
+        name
+        for _, loop in loops
+        if not isinstance(loop, ast.While)
+        for name in last_names(loop.target)
+    }
+    for function, value in trace(project, save.function, save.path):
+        names = last_names(value)
+        inner = {
+            name
+            for each in names
+            for _, other in project.resolver.values(function, each)
+            for name in last_names(other)
+        }
+        if (names | inner) & targets or any(
+            PROGRESS.search(name.lower()) for name in names | inner
+        ):
+            return True
+        if any(PROGRESS.search(part) for part in formats(value)):
+            return True
+        calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
+        if any(
+            called(call) not in ("join", "Path", "str", "format", "expanduser") for call in calls
+        ):
+            return True  # a path that is computed elsewhere
+        if isinstance(value, ast.Name) and value.id in function.parameters:
+            return True  # a path that callers unknown to us pass
+    return False
+
+
+def formats(value: ast.expr) -> list[str]:
+    """Fields of `"{epoch}".format(…)` and `"%d" %`."""
+    texts = [
+        each.value
+        for each in ast.walk(value)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    ]
+    return [
+        "epoch" for text in texts if re.search(r"\{\d*\}|%[\d.]*[dsf]|\{\w*(epoch|step|iter)", text)
+    ]
+
+
+def is_moved(project: Project, save: Save) -> bool:
+    """Whether the function, or its caller, renames files: it writes to a temporary name."""
+    near = [save.function, *(caller for caller, _ in project.resolver.callers(save.function))]
+    for function in near:
+        for call in function.all(ast.Call):
+            if called(call) in REPLACES and (
+                len(call.args) == 1 or receiver(call) in ("os", "shutil", "fs")
+            ):
+                return True
+    names = (
+        {
+            name
+            for function, value in trace(project, save.function, save.path)
+            for name in last_names(value)
+        }
+        if save.path
+        else set[str]()
+    )
+    return any(re.search(r"te?mp|buffer|part", name.lower()) for name in names)
+
+
+RESUMES = re.compile(
+    r"resume|start_(epoch|iter|step)|last_epoch|begin_epoch|initial_epoch|epochs?_(run|start)|continue",
+    re.IGNORECASE,
+)
+
+
+def lacks_optimizer(project: Project) -> Iterator[Finding]:
+    """Checkpoints in a loop, in code that resumes, that hold the model and never the optimizer."""
+    seen: set[ast.Call] = set()
+    for entry in project.training_entries:
+        if not entry.loops or any(not each.is_own_loop for each in entry.training):
+            continue
+        mine = [each for each in saves(project) if is_in(entry, each.function)]
+        everywhere = [each for each in saves(project) if each.function.module in entry.closure]
+        if any(
+            "optimizer" in each.kinds(project) or is_unknown(project, each) for each in everywhere
+        ):
+            continue
+        if any(saves_state(function) for function in entry.functions()):
+            continue
+        inside = [
+            each
+            for each in mine
+            if "model" in each.kinds(project) and loops_around(project, each.function, each.call)
+        ]
+        resumes = next(
+            (each for each in sorted(entry.reached, key=order) if resume_name(each)), None
+        )
+        epochs = known_epochs(project, entry)
+        if (
+            not inside
+            or resumes is None
+            or inside[0].call in seen
+            or (epochs is not None and epochs <= 10)
+        ):
+            continue
+        seen.add(inside[0].call)
+        yield finding(
+            NO_OPTIMIZER,
+            inside[0].function,
+            [each.call for each in inside if each.function is inside[0].function],
+            "checkpoints hold the model and not the optimizer, and training resumes from them",
+            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no optimizer.state_dict() is "
+            f"saved in {len(entry.closure)} file(s); " + searched(entry),
+        )
+
+
+def order(function: Function) -> tuple[str, int]:
+    """Order of the source."""
+    return function.module.path, getattr(function.node, "lineno", 0)
+
+
+def resume_name(function: Function) -> str:
+    """A name in a function that tells of resuming, where weights are loaded too."""
+    attributes = {each.attr for each in function.all(ast.Attribute)}
+    if "load_state_dict" not in attributes:
+        return ""
+    strings = {
+        each.value
+        for each in function.all(ast.Constant)
+        if isinstance(each.value, str) and len(each.value) < 40
+    }
+    names = sorted(attributes | function.names | set(function.values) | strings)
+    return next((name for name in names if RESUMES.search(name)), "")
+
+
+def is_unknown(project: Project, save: Save) -> bool:
+    """Whether a checkpoint holds something whose content isn't known."""
+    for _, _, value in save.entries:
+        if isinstance(value, ast.DictComp | ast.Starred):
+            return True
+        is_variable = isinstance(value, ast.Name | ast.Attribute)
+        if is_variable and re.search(
+            r"state|checkpoint|ckpt|snapshot|save_dict|content", path_of(value).lower()
+        ):
+            return True
+        if isinstance(value, ast.Call) and called(value) not in (
+            "state_dict",
+            "dict",
+            "int",
+            "float",
+            "str",
+            "vars",
+        ):
+            if not any(
+                called(each) == "state_dict"
+                for each in ast.walk(value)
+                if isinstance(each, ast.Call)
+            ):
+                return True
+    return False
+
+
+def saves_state(function: Function) -> bool:
+    """Whether an optimizer's state is taken anywhere, or a launcher saves all of it."""
+    for call in function.all(ast.Call):
+        if called(call) in ("save_state", "save_checkpoint") and re.search(
+            r"accelerator|fabric|engine|model_engine", receiver(call)
+        ):
+            return True
+        if called(call) == "state_dict" and "opt" in receiver(call).lower():
+            return True
+    return False
+
+
+def saves_whole_module(project: Project) -> Iterator[Finding]:
+    """torch.save of a network itself."""
+    for save in saves(project):
+        for function, key, value in save.entries:
+            if not isinstance(value, ast.Name | ast.Attribute) or kind_of_state(
+                project, function, path_of(value)
+            ):
+                continue
+            written = path_of(value)
+            makers = project.resolver.constructors(function, written)
+            is_network = any(
+                (isinstance(cls, Class) and project.resolver.is_network(cls))
+                or name.startswith("torch.nn.")
+                for cls, name in makers
+            )
+            acts = {called(call) for call in function.all(ast.Call) if receiver(call) == written}
+            if is_network or acts & {"parameters", "eval", "train", "state_dict", "zero_grad"}:
+                yield finding(
+                    WHOLE_MODULE,
+                    save.function,
+                    save.call,
+                    f"`{written}` is saved as a whole" + (f" under {key!r}" if key else ""),
+                    f"`{written}` is a network: it is "
+                    + (
+                        f"made by {makers[0][1]}"
+                        if makers
+                        else f"asked for {', '.join(sorted(acts))}()"
+                    ),
+                )
+
+
+CHECKS = (
+    Check(IN_PLACE, overwrites_in_place),
+    Check(NO_SAVE, saves_nothing),
+    Check(NO_OPTIMIZER, lacks_optimizer),
+    Check(WHOLE_MODULE, saves_whole_module),
+)
