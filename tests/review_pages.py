@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rendering import ROOT
 
-from ml_architect.review.findings import Category, Rule
+from ml_architect.review.findings import Rule
 from ml_architect.review.report import title
 from ml_architect.review.rules import all_rules
 
@@ -22,12 +22,10 @@ def contents(rules: list[Rule]) -> str:
     lines = ["# What `ml-architect review` looks for", ""]
     lines += ["Written by `make golden` from the rules in `src/ml_architect/review`.", ""]
     lines += ["| id | what | category | counts from |", "|---|---|---|---|"]
-    for category in Category:
-        for rule in rules:
-            if rule.category is category:
-                off = "" if rule.is_default else f", off: `--select {rule.id}`"
-                cells = (f"[{rule.id}]({rule.id}.md)", rule.title, title(category))
-                lines.append(f"| {' | '.join(cells)} | {title(rule.stage)}{off} |")
+    for rule in sorted(rules, key=lambda rule: (rule.category, rule.lines_to_fix, rule.id)):
+        off = "" if rule.is_default else f", off: `--select {rule.id}`"
+        cells = (f"[{rule.id}]({rule.id}.md)", rule.title, title(rule.category))
+        lines.append(f"| {' | '.join(cells)} | {title(rule.stage)}{off} |")
     return "\n".join(lines) + "\n"
 
 

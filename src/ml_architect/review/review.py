@@ -231,7 +231,7 @@ def find(
 ) -> tuple[list[Finding], list[str]]:
     """Everything that is found, whatever the stage, and what wasn't checked."""
     active = {rule.id for rule in rules}
-    findings = [one for one in checks.run(project) if one.rule.id in active]
+    findings = checks.find(project, rules)
     files = [module for module in project.modules if not module.is_notebook]
     general, gaps = ruff.check(project.root, {module.path: module.tree for module in files}, rules)
     if len(files) < len(project.modules):
