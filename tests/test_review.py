@@ -217,7 +217,8 @@ def test_sarif_is_valid_with_paths_below_the_project(review: Review) -> None:
     uris = {location["artifactLocation"]["uri"] for location in locations}
     assert uris == {"one.py", "with%20space%20%23%C3%A9.py"}
     fingerprints = [result["partialFingerprints"]["review/v1"] for result in results]
-    assert len(set(fingerprints)) == len(results) == 3
+    assert len(set(fingerprints)) == len(results) == 2
+    assert len(results[0]["relatedLocations"]) == 1  # one name is one cause
     assert all(rule["helpUri"] for rule in report["runs"][0]["tool"]["driver"]["rules"])
     assert str(review.root) not in review.out
 
@@ -499,6 +500,53 @@ def test_a_rule_that_this_ruff_does_not_have_cannot_stop_the_review(
     assert review() == 1
     assert "ML301 error" in review.out
     assert "ML307: not checked, since this ruff has no rule S999" in review.out
+
+
+LOOP = "hooks, outputs = [], {{}}\nfor name, part in parts():\n    {}\n"
+PARTS = "def parts():\n    return []\n\n\n"
+FAULTS = [
+    ("ML301", 'def f():\n    return f"{missing} and {1}"\n'),
+    ("ML301", "def f(x: missing) -> None:\n    return None\n"),
+    ("ML302", LOOP.format("hooks.append(lambda: name)")),
+    ("ML302", LOOP.format("part.register_forward_hook(lambda m, i, o: print(name, o))")),
+    ("ML302", LOOP.format("def keep():\n        return name\n    outputs[name] = keep")),
+    ("ML303", "def f(x, seen={}):\n    seen[x] = 1\n    return seen\n"),
+    ("ML303", "def f(x, *, seen=[]):\n    seen += [x]\n    return seen\n"),
+    ("ML303", "def f(x, a=None, seen=set()):\n    if x:\n        seen.add(a)\n    return seen\n"),
+]
+NEAR_MISSES = [
+    ("ML301", "def f(x: 'missing') -> 'None':\n    return None\n"),
+    ("ML301", "for x in parts():\n    if x:\n        print(last)\n    last = x\n"),
+    ("ML301", "from os import *\n\nprint(getcwd())\n"),
+    ("ML301", "try:\n    import torch\nexcept ImportError:\n    torch = None\nprint(torch)\n"),
+    ("ML302", LOOP.format("def step():\n        return name\n    print(step())")),
+    ("ML302", LOOP.format("outputs[name] = max(part, key=lambda one: one[name])")),
+    ("ML302", LOOP.format("print(sorted(part, key=lambda one: name))")),
+    ("ML303", "def f(x, sizes=[1, 2]):\n    return [x * size for size in sizes]\n"),
+    ("ML303", "def f(x, seen=[]):\n    seen = list(seen)\n    seen.append(x)\n    return seen\n"),
+    ("ML303", "def f(x, seen={}):\n    other = []\n    other.append(seen)\n    return other\n"),
+]
+
+
+@pytest.mark.parametrize(("id", "code"), FAULTS, ids=range(len(FAULTS)))
+def test_a_fault_that_ruff_finds_is_shown(id: str, code: str, review: Review) -> None:  # noqa: A002
+    review.write(one=PARTS + code)
+    assert review.ids(f"--select={id}") == [id]
+
+
+@pytest.mark.parametrize(("id", "code"), NEAR_MISSES, ids=range(len(NEAR_MISSES)))
+def test_what_ruff_finds_and_does_no_harm_is_not_shown(
+    id: str,  # noqa: A002
+    code: str,
+    review: Review,
+) -> None:
+    review.write(one=PARTS + code)
+    assert review.ids(f"--select={id}") == []
+
+
+def test_bare_except_with_pass_is_one_finding(review: Review) -> None:
+    review.write(one="try:\n    print()\nexcept:\n    pass\n")
+    assert review.ids() == ["ML304"]
 
 
 def test_a_projects_own_settings_of_ruff_change_nothing(review: Review) -> None:

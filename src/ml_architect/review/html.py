@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..reports.page import bullets, code, link, paragraph, render_page, section, table
 from .findings import Finding, Rule
-from .report import Report, by_rule, frame, severity, title, where
+from .report import Report, by_rule, change, frame, severity, title, where
 
 
 def render(report: Report) -> str:
@@ -25,7 +25,7 @@ def render(report: Report) -> str:
     for heading, lines in {"Not looked at": report.gaps, "Also": report.remarks}.items():
         if lines:
             parts.append(section(heading, bullets(lines)))
-    parts.insert(0, paragraph(f"Read: {report.read}"))
+    parts.insert(0, paragraph(f"{report.read}."))
     return render_page(f"Review of {report.name}", report.summary, parts)
 
 
@@ -40,6 +40,6 @@ def _finding(report: Report, finding: Finding, is_new: bool) -> str:
     if is_new:
         parts += [paragraph(f"Why: {rule.why}"), link(rule.source), paragraph(f"Fix: {rule.fix}")]
         if rule.good:
-            parts.append(code(rule.good))
+            parts.append(code("\n".join(change(rule))))
         parts.append(paragraph(f"Verify: {rule.verify}"))
     return section(f"{rule.id} {finding.message}", *parts)

@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 from ..errors import printable
 from .findings import Finding, Rule
-from .report import Report, by_rule, frame, severity, title, where
+from .report import Report, by_rule, change, frame, severity, title, where
 
 
 def render(report: Report) -> str:
     """The whole review."""
     lines = [f"# Review of {escape(report.name)}", "", escape(report.summary), ""]
-    lines += [f"Read: {escape(report.read)}", ""]
+    lines += [f"{escape(report.read)}.", ""]
     explained: set[Rule] = set()
     for finding in report.findings:
         lines += _finding(report, finding, is_new=finding.rule not in explained)
         explained.add(finding.rule)
     notes = [
-        f"{rule.id} {escape(rule.title)}: {', '.join(escape(where(place)) for place in places)}"
+        f"{rule.id} {rule.title}: {', '.join(escape(where(place)) for place in places)}"
         for rule, places in by_rule(report.notes).items()
     ]
     lines += _list("Notes for later stages", notes)
@@ -33,7 +33,7 @@ def render(report: Report) -> str:
 def escape(text: str) -> str:
     """Text that is only text, in one line."""
     text = printable(text).replace("\n", " ")
-    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", text)
+    return re.sub(r"([\\`*{}\[\]<>#|~&]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def fenced(code: str, language: str = "") -> str:
@@ -52,10 +52,10 @@ def _finding(report: Report, finding: Finding, is_new: bool) -> list[str]:
         lines += ["", fenced(printable("\n".join(code)))]
     lines += ["", f"- Evidence: {escape(finding.evidence)}"]
     if is_new:
-        lines += [f"- Why: {escape(rule.why)} <{rule.source}>", f"- Fix: {escape(rule.fix)}"]
-        lines += [f"- Verify: {escape(rule.verify)}"]
+        lines += [f"- Why: {rule.why} <{rule.source}>", f"- Fix: {rule.fix}"]
+        lines += [f"- Verify: {rule.verify}"]
         if rule.good:
-            lines += ["", fenced(rule.good, "python")]
+            lines += ["", fenced("\n".join(change(rule)), "diff")]
     return [*lines, ""]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -103,6 +104,13 @@ def where(place: Place) -> str:
 def one_line(text: str) -> str:
     """A text of the project's that stays in its line and controls nothing."""
     return printable(text).replace("\n", "\\n")
+
+
+def change(rule: Rule) -> list[str]:
+    """What makes the good example of the bad one, as a diff; the whole example is on its page."""
+    bad, good = rule.bad.splitlines(), rule.good.splitlines()
+    lines = difflib.unified_diff(bad, good, n=CONTEXT, lineterm="")
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
 def frame(place: Place, sources: Sources) -> list[str]:

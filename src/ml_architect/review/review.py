@@ -233,7 +233,7 @@ def find(
     active = {rule.id for rule in rules}
     findings = checks.find(project, rules)
     files = [module for module in project.modules if not module.is_notebook]
-    general, gaps = ruff.check(project.root, {module.path: module.tree for module in files}, rules)
+    general, gaps = ruff.check(project.root, {module.path: module for module in files}, rules)
     if len(files) < len(project.modules):
         gaps.append("notebooks: the rules ML3… aren't looked for in them")
     known = {rule.id for rule in all_rules()}

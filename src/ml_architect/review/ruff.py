@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from .findings import Finding, Place, Rule
+from .ruff_filters import is_fault
 from .ruff_rules import RULES
+from .source import Module
 
 # -P: a file ruff.py in the current folder isn't ours.
 COMMAND = (sys.executable, "-P", "-m", "ruff")
@@ -25,13 +27,13 @@ NEWEST_PYTHON = "py314"  # whatever a project is written for, its syntax is the 
 
 
 def check(
-    root: Path, trees: Mapping[str, ast.Module], rules: Iterable[Rule]
+    root: Path, modules: Mapping[str, Module], rules: Iterable[Rule]
 ) -> tuple[list[Finding], list[str]]:
     """Let ruff look for some of our rules.
 
     Args:
         root: the project's folder.
-        trees: by path below it, with forward slashes: the files that can be parsed.
+        modules: by path below it, with forward slashes.
         rules: those that are wanted.
 
     Returns:
@@ -39,10 +41,10 @@ def check(
     """
     wanted = {rule.id for rule in rules}
     codes = {code for code, rule in RULES.items() if rule.id in wanted}
-    files = {str(root / path): path for path in trees if _can_be_listed(root / path)}
+    files = {str(root / path): path for path in modules if _can_be_listed(root / path)}
     unlisted = [
         f"{path}: ruff's rules not checked: ruff can't be given its name"
-        for path in sorted(trees.keys() - set(files.values()))
+        for path in sorted(modules.keys() - set(files.values()))
     ]
     if not codes or not files:
         return [], unlisted if codes else []
@@ -69,7 +71,7 @@ def check(
         return [], [*problems, f"ruff failed, so its rules weren't checked: {reason[-1]}"]
     problems += unlisted
     problems += _unread(results, done.stderr if done else "", files)
-    return _findings(results, files, trees), problems
+    return _findings(results, files, modules), problems
 
 
 def _can_be_listed(file: Path) -> bool:
@@ -96,7 +98,7 @@ def _run(arguments: list[str], folder: str) -> subprocess.CompletedProcess[str] 
 
 
 def _findings(
-    results: list[dict[str, Any]], files: Mapping[str, str], trees: Mapping[str, ast.Module]
+    results: list[dict[str, Any]], files: Mapping[str, str], modules: Mapping[str, Module]
 ) -> list[Finding]:
     """One finding for each rule, message and enclosing function, with its places."""
     causes: dict[tuple[str, str, str, str], list[Place]] = {}
@@ -108,9 +110,12 @@ def _findings(
             continue
         if code == "S110" and _position(entry) in bare:
             continue
-        location = entry["location"]
-        scope = enclosing(trees[path], location["row"])
-        place = Place(path, location["row"], location["column"])
+        line, column = entry["location"]["row"], entry["location"]["column"]
+        if not is_fault(code, modules[path], line, column):
+            continue
+        # A name that isn't imported is one fault, wherever it is used.
+        scope = "" if code == "F821" else enclosing(modules[path].tree, line)
+        place = Place(path, line, column)
         causes.setdefault((code, path, scope, entry["message"]), []).append(place)
     return [
         Finding(

@@ -21,7 +21,7 @@ RULES: dict[str, Rule] = {
     ),
     "B023": Rule(
         id="ML302",
-        title="A function made in a loop reads the loop's variable later",
+        title="A function that is kept reads the loop's variable later",
         category=Category.WRONG_RESULT,
         stage=Stage.EXPLORATION,
         why="The function looks the variable up when it is called. After the loop, all of them see "
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
     ),
     "B006": Rule(
         id="ML303",
-        title="A mutable default argument",
+        title="A default argument is changed",
         category=Category.WRONG_RESULT,
         stage=Stage.PROTOTYPE,
         why="The default is made once. What one call appends, the next call still has, so a second "
@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {
     "E722": Rule(
         id="ML304",
         title="`except:` catches everything",
-        category=Category.LOST_WORK,
+        category=Category.HYGIENE,
         stage=Stage.PROTOTYPE,
         why="It also catches Ctrl-C, a mistyped name and a checkpoint that can't be read; the "
         "program goes on, for example from step 0, and nobody learns why.",
@@ -67,7 +67,7 @@ RULES: dict[str, Rule] = {
     "S110": Rule(
         id="ML305",
         title="An exception is dropped without a trace",
-        category=Category.LOST_WORK,
+        category=Category.HYGIENE,
         stage=Stage.PROTOTYPE,
         why="`except Exception: pass` hides faults of the data and of the code alike: examples are "
         "skipped, files aren't written, and the log says nothing.",

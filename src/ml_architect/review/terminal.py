@@ -8,10 +8,11 @@ from rich.text import Text
 
 from ..errors import printable
 from .findings import Finding, Rule
-from .report import Report, by_rule, frame, one_line, severity, title, where
+from .report import Report, by_rule, change, frame, one_line, severity, title, where
 
 MAX_PLACES = 8  # named for one finding
 COLOURS = {"error": "bold red", "warning": "bold yellow"}
+DIFF_COLOURS = {"-": "red", "+": "green"}
 
 
 def render(report: Report, width: int) -> Text:
@@ -67,8 +68,8 @@ def _add_finding(text: Text, report: Report, finding: Finding, width: int, is_ne
         return
     _add(text, f"  why: {rule.why} ({rule.source})", width)
     _add(text, f"  fix: {rule.fix}", width)
-    for line in rule.good.rstrip().splitlines():
-        text.append(f"      {line}".rstrip() + "\n", "green")
+    for line in change(rule):
+        text.append(f"    {line}".rstrip() + "\n", DIFF_COLOURS.get(line[:1], ""))
     _add(text, f"  verify: {rule.verify}", width)
 
 
