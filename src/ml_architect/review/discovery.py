@@ -25,7 +25,7 @@ UNREVIEWED_FOLDERS = {
 }  # fmt: skip
 SETTINGS = (".yaml", ".yml", ".toml", ".cfg", ".txt")
 MAX_FILES = 20_000
-BENCHMARK = re.compile(r"(^|/)bench(mark)?[^/]*\.py$", re.IGNORECASE)
+BENCHMARK = re.compile(r"(bench(mark)?|profil(e|er|ing))[^/]*\.py$", re.IGNORECASE)
 TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .findings import Place
 from .resolve import Resolver
@@ -37,6 +38,11 @@ class Entry:
     def loops(self) -> list[Training]:
         """Training in loops of the project's own."""
         return [each for each in self.training if each.is_own_loop]
+
+    @cached_property
+    def files(self) -> frozenset[Module]:
+        """The closure, to ask whether a file is in it."""
+        return frozenset(self.closure)
 
     def functions(self) -> list[Function]:
         """All functions of the closure."""

@@ -19,6 +19,7 @@ SCALER = re.compile(r"scaler", re.IGNORECASE)
 PROGRESS = re.compile(
     r"epoch|(^|[^a-z])(global_)?step|iter|(^|_)it($|_)|round|(^|_)i($|_)|(^|_)ep($|_)|time|date|uuid"
 )
+HELD_OUT = re.compile(r"val|test|eval|dev(?!ice)|infer|predict", re.IGNORECASE)
 MAX_HOPS = 3  # callers and assignments followed
 
 
@@ -179,6 +180,26 @@ def kind_of_state(project: Project, function: Function, written: str) -> str:
 
 
 @lru_cache(maxsize=4)
+def needs_gradients(project: Project) -> bool:
+    """Whether a network's own output is a gradient, such as forces of an energy: it always needs them."""
+    for function in project.functions:
+        owner = project.resolver.owner(function)
+        is_network = owner is not None and project.resolver.is_network(owner)
+        if is_network or re.search(r"force|stress|virial|hessian", function.name):
+            for call in function.all(ast.Call):
+                if (
+                    called(call) == "grad"
+                    and function.module.dotted(call.func).endswith("autograd.grad")
+                    or (
+                        path_of(call.func) == "grad"
+                        and function.module.dotted(call.func).startswith("torch")
+                    )
+                ):
+                    return True
+    return False
+
+
+@lru_cache(maxsize=4)
 def optimized(project: Project) -> frozenset[str]:
     """Last names of the objects whose `.parameters()` the project reads: its models."""
     found: set[str] = set()
@@ -261,6 +282,9 @@ def saves(project: Project) -> tuple[Save, ...]:
             is_launcher = called(call) == "save" and (
                 "accelerator" in holder or "fabric" in holder or holder == "xm"
             )
+            is_launcher = (
+                is_launcher or called(call) == "save_on_master"
+            )  # torchvision's wrapper, copied widely
             if not (dotted == "torch.save" or is_launcher) or not call.args:
                 continue
             arguments = list(call.args)

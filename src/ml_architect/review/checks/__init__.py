@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from ..findings import Finding, Rule
 from ..project import Project
-from . import evaluation, import_work, loop, randomness, restoring, saving
+from . import data, evaluation, import_work, loop, randomness, restoring, saving
 from .check import Check
 
 CHECKS: tuple[Check, ...] = tuple(
     sorted(
         (
+            *data.CHECKS,
             *evaluation.CHECKS,
             *import_work.CHECKS,
             *loop.CHECKS,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
 from ..source import Definition, Function, called, path_of, receiver
-from ..torch_code import is_without_gradients
+from ..torch_code import is_without_gradients, needs_gradients
 from .check import Check, finding
 
 WITH_GRADIENTS = Rule(
@@ -118,6 +118,7 @@ for epoch in range(2):
 
 # Hooks that Lightning runs without gradients, and methods that a framework calls itself.
 FRAMEWORK = re.compile(r"^(on_(validation|test|predict|sanity)|validation_|test_step|predict_step)")
+SHOWS = re.compile(r"sampl|plot|visual|show|generat|demo|imag|draw|export|profil", re.IGNORECASE)
 MODEL_METHODS = ("forward", "__call__", "__init__", "train", "eval")
 
 
@@ -136,6 +137,8 @@ def mode_of(call: ast.Call) -> str:
 
 def evaluates_with_gradients(project: Project) -> Iterator[Finding]:
     """Forward passes after `.eval()`, outside of no_grad, whose result no backward pass uses."""
+    if needs_gradients(project):
+        return
     for function in project.functions:
         if (
             function.name in MODEL_METHODS
@@ -181,9 +184,8 @@ def forwards_of(
         ):
             continue
         # A single forward pass costs little; beside training it shares the memory with it.
-        is_often = (
-            module.loops(call) or module in project.training or is_called_in_loop(project, function)
-        )
+        is_beside = module in project.training or is_called_in_loop(project, function)
+        is_often = module.loops(call) or (is_beside and not SHOWS.search(function.name))
         if is_often and not is_in_other_branch(function, before[-1][2], call):
             found.append(call)
     if found:
@@ -315,8 +317,18 @@ def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
             trains = False
             for owner, call in with_callees(project, function, inside, 2):
                 trains = trains or called(call) == "backward"
+                # Trained on in evaluation mode, as it is meant: a part that stays frozen.
+                is_frozen_part = (
+                    mode_of(call) == "eval" and owner is not function and has_backward(owner)
+                )
+                if is_frozen_part:
+                    modes.append((owner, call, "frozen"))
                 # A model that a function makes for itself isn't the one that trains.
-                is_own = owner is not function and receiver(call) in owner.values
+                is_own = (
+                    owner is not function
+                    and receiver(call) in owner.values
+                    and mode_of(call) == "eval"
+                )
                 if (mode := mode_of(call)) and not is_own:
                     modes.append((owner, call, mode))
             is_network = [each for each in modes if receiver(each[1])]
@@ -330,6 +342,11 @@ def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
                     f"loop at {function.module.place(loop).path}:{function.module.place(loop).line}; "
                     "no `.train()` in it or in the functions that it calls, two levels deep",
                 )
+
+
+def has_backward(function: Function) -> bool:
+    """Whether a function runs a backward pass."""
+    return any(called(call) == "backward" for call in function.all(ast.Call))
 
 
 def with_callees(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..entries import Entry
 from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
-from ..source import Class, Function, called, keyword, path_of, receiver
-from ..torch_code import last_names
+from ..source import Class, Function, Module, called, keyword, path_of, receiver
+from ..torch_code import HELD_OUT, last_names
 from .check import Check, finding, searched
 from .examples import EPOCHS, MODEL, SEEDED
 
@@ -146,47 +147,59 @@ if __name__ == "__main__":
 )
 
 
-def sets_seed(function: Function) -> ast.Call | None:
-    """A call that seeds a generator."""
-    for call in function.all(ast.Call):
+@lru_cache(maxsize=100_000)
+def sets_seed(module: Module) -> bool:
+    """Whether a file seeds a generator, or passes a seed to something that does."""
+    for call in module.all(ast.Call):
         name = called(call)
         if "seed" in name.lower() and name not in ("get_seed", "initial_seed"):
-            return call
-        dotted = function.module.dotted(call.func)
+            return True
+        dotted = module.dotted(call.func)
         if dotted in ("jax.random.PRNGKey", "jax.random.key") or name in (
             "PRNGKey",
             "PRNGSequence",
+            "Rngs",
         ):
-            return call
-        is_generator = (
-            name in ("default_rng", "RandomState", "Random", "Generator", "key", "Rngs")
+            return True
+        if (
+            name in ("default_rng", "RandomState", "Random", "Generator")
             and call.args
-        )
-        if is_generator and "random" in dotted or name == "Rngs":
-            return call
-        for name in ("random_state", "seed"):
-            value = keyword(call, name)
+            and "random" in dotted
+        ):
+            return True
+        for option in ("random_state", "seed"):
+            value = keyword(call, option)
             if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
-                return call
-    for node in function.all(ast.Assign):
+                return True
+    for node in module.all(ast.Assign):
         # `cfg.random_seed = 0` for a framework that reads it
-        if any(isinstance(each, ast.Attribute) and "seed" in each.attr for each in node.targets):
-            if not any(path_of(each).startswith("self.") for each in node.targets):
-                return ast.Call(ast.Name("seed"), [], [])
-    return None
+        for each in node.targets:
+            if (
+                isinstance(each, ast.Attribute)
+                and "seed" in each.attr
+                and not path_of(each).startswith("self.")
+            ):
+                return True
+    return False
 
 
 def trains_without_seed(project: Project) -> Iterator[Finding]:
     """Entry points that train, with no seed in any file that they import."""
+    seen: set[ast.Call] = set()
     for entry in project.training_entries:
         kinds = {each.kind for each in entry.training}
         if kinds & {"Hugging Face"} and not entry.loops:
             continue  # its TrainingArguments seed with 42
         if "Lightning" in kinds and project.metadata.has_key(r"seed"):
             continue
-        if any(sets_seed(function) for function in entry.functions()):
+        if kinds <= {"scikit-learn"}:
+            continue  # many of its models don't draw; an unseeded split is another finding
+        if any(sets_seed(module) for module in entry.closure):
             continue
         first = (entry.loops or entry.training)[0]
+        if first.call in seen:
+            continue  # two programs that share one loop
+        seen.add(first.call)
         yield finding(
             NO_SEED,
             first.function,
@@ -199,22 +212,21 @@ def trains_without_seed(project: Project) -> Iterator[Finding]:
 def splits_without_seed(project: Project) -> Iterator[Finding]:
     """random_split and its like without a generator, where no entry point sets a seed."""
     for module in project.modules:
-        entries = [entry for entry in project.entries if module in entry.closure]
-        closures = [entry.functions() for entry in entries] or [
-            [function for file in project.resolver.closure(module) for function in file.functions]
-        ]
         found: list[tuple[Function, ast.Call]] = [
             (function, call)
             for function in module.functions
             for call in function.all(ast.Call)
             if is_unseeded_split(function, call)
         ]
-        if not found or any(
-            sets_global_seed(function) for closure in closures for function in closure
-        ):
+        if not found:
+            continue
+        entries = [entry for entry in project.entries if module in entry.files]
+        files = {file for entry in entries for file in entry.closure} or set(
+            project.resolver.closure(module)
+        )
+        if any(sets_global_seed(file) for file in files):
             continue
         for function, call in found:
-            files = {each.module.path for closure in closures for each in closure}
             yield finding(
                 SPLIT,
                 function,
@@ -224,11 +236,11 @@ def splits_without_seed(project: Project) -> Iterator[Finding]:
             )
 
 
-def sets_global_seed(function: Function) -> bool:
-    """Whether it seeds a global generator, which splits without a generator use."""
-    for call in function.all(ast.Call):
-        name = called(call).lower()
-        if "seed" in name and "torch.generator" not in function.module.dotted(call.func).lower():
+@lru_cache(maxsize=100_000)
+def sets_global_seed(module: Module) -> bool:
+    """Whether a file seeds a global generator, which splits without a generator use."""
+    for call in module.all(ast.Call):
+        if "seed" in called(call).lower() and "generator" not in module.dotted(call.func).lower():
             return True
     return False
 
@@ -252,9 +264,6 @@ def is_unseeded_split(function: Function, call: ast.Call) -> bool:
     if name in ("KFold", "StratifiedKFold"):
         return is_unseeded and isinstance(shuffle, ast.Constant) and shuffle.value is True
     return name in ("ShuffleSplit", "StratifiedShuffleSplit", "GroupShuffleSplit") and is_unseeded
-
-
-HELD_OUT = re.compile(r"val|test|eval|dev|infer|predict", re.IGNORECASE)
 
 
 def never_sets_epoch(project: Project) -> Iterator[Finding]:
@@ -286,6 +295,12 @@ def never_sets_epoch(project: Project) -> Iterator[Finding]:
                             "the sampler shuffles alike in every epoch: set_epoch is never called",
                             epochs_evidence(entry),
                         )
+
+
+@lru_cache(maxsize=100_000)
+def mentions_set_epoch(module: Module) -> bool:
+    """Whether a file calls set_epoch."""
+    return any(each.attr == "set_epoch" for each in module.all(ast.Attribute))
 
 
 def epochs_evidence(entry: Entry) -> str:

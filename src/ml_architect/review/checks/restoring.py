@@ -6,11 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..entries import Entry
 from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
-from ..source import Function, called, keyword, path_of, receiver
+from ..source import Function, Module, called, keyword, path_of, receiver
 from ..torch_code import Save, is_in, kind_of_state, saves, text_of, trace
 from .check import Check, finding, searched
 from .examples import EPOCHS, SEEDED
@@ -176,6 +177,12 @@ def keys_read(function: Function, name: str) -> set[str]:
     return found - {""}
 
 
+@lru_cache(maxsize=4)
+def all_loads(project: Project) -> tuple[Load, ...]:
+    """Checkpoints that the project reads."""
+    return tuple(loads(project, project.functions))
+
+
 PROGRESS_KEYS = re.compile(r"epoch|step|iter", re.IGNORECASE)
 
 
@@ -188,9 +195,11 @@ def never_restored(project: Project) -> Iterator[Finding]:
         ]
         if not entry.loops or not mine:
             continue
-        reading = loads(project, sorted(entry.reached, key=lambda each: each.module.path))
+        reading = [each for each in all_loads(project) if each.function in entry.reached]
         keys = {key for each in reading for key in each.keys}
-        texts = strings_read(entry)
+        if not keys:
+            continue
+        texts = {text for module in entry.closure for text in strings_read(module)}
         restored = restored_kinds(project, entry)
         for save in mine:
             saved = {key for _, key, _ in save.entries if key}
@@ -226,23 +235,29 @@ def never_restored(project: Project) -> Iterator[Finding]:
                 )
 
 
-def strings_read(entry: Entry) -> set[str]:
-    """Keys by which anything is read in a closure."""
+@lru_cache(maxsize=100_000)
+def strings_read(module: Module) -> frozenset[str]:
+    """Keys by which anything is read in a file."""
     found: set[str] = set()
-    for function in entry.functions():
-        for node in function.all(ast.Subscript):
-            if isinstance(node.ctx, ast.Load):
-                found.add(text_of(node.slice))
-        for call in function.all(ast.Call):
-            if called(call) in ("get", "pop") and call.args:
-                found.add(text_of(call.args[0]))
-    return found
+    for node in module.all(ast.Subscript):
+        if isinstance(node.ctx, ast.Load):
+            found.add(text_of(node.slice))
+    for call in module.all(ast.Call):
+        if called(call) in ("get", "pop") and call.args:
+            found.add(text_of(call.args[0]))
+    return frozenset(found)
 
 
 def restored_kinds(project: Project, entry: Entry) -> set[str]:
     """Kinds of state that are loaded; `any` where the receiver isn't a known one."""
+    return {kind for module in entry.closure for kind in restored_in(project, module)}
+
+
+@lru_cache(maxsize=100_000)
+def restored_in(project: Project, module: Module) -> frozenset[str]:
+    """Kinds of state that a file loads."""
     found: set[str] = set()
-    for function in entry.functions():
+    for function in module.functions:
         for call in function.all(ast.Call):
             if called(call) in ("load_state", "load_checkpoint") and re.search(
                 r"accelerator|fabric|engine", receiver(call)
@@ -259,7 +274,7 @@ def restored_kinds(project: Project, entry: Entry) -> set[str]:
                 kind_of_state(project, function, holder)
                 or ("any" if is_loop_name(function, holder) else "model")
             )
-    return found
+    return frozenset(found)
 
 
 def is_loop_name(function: Function, holder: str) -> bool:
@@ -278,10 +293,12 @@ def refuses_own_checkpoint(project: Project) -> Iterator[Finding]:
         "safe_globals" in name for function in project.functions for name in mentioned(function)
     ):
         return
-    bare = [each for each in loads(project, project.functions) if is_bare(each.call)]
+    bare = [each for each in all_loads(project) if is_bare(each.call)]
     for save in saves(project):
         saved = {key for _, key, _ in save.entries if key}
         readers = [each for each in bare if each.keys & saved and are_together(project, each, save)]
+        own = [each for each in readers if each.function.module is save.function.module]
+        readers = own or readers
         if not readers:
             continue
         refused = [
@@ -342,13 +359,22 @@ def refused_value(project: Project, function: Function, value: ast.expr) -> str:
                 return f"a NumPy number ({name})"
             for helper in project.resolver.callees(where, each):
                 if any(
-                    isinstance(item.value, ast.Call) and called(item.value) == "parse_args"
+                    parses(project, helper, item.value)
                     for item in helper.all(ast.Return)
+                    if item.value
                 ):
                     return "an argparse.Namespace"
                 if kind := returned_number(project, helper, where, value, each):
                     return kind
     return ""
+
+
+def parses(project: Project, function: Function, value: ast.expr) -> bool:
+    """Whether a value is the result of an argument parser."""
+    return any(
+        isinstance(each, ast.Call) and called(each) == "parse_args"
+        for _, each in trace(project, function, value, 2)
+    )
 
 
 def returned_number(
@@ -385,7 +411,7 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
         if any(
             "scheduler" in each.kinds(project)
             for each in saves(project)
-            if each.function.module in entry.closure
+            if each.function.module in entry.files
         ):
             continue
         restored = restored_kinds(project, entry)
@@ -393,9 +419,7 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
             continue
         steps = [
             (function, call)
-            for function in sorted(
-                entry.reached, key=lambda each: (each.module.path, getattr(each.node, "lineno", 0))
-            )
+            for function in in_order(entry.reached)
             for call in function.all(ast.Call)
             if called(call) == "step"
             and kind_of_state(project, function, receiver(call)) == "scheduler"
@@ -414,30 +438,38 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
         )
 
 
+def in_order(functions: set[Function]) -> list[Function]:
+    """Functions in the order of the source."""
+    return sorted(functions, key=lambda each: (each.module.path, getattr(each.node, "lineno", 0)))
+
+
 def counts_itself(entry: Entry, function: Function, call: ast.Call) -> bool:
     """Whether a scheduler is told where it is: `step(epoch)`, `last_epoch=…`, or stepped forward."""
     if any(PROGRESS_KEYS.search(path_of(each)) for each in call.args):
         return True
-    for each in entry.functions():
-        for inner in each.all(ast.Call):
-            if called(inner) == "state_dict" and "sched" in receiver(inner).lower():
-                return True
-            value = keyword(inner, "last_epoch")
-            if value is not None and not (
-                isinstance(value, ast.Constant) or isinstance(value, ast.UnaryOp)
-            ):
-                return True
-        for node in each.all(ast.Attribute):
-            if node.attr == "last_epoch" and isinstance(node.ctx, ast.Store):
-                return True
-        for loop in each.all(ast.For):
-            only = loop.body[0] if len(loop.body) == 1 else None
-            if (
-                isinstance(only, ast.Expr)
-                and isinstance(only.value, ast.Call)
-                and called(only.value) == "step"
-            ):
-                return True
+    return any(sets_position(module) for module in entry.closure)
+
+
+@lru_cache(maxsize=100_000)
+def sets_position(module: Module) -> bool:
+    """Whether a file keeps a scheduler's position some other way."""
+    for call in module.all(ast.Call):
+        if called(call) == "state_dict" and "sched" in receiver(call).lower():
+            return True
+        value = keyword(call, "last_epoch")
+        if value is not None and not isinstance(value, ast.Constant | ast.UnaryOp):
+            return True
+    for node in module.all(ast.Attribute):
+        if node.attr == "last_epoch" and isinstance(node.ctx, ast.Store):
+            return True
+    for loop in module.all(ast.For):
+        only = loop.body[0] if len(loop.body) == 1 else None
+        if (
+            isinstance(only, ast.Expr)
+            and isinstance(only.value, ast.Call)
+            and called(only.value) == "step"
+        ):
+            return True
     return False
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..entries import Entry
 from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
-from ..source import Class, Function, called, path_of, receiver
+from ..source import Class, Function, Module, called, path_of, receiver
 from ..torch_code import (
     PROGRESS,
     Save,
@@ -105,7 +106,7 @@ KEEPS = re.compile(
 REPLACES = {"replace", "rename", "move", "renames"}
 
 
-def is_model_save(function: Function, call: ast.Call) -> bool:
+def is_model_save(module: Module, call: ast.Call) -> bool:
     """Whether a call may keep what was trained."""
     name = called(call)
     dotted = function.module.dotted(call.func)
@@ -129,23 +130,29 @@ def is_model_save(function: Function, call: ast.Call) -> bool:
     return bool(KEEPS.search(name))
 
 
+@lru_cache(maxsize=100_000)
+def keeps_model(module: Module) -> bool:
+    """Whether a file may keep what was trained."""
+    return any(is_model_save(module, call) for call in module.all(ast.Call))
+
+
 def saves_nothing(project: Project) -> Iterator[Finding]:
     """Entry points with a training loop of their own and nothing that may save its result."""
+    seen: set[ast.Call] = set()
     for entry in project.training_entries:
         if not entry.loops or any(not each.is_own_loop for each in entry.training):
             continue
         if not any(loops_around(project, each.function, each.call) for each in entry.loops):
             continue
-        if any(
-            is_model_save(function, call)
-            for function in entry.functions()
-            for call in function.all(ast.Call)
-        ):
-            continue
+        if entry.module.is_notebook or any(keeps_model(module) for module in entry.closure):
+            continue  # a notebook's process stays
         epochs = known_epochs(project, entry)
         if (epochs is not None and epochs <= 10) or is_optimizing_inputs(project, entry):
             continue
         first = entry.loops[0]
+        if first.call in seen:
+            continue  # two programs that share one loop
+        seen.add(first.call)
         length = f"{epochs} epochs" if epochs else "a loop of unknown length"
         yield finding(
             NO_SAVE,
@@ -184,7 +191,12 @@ def overwrites_in_place(project: Project) -> Iterator[Finding]:
         inside = [each for each in found if loops_around(project, each.function, each.call)]
         if not inside or any(varies(project, each) for each in found):
             continue
-        paths = {ast.dump(each.path) for each in inside if each.path}
+        paths = {
+            ast.dump(value)
+            for each in inside
+            if each.path
+            for _, value in trace(project, each.function, each.path)
+        }
         if len(paths) > 1:
             continue  # the last and the best: one of them survives
         for each in inside:
@@ -226,7 +238,8 @@ def varies(project: Project, save: Save) -> bool:
             PROGRESS.search(name.lower()) for name in names | inner
         ):
             return True
-        if any(PROGRESS.search(part) for part in formats(value)):
+        texts = [each.value for each in ast.walk(value) if isinstance(each, ast.Constant)]
+        if formats(value) or any(PROGRESS.search(str(text)) for text in texts):
             return True
         calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
         if any(
@@ -253,6 +266,8 @@ def formats(value: ast.expr) -> list[str]:
 def is_moved(project: Project, save: Save) -> bool:
     """Whether the function, or its caller, renames files: it writes to a temporary name."""
     near = [save.function, *(caller for caller, _ in project.resolver.callers(save.function))]
+    owner = project.resolver.owner(save.function)
+    near += owner.methods.values() if owner else []
     for function in near:
         for call in function.all(ast.Call):
             if called(call) in REPLACES and (
@@ -284,12 +299,12 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
         if not entry.loops or any(not each.is_own_loop for each in entry.training):
             continue
         mine = [each for each in saves(project) if is_in(entry, each.function)]
-        everywhere = [each for each in saves(project) if each.function.module in entry.closure]
+        everywhere = [each for each in saves(project) if each.function.module in entry.files]
         if any(
             "optimizer" in each.kinds(project) or is_unknown(project, each) for each in everywhere
         ):
             continue
-        if any(saves_state(function) for function in entry.functions()):
+        if any(saves_state(module) for module in entry.closure):
             continue
         inside = [
             each
@@ -364,9 +379,10 @@ def is_unknown(project: Project, save: Save) -> bool:
     return False
 
 
-def saves_state(function: Function) -> bool:
+@lru_cache(maxsize=100_000)
+def saves_state(module: Module) -> bool:
     """Whether an optimizer's state is taken anywhere, or a launcher saves all of it."""
-    for call in function.all(ast.Call):
+    for call in module.all(ast.Call):
         if called(call) in ("save_state", "save_checkpoint") and re.search(
             r"accelerator|fabric|engine|model_engine", receiver(call)
         ):
@@ -379,7 +395,10 @@ def saves_state(function: Function) -> bool:
 def saves_whole_module(project: Project) -> Iterator[Finding]:
     """torch.save of a network itself."""
     for save in saves(project):
-        for function, key, value in save.entries:
+        if save.function.module.dotted(save.call.func) != "torch.save":
+            continue  # Fabric takes modules and saves their state
+        entries = {ast.dump(value): (function, key, value) for function, key, value in save.entries}
+        for function, key, value in entries.values():
             if not isinstance(value, ast.Name | ast.Attribute) or kind_of_state(
                 project, function, path_of(value)
             ):
