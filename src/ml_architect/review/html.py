@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..reports.page import bullets, code, link, paragraph, render_page, section, table
 from .findings import Finding, Rule
-from .report import Report, by_rule, change, frame, severity, title, where
+from .report import Report, answered, by_rule, change, frame, severity, title, where
 
 
 def render(report: Report) -> str:
@@ -20,8 +20,8 @@ def render(report: Report) -> str:
             for rule, places in by_rule(report.notes).items()
         ]
         parts.append(section("Notes for later stages", table(rows, ("id", "what", "where"))))
-    answers = [(one.question, one.answer) for one in report.answers]
-    parts.append(section("Checklist", table(answers, ("question", "answer"))))
+    answers = [(one.item, answered(one), one.searched) for one in report.answers]
+    parts.append(section("Checklist", table(answers, ("", "answer", "searched"))))
     for heading, lines in {"Not looked at": report.gaps, "Also": report.remarks}.items():
         if lines:
             parts.append(section(heading, bullets(lines)))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ..generate.origin import PACKAGE
 from .baseline import fingerprint
 from .findings import Finding, Place, Rule
-from .report import Report, severity, title
+from .report import Report, answered, severity, title
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -68,7 +68,8 @@ def as_sarif(report: Report) -> str:
         "properties": {
             "stage": title(report.stage),
             "checklist": [
-                {"question": one.question, "answer": one.answer} for one in report.answers
+                {"item": one.item, "answer": answered(one), "searched": one.searched}
+                for one in report.answers
             ],
         },
     }

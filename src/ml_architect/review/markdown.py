@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..errors import printable
 from .findings import Finding, Rule
-from .report import Report, by_rule, change, frame, severity, title, where
+from .report import Report, answered, by_rule, change, frame, severity, title, where
 
 
 def render(report: Report) -> str:
@@ -23,7 +23,7 @@ def render(report: Report) -> str:
         for rule, places in by_rule(report.notes).items()
     ]
     lines += _list("Notes for later stages", notes)
-    answers = [f"{escape(one.question)}: {escape(one.answer)}" for one in report.answers]
+    answers = [f"{one.item}: {escape(answered(one))}" for one in report.answers]
     lines += _list("Checklist", answers, mark="1.")
     lines += _list("Not looked at", map(escape, report.gaps))
     lines += _list("Also", map(escape, report.remarks))

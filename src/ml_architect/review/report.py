@@ -7,19 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import printable
+from .checklist import Answer
 from .findings import Category, Finding, Place, Rule, Stage
 from .sources import Sources
 
 CONTEXT = 2  # lines of code before and after a place
 MAX_WIDTH = 160  # of a line of code
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One of the eight questions of the checklist, and what the review can say to it."""
-
-    question: str
-    answer: str
+MAX_PLACES = 8  # named for one finding
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,16 @@ def order(findings: Iterable[Finding]) -> list[Finding]:
         findings,
         key=lambda one: (one.rule.category, one.rule.lines_to_fix, one.rule.id, one.places),
     )
+
+
+def answered(answer: Answer) -> str:
+    """What the review can say to a question of the checklist."""
+    if not answer.findings:
+        return f"{answer.kind}: {answer.text}"
+    places = [f"{one.rule.id} at {where(one.places[0])}" for one in answer.findings[:MAX_PLACES]]
+    more = f" and {len(answer.findings) - MAX_PLACES} more"
+    listed = ", ".join(places) + more * (len(answer.findings) > MAX_PLACES)
+    return f"{answer.kind}: {listed}; {answer.text}"
 
 
 def by_rule(findings: Iterable[Finding]) -> dict[Rule, list[Place]]:

@@ -11,10 +11,10 @@ from rich.console import Console
 from ..errors import CommandError
 from ..runs.run import write_file
 from . import baseline, checks, dynamic_rules, html, ignores, machine, markdown, ruff, terminal
-from .checklist import answer
+from .checklist import answers
 from .findings import Category, Finding, Rule, Stage
 from .project import Project, read_project
-from .report import Report, one_line, order
+from .report import Report, answered, one_line, order
 from .rules import all_rules
 from .settings import TABLE, Settings, choose_rules, find_stage, is_excluded, read_settings
 from .sources import Sources
@@ -136,6 +136,7 @@ def make_report(gathered: Gathered, options: Options) -> Report:
         ]
         if vanished:
             remarks.append(f"to remove what has vanished from {file.name}: --write-baseline")
+    listed = answers(gathered.project, findings)
     if only := gathered.only:
         findings = [one for one in findings if any(place.path == only for place in one.places)]
 
@@ -151,7 +152,7 @@ def make_report(gathered: Gathered, options: Options) -> Report:
         hidden=len(findings) - len(shown) - len(later),
         left_out=len(shown) - len(shown[: options.top]),
         read=describe(gathered.project),
-        answers=answer(gathered.project),
+        answers=listed,
         gaps=[*unread(gathered.project), *gathered.gaps],
         remarks=remarks,
         sources=gathered.sources,
@@ -273,6 +274,9 @@ def unread(project: Project) -> list[str]:
     for training in project.unreached[:MAX_NAMES]:
         place = training.function.module.place(training.call)
         lines.append(f"{place.path}:{place.line} trains, but no entry point reaches it")
+    places = {place for entry in project.entries for place in entry.unfollowed}
+    for place in sorted(places)[:MAX_NAMES]:
+        lines.append(f"{place.path}:{place.line} imports by a computed name, not followed")
     if project.skipped:
         names = ", ".join(project.skipped[:MAX_NAMES])
         more = f" and {len(project.skipped) - MAX_NAMES} more" * (len(project.skipped) > MAX_NAMES)
@@ -305,7 +309,7 @@ def show(report: Report, options: Options, console: Console) -> None:
     if options.format == "json":  # a list of findings has no place for the rest
         errors = Console(stderr=True)
         for one in report.answers:
-            _print(errors, f"checklist: {one.question}: {one.answer}")
+            _print(errors, f"checklist: {one.item}: {answered(one)}")
         for line in (*report.gaps, *report.remarks):
             _print(errors, f"not looked at: {line}")
         _print(errors, report.summary)

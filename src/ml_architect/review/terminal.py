@@ -8,9 +8,19 @@ from rich.text import Text
 
 from ..errors import printable
 from .findings import Finding, Rule
-from .report import Report, by_rule, change, frame, one_line, severity, title, where
+from .report import (
+    MAX_PLACES,
+    Report,
+    answered,
+    by_rule,
+    change,
+    frame,
+    one_line,
+    severity,
+    title,
+    where,
+)
 
-MAX_PLACES = 8  # named for one finding
 COLOURS = {"error": "bold red", "warning": "bold yellow"}
 DIFF_COLOURS = {"-": "red", "+": "green"}
 
@@ -31,7 +41,7 @@ def render(report: Report, width: int) -> Text:
         explained.add(finding.rule)
     _add_list(text, "Notes for later stages", _notes(report), width)
     questions = [
-        f"{number}. {one.question}: {one.answer}" for number, one in enumerate(report.answers, 1)
+        f"{number}. {one.item}: {answered(one)}" for number, one in enumerate(report.answers, 1)
     ]
     _add_list(text, "Checklist", questions, width)
     _add_list(text, "Not looked at", report.gaps, width)
