@@ -85,7 +85,8 @@ def order(findings: Iterable[Finding]) -> list[Finding]:
 def answered(answer: Answer) -> str:
     """What the review can say to a question of the checklist."""
     if not answer.findings:
-        return f"{answer.kind}: {answer.text}"
+        kind = "open question" if answer.kind == "question" else answer.kind
+        return f"{kind}: {answer.text}"
     places = [f"{one.rule.id} at {where(one.places[0])}" for one in answer.findings[:MAX_PLACES]]
     more = f" and {len(answer.findings) - MAX_PLACES} more"
     listed = ", ".join(places) + more * (len(answer.findings) > MAX_PLACES)
