@@ -16,7 +16,8 @@ import jsonschema
 import pytest
 import review_pages
 import yaml
-from rendering import ROOT
+from combinations import CHOICES
+from rendering import ROOT, render
 
 from ml_architect.cli import main
 from ml_architect.review import dynamic, ruff, ruff_rules
@@ -555,6 +556,28 @@ def test_a_projects_own_settings_of_ruff_change_nothing(review: Review) -> None:
     (review.root / "ruff.toml").write_text("[lint]\nignore = ['ALL']\n", encoding="utf-8")
     review.write(one=UNDEFINED)
     assert review.ids() == ["ML301"]
+
+
+# --- generated projects ---------------------------------------------------------------------------
+
+PROJECTS = [
+    pytest.param(starter, stage, marks=() if stage == "production" else pytest.mark.slow)
+    for starter in CHOICES["starter"]
+    for stage in CHOICES["stage"]
+]
+
+
+@pytest.mark.parametrize(("starter", "stage"), PROJECTS)
+def test_a_generated_project_has_no_finding(
+    starter: str, stage: str, review: Review, template: Path
+) -> None:
+    render(template, review.root, starter=starter, stage=stage, package_name="mine")
+    assert review() == 0, review.out
+    assert f"Stage: {stage} (.copier-answers.yml)" in " ".join(review.out.split())
+    assert "trains from " in review.out
+    assert "Notes for later stages" not in review.out
+    # The hardest stage judges every project alike.
+    assert review("--stage=production") == 0, review.out
 
 
 # --- around it ------------------------------------------------------------------------------------
