@@ -18,6 +18,7 @@ import review_pages
 import yaml
 from combinations import CHOICES
 from rendering import ROOT, render
+from studies import ENVIRONMENT
 
 from ml_architect.cli import main
 from ml_architect.review import dynamic, ruff, ruff_rules
@@ -691,3 +692,29 @@ def test_run_trains_a_generated_project(
 def test_run_is_refused_where_the_command_is_unknown(review: Review) -> None:
     review.write(one="x = 1\n")
     assert "--run trains, so it needs a project made by ml-architect" in review.refused("--run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} isn't there: make test")
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts have another form there")
+@pytest.mark.parametrize("starter", ["image", "blank"])
+def test_run_finds_nothing_in_a_generated_project(
+    starter: str, review: Review, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render(template, review.root, starter=starter, package_name="mine")
+    python = ENVIRONMENT / "bin/python"
+    script = tmp_path / "mine"
+    script.write_text(f'#!/bin/sh\nexec "{python}" -m mine.cli "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    for name, value in {"PYTHONPATH": review.root / "src", "OMP_NUM_THREADS": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert review("--run") == 0, review.out
+    text = " ".join(review.out.split())
+    for part in (
+        "Memory or open files grow with each step: no; ",
+        "The same seed gives another loss: no; ",
+        "A run that is killed and resumed ends with other metrics: no; killed by SIGKILL",
+    ):
+        assert part in text
