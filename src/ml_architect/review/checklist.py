@@ -1,4 +1,4 @@
-"""The eight questions of a review: each is answered by findings, by figures, or handed back as a question."""
+"""The eight items of a review: answered by findings or figures, or handed back as questions."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def first_option(project: Project, pattern: str) -> str:
 def validation(project: Project) -> Answer:
     """Is data validated before expensive work?"""
     item = "Data is validated before expensive work"
-    pattern = r"(^|[._])(validate|check)_?(data|dataset|schema|frame|df|split|input|example)|pandera|great_expectations|\.model_validate"
+    pattern = (
+        r"(^|[._])(validate|check)_?(data|dataset|schema|frame|df|split|input|example)"
+        r"|pandera|great_expectations|\.model_validate"
+    )
     seen = first_call(project, pattern)
     searched = f"calls named validate_…, check_…, pandera, pydantic in {scope(project)}"
     if seen:
@@ -110,7 +113,8 @@ def validation(project: Project) -> Answer:
     return Answer(
         item,
         "question",
-        "Nothing that checks data was recognized. What happens with an empty file, a missing column, a NaN?",
+        "Nothing that checks data was recognized. What happens with an empty file, a missing "
+        "column, a NaN?",
         searched,
     )
 
@@ -118,7 +122,10 @@ def validation(project: Project) -> Answer:
 def repeatable(project: Project, findings: tuple[Finding, ...]) -> Answer:
     """Are seeds set and configs logged?"""
     item = "Seeds are set and configs are logged"
-    pattern = r"(log|write|add)_?(hparams|hyperparams|params|config)|save_(config|args|hyperparameters)|OmegaConf\.save|yaml\.(safe_)?dump|wandb\.init|json\.dump|hydra\.main"
+    pattern = (
+        r"(log|write|add)_?(hparams|hyperparams|params|config)|save_(config|args|hyperparameters)"
+        r"|OmegaConf\.save|yaml\.(safe_)?dump|wandb\.init|json\.dump|hydra\.main"
+    )
     logged = first_call(project, pattern)
     seed = first_call(project, r"seed|PRNGKey")
     searched = f"seeds, and calls that store a config, in {scope(project)}"
@@ -168,14 +175,18 @@ def checkpoints(project: Project, findings: tuple[Finding, ...]) -> Answer:
 def small_scale(project: Project) -> Answer:
     """Can it run at small scale?"""
     item = "It can run at small scale"
-    pattern = r"debug|dry.?run|smoke|fast_dev_run|limit_(train|val)|max_(steps|samples|train|batches|iters)|overfit|subset|num_samples|small|quick|tiny|(num_)?epochs"
+    pattern = (
+        r"debug|dry.?run|smoke|fast_dev_run|limit_(train|val)|max_(steps|samples|train|batches)"
+        r"|max_iters|overfit|subset|num_samples|small|quick|tiny|(num_)?epochs"
+    )
     seen = first_option(project, pattern)
     searched = f"command-line options, fields and configuration files, in {scope(project)}"
     if seen:
         return Answer(
             item,
             "seen",
-            f"{seen}. Does the whole program, evaluation and saving too, run with it in under a minute?",
+            f"{seen}. Does the whole program, evaluation and saving too, run with it in under a "
+            "minute?",
             searched,
         )
     return Answer(
@@ -198,13 +209,17 @@ def metrics(project: Project) -> Answer:
         "examples per second": r"throughput|per_sec|samples_s|tokens_s|ips|it_s",
     }
     missing = [name for name, pattern in wanted.items() if not logs(project, name, pattern)]
-    searched = f"calls that log and the names in them, in {scope(project)}; clipping alone doesn't count as logging"
+    searched = (
+        f"calls that log and the names in them, in {scope(project)}; "
+        "clipping alone doesn't count as logging"
+    )
     known = f"logs: {seen or 'no logger recognized'}"
     if missing:
         return Answer(
             item,
             "question",
-            f"{known}. Not recognized: {', '.join(missing)}. Would they tell you why a run diverged?",
+            f"{known}. Not recognized: {', '.join(missing)}. Would they tell you why a run "
+            "diverged?",
             searched,
         )
     return Answer(
@@ -251,7 +266,10 @@ def released(project: Project, findings: tuple[Finding, ...]) -> Answer:
         for call in module.all(ast.Call)
         if path_of(call.func) == "open" and not is_managed(module, call)
     ]
-    searched = f"losses that keep graphs, evaluation with gradients, open() outside of `with`, in {scope(project)}"
+    searched = (
+        "losses that keep graphs, evaluation with gradients, open() outside of `with`, "
+        f"in {scope(project)}"
+    )
     text = f"{len(opened)} open() outside of `with`"
     if opened:
         place = opened[0][0].place(opened[0][1])

@@ -267,7 +267,7 @@ def works(script: Function) -> bool:
     for statement in tree.body:
         if isinstance(statement, ast.For | ast.While):
             return True
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-            if called(statement.value) not in quiet:
-                return True
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if isinstance(call, ast.Call) and called(call) not in quiet:
+            return True
     return False

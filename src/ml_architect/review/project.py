@@ -11,6 +11,7 @@ from .discovery import files_of, is_reviewed
 from .entries import Entry, find_entries
 from .findings import Place, Stage
 from .metadata import Metadata, add_file, add_setup_py
+from .notebook import read_notebook
 from .resolve import Resolver
 from .source import Function, Module, UnreadableError, read_source
 from .training import Training, find_training
@@ -111,7 +112,8 @@ def read_project(root: Path) -> Project:
             add_file(metadata, path, data)
             continue
         try:
-            module = read_source(path, data)
+            read = read_notebook if file.suffix == ".ipynb" else read_source
+            module = read(path, data)
         except UnreadableError as error:
             unread.append(Unread(path, str(error)))
             continue

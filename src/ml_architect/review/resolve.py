@@ -53,7 +53,7 @@ class Resolver:
         around = [folder]
         while around[-1]:
             around.append(around[-1].rpartition("/")[0])
-        # A module of a package doesn't see its neighbours by their bare names, unless it is run as a script.
+        # A module of a package sees its neighbours by bare names only when it is run as a script.
         packages = [each for each in around if f"{each}/__init__.py" in self.modules]
         roots = [each for each in around if each not in packages]
         if first in sys.stdlib_module_names and (folder in packages or folder not in places):
@@ -123,7 +123,7 @@ class Resolver:
                 yield from self._hydra_targets(module)
 
     def _dynamic(self, module: Module, call: ast.Call) -> Iterator[str]:
-        """Files that `import_module(name)` may mean: all of a folder if only the name's start is known."""
+        """Files that `import_module(name)` may mean: a whole folder if the end is computed."""
         function = module.function_of(call)
         texts: list[str] = []
         is_known = False
@@ -344,8 +344,8 @@ class Resolver:
         if not written:
             inner = call.func.value if isinstance(call.func, ast.Attribute) else None
             if isinstance(inner, ast.Call) and owner and path_of(inner.func) == "super":
-                found = [each.methods.get(called(call)) for each in self.bases_of(owner)]
-                return [each for each in found if each][:1]
+                inherited = [each.methods.get(called(call)) for each in self.bases_of(owner)]
+                return [each for each in inherited if each][:1]
             symbol = (
                 self.symbol_in(function, path_of(inner.func))
                 if isinstance(inner, ast.Call)
@@ -353,9 +353,9 @@ class Resolver:
             )
             method = self.method(symbol, called(call)) if isinstance(symbol, Class) else None
             return [method] if method else []
-        if written.startswith("self.") and written.count(".") == 1 and owner:
-            if method := self.method(owner, called(call)):
-                return [method]
+        is_own = written.startswith("self.") and written.count(".") == 1
+        if owner and is_own and (method := self.method(owner, called(call))):
+            return [method]
         symbol = self.symbol_in(function, written)
         if isinstance(symbol, Class):
             method = self.method(symbol, "__init__")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 import tokenize
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from .findings import Place
 
@@ -17,7 +16,6 @@ MAX_BYTES = 1_000_000  # larger files are generated: they cost seconds and nobod
 PYTHON_2 = re.compile(
     r"^\s*(print\s+[\"'\w%]|exec\s+[\"'\w]|except\s+[\w.]+\s*,\s*\w+\s*:|raise\s+\w+\s*,)"
 )
-MAGIC_VALUE = re.compile(r"[\w, ]+=\s*[!%]\s*\w|[\w.]+\?+$")
 Node = TypeVar("Node", bound=ast.AST)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -209,7 +207,7 @@ def called(call: ast.Call) -> str:
 
 
 def receiver(call: ast.Call) -> str:
-    """What a method is called on, as it is written: `self.optimizer` for `self.optimizer.step()`."""
+    """What a method is called on, as written: `self.model` for `self.model.eval()`."""
     return path_of(call.func.value) if isinstance(call.func, ast.Attribute) else ""
 
 
@@ -247,77 +245,11 @@ def parse(text: str) -> ast.Module:
 
 
 def read_source(path: str, data: bytes) -> Module:
-    """Parse and index a file or a notebook."""
-    if path.endswith(".ipynb"):
-        return read_notebook(path, data)
+    """Parse and index a file."""
     text = decode(data)
     module = Module(path, text, parse(text))
     index(module)
     return module
-
-
-def read_notebook(path: str, data: bytes) -> Module:
-    """Parse and index the code cells of a notebook; magics and outputs are left out."""
-    try:
-        text = data.decode()
-        notebook: Any = json.loads(text)
-        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in cells]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnreadableError("not a notebook of format 4") from error
-
-    code: list[str] = []
-    places: list[int] = []
-    broken = 0
-    position, line_of_file = 0, 1
-    for source in sources:
-        lines = without_magics(source)
-        try:
-            parse("\n".join(lines))
-        except UnreadableError:
-            broken += 1
-            lines = ["" for _ in lines]
-        for line, original in zip(lines, source.splitlines(), strict=True):
-            # The line of the JSON file, for editors and annotations: the next one that holds this text.
-            for encoded in (
-                json.dumps(original)[1:-1],
-                json.dumps(original, ensure_ascii=False)[1:-1],
-            ):
-                start = text.find(encoded, position) if original.strip() else -1
-                if start >= 0:
-                    line_of_file += text.count("\n", position, start)
-                    position = start + len(encoded)
-                    break
-            code.append(line)
-            places.append(line_of_file)
-    joined = "\n".join(code) + "\n"
-    module = Module(path, joined, parse(joined), is_notebook=True, lines_of_cells=places or [1])
-    if broken:
-        module.left_out = f"{broken} of {len(sources)} cells can't be parsed; the others were read"
-    index(module)
-    return module
-
-
-def without_magics(source: str) -> list[str]:
-    """Lines of a cell; magics and shell commands become `pass`, a cell in another language nothing."""
-    lines = source.splitlines()
-    if source.lstrip().startswith("%%"):
-        first = source.split(None, 1)[0]
-        if first not in ("%%time", "%%timeit", "%%capture"):
-            return ["" for _ in lines]
-    kept: list[str] = []
-    is_continued = False
-    for line in lines:
-        bare = line.lstrip()
-        was_continued = is_continued
-        is_magic = was_continued or bare.startswith(("%", "!", "?")) or MAGIC_VALUE.match(bare)
-        is_continued = bool(is_magic) and line.rstrip().endswith("\\")
-        if is_magic:
-            # Continued lines are indented as the author likes: they become empty.
-            kept.append("" if was_continued else f"{line[: len(line) - len(bare)]}pass")
-        else:
-            kept.append(line)
-    return kept
 
 
 def is_guard(node: ast.AST) -> bool:
@@ -408,9 +340,9 @@ def add_values(function: Function, node: ast.AST) -> None:
     match node:
         case ast.Assign():
             pairs = [(target, node.value) for target in node.targets]
-        case ast.AnnAssign(value=ast.expr()) | ast.NamedExpr():
-            pairs = [(node.target, cast(ast.expr, node.value))]
-        case ast.withitem(optional_vars=ast.expr()):
+        case ast.AnnAssign() | ast.NamedExpr() if node.value:
+            pairs = [(node.target, node.value)]
+        case ast.withitem() if node.optional_vars:
             pairs = [(node.optional_vars, node.context_expr)]
         case _:
             return

@@ -35,7 +35,7 @@ def last_names(node: ast.AST) -> set[str]:
 
 
 def argument(function: Function, call: ast.Call, name: str) -> ast.expr | None:
-    """What a call passes for a parameter of the function that it runs, or the parameter's default."""
+    """What a call passes for a parameter of the function that it runs, or its default."""
     if value := keyword(call, name):
         return value
     names = function.parameters
@@ -65,7 +65,7 @@ def argument(function: Function, call: ast.Call, name: str) -> ast.expr | None:
 def trace(
     project: Project, function: Function, expr: ast.expr, hops: int = MAX_HOPS
 ) -> list[tuple[Function, ast.expr]]:
-    """What an expression may be: through assignments in its function and the arguments of callers."""
+    """What an expression may be: through assignments and the arguments of callers."""
     written = path_of(expr)
     if not written or hops == 0:
         return [(function, expr)]
@@ -122,15 +122,15 @@ def names_in(function: Function) -> set[str]:
 def is_without_gradients(
     project: Project, function: Function, node: ast.AST, hops: int = MAX_HOPS
 ) -> bool:
-    """Whether gradients are off where a node runs: around it, in its function, or in all callers."""
+    """Whether gradients are off where a node runs: around it or in all callers."""
     module = function.module
     for outer in module.ancestors(node):
-        if isinstance(outer, ast.With | ast.AsyncWith):
-            if any(turns_off(project, function, item.context_expr) for item in outer.items):
-                return True
-    if isinstance(function.node, Definition):
-        if any(turns_off(project, module.script, each) for each in function.node.decorator_list):
+        items = outer.items if isinstance(outer, ast.With | ast.AsyncWith) else []
+        if any(turns_off(project, function, item.context_expr) for item in items):
             return True
+    decorators = function.node.decorator_list if isinstance(function.node, Definition) else []
+    if any(turns_off(project, module.script, each) for each in decorators):
+        return True
     for each in (function, module.script, *([module.guard] if module.guard else [])):
         for call in each.all(ast.Call):
             outer = module.parents.get(call)
@@ -179,22 +179,20 @@ def kind_of_state(project: Project, function: Function, written: str) -> str:
     return "scaler" if SCALER.search(last) else ""
 
 
-@lru_cache(maxsize=4)
-def needs_gradients(project: Project) -> bool:
-    """Whether a network's own output is a gradient, such as forces of an energy: it always needs them."""
-    for function in project.functions:
-        owner = project.resolver.owner(function)
-        is_network = owner is not None and project.resolver.is_network(owner)
-        if is_network or re.search(r"force|stress|virial|hessian", function.name):
-            for call in function.all(ast.Call):
-                if (
-                    called(call) == "grad"
-                    and function.module.dotted(call.func).endswith("autograd.grad")
-                    or (
-                        path_of(call.func) == "grad"
-                        and function.module.dotted(call.func).startswith("torch")
-                    )
-                ):
+PHYSICS = re.compile(r"force|stress|virial|hessian", re.IGNORECASE)
+
+
+def needs_gradients(project: Project, function: Function, holder: str) -> bool:
+    """Whether a network's own output is a gradient, such as the forces of an energy."""
+    if any(PHYSICS.search(name) for name in names_in(function)):
+        return True
+    owner = project.resolver.owner(function)
+    made = [cls for cls, _ in project.resolver.constructors(function, holder) if cls]
+    classes = [owner] if holder == "self" and owner else made
+    for cls in classes:
+        for method in cls.methods.values():
+            for call in method.all(ast.Call):
+                if cls.module.dotted(call.func).endswith("autograd.grad"):
                     return True
     return False
 
@@ -381,7 +379,7 @@ def number_of(project: Project, entry: Entry, function: Function, expr: ast.expr
         name = last(path_of(value))
         if not name:
             continue
-        for where, call in calls_in(entry):
+        for _, call in calls_in(entry):
             if called(call) == "add_argument" and any(
                 text_of(each).lstrip("-").replace("-", "_") == name for each in call.args
             ):

@@ -27,7 +27,7 @@ RULES: tuple[Rule, ...] = tuple(check.rule for check in CHECKS)
 
 
 def find(project: Project, rules: Iterable[Rule]) -> list[Finding]:
-    """Findings of the given rules: the dearest first, within a category the cheapest to fix first."""
+    """Findings: the dearest first, within a category the cheapest to fix first."""
     wanted = {rule.id for rule in rules}
     found = [
         finding for check in CHECKS if check.rule.id in wanted for finding in check.run(project)

@@ -1,4 +1,4 @@
-"""Checks of data and of the loss's input; off by default until they have been judged often enough."""
+"""Checks of data and of the loss's input; off by default until enough findings are judged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ SOFTMAX_TWICE = Rule(
     title="Softmax before a loss that applies it",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="`cross_entropy` applies log-softmax itself. On probabilities the gradients are small and the loss "
+    why="`cross_entropy` applies log-softmax itself. On probabilities the gradients are small "
+    "and the loss "
     "can't come near 0: training works, but badly.",
     source="https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html",
     fix="Pass the logits to the loss, and apply softmax where probabilities are shown.",
     verify="The loss of a correct prediction with large logits is near 0.",
-    bad="import torch\nfrom torch.nn import functional as F\n\nlogits = torch.tensor([[9.0, 0.0]])\n"
+    bad="import torch\nfrom torch.nn import functional as F\n\nlogits = torch.tensor([[9.0, "
+    "0.0]])\n"
     "print(F.cross_entropy(F.softmax(logits, dim=1), torch.tensor([0])))\n",
-    good="import torch\nfrom torch.nn import functional as F\n\nlogits = torch.tensor([[9.0, 0.0]])\n"
+    good="import torch\nfrom torch.nn import functional as F\n\nlogits = torch.tensor([[9.0, "
+    "0.0]])\n"
     "print(F.cross_entropy(logits, torch.tensor([0])))\n",
     lines_to_fix=1,
     is_default=False,
@@ -60,7 +63,8 @@ FITTED_EARLY = Rule(
     title="Statistics are fitted before the split",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="The held-out part takes part in the statistics, so its score is too good. Found by the names of "
+    why="The held-out part takes part in the statistics, so its score is too good. Found by the "
+    "names of "
     "scikit-learn only.",
     source="https://scikit-learn.org/stable/common_pitfalls.html#data-leakage",
     fix="Split first and fit on the training part, or put the step into a `Pipeline`.",

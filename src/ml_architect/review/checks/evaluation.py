@@ -17,8 +17,10 @@ WITH_GRADIENTS = Rule(
     title="Evaluation computes gradients",
     category=Category.MEMORY_AND_SPEED,
     stage=Stage.PROTOTYPE,
-    why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each forward pass "
-    "stores every activation for a backward pass that never comes: evaluation takes several times the "
+    why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each "
+    "forward pass "
+    "stores every activation for a backward pass that never comes: evaluation takes several "
+    "times the "
     "memory, and a batch that fits in training may not fit here.",
     source="https://pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation",
     fix="Put the forward pass inside `with torch.no_grad():`, or decorate the function with "
@@ -62,7 +64,8 @@ NO_WAY_BACK = Rule(
     title="Training goes on in evaluation mode",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="After `model.eval()` dropout is off and batch norm's statistics are frozen until `model.train()` "
+    why="After `model.eval()` dropout is off and batch norm's statistics are frozen until "
+    "`model.train()` "
     "is called. An epoch loop that evaluates and never goes back trains all later epochs that way.",
     source="https://pytorch.org/docs/stable/notes/autograd.html#evaluation-mode-nn-module-eval",
     fix="Call `model.train()` at the start of each epoch.",
@@ -137,8 +140,6 @@ def mode_of(call: ast.Call) -> str:
 
 def evaluates_with_gradients(project: Project) -> Iterator[Finding]:
     """Forward passes after `.eval()`, outside of no_grad, whose result no backward pass uses."""
-    if needs_gradients(project):
-        return
     for function in project.functions:
         if (
             function.name in MODEL_METHODS
@@ -161,8 +162,10 @@ def forwards_of(
     """The finding for one model in one function."""
     module = function.module
     switches = [(call.lineno, mode, call) for call, mode in modes if receiver(call) == holder]
+    if needs_gradients(project, function, holder):
+        return
     text = ast.dump(function.node) if "requires_grad" in names_of(function) else ""
-    if "requires_grad_" in names_of(function) or "volatile" in text or is_frozen(function, holder):
+    if "requires_grad_" in names_of(function) or "volatile" in text or is_frozen(function):
         return
     found: list[ast.AST] = []
     for call in function.all(ast.Call):
@@ -185,7 +188,11 @@ def forwards_of(
             continue
         # A single forward pass costs little; beside training it shares the memory with it.
         is_beside = module in project.training or is_called_in_loop(project, function)
-        is_often = module.loops(call) or (is_beside and not SHOWS.search(function.name))
+        repeats = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+        is_repeated = any(isinstance(each, repeats) for each in module.ancestors(call))
+        is_often = (
+            module.loops(call) or is_repeated or (is_beside and not SHOWS.search(function.name))
+        )
         if is_often and not is_in_other_branch(function, before[-1][2], call):
             found.append(call)
     if found:
@@ -196,7 +203,8 @@ def forwards_of(
             found,
             f"`{holder}` is run in evaluation mode, but gradients are on",
             f"{holder}.eval() on line {line}; no torch.no_grad(), inference_mode() or "
-            f"set_grad_enabled(False) around the forward pass, on the function or in all of its callers",
+            "set_grad_enabled(False) around the forward pass, on the function or in all of its "
+            "callers",
         )
 
 
@@ -205,8 +213,8 @@ def names_of(function: Function) -> set[str]:
     return {each.attr for each in function.all(ast.Attribute)}
 
 
-def is_frozen(function: Function, holder: str) -> bool:
-    """Whether the function sets `requires_grad = False`, or asks for gradients with autograd.grad."""
+def is_frozen(function: Function) -> bool:
+    """Whether the function sets `requires_grad`, or asks for gradients itself."""
     for assign in function.all(ast.Assign):
         if any(
             isinstance(target, ast.Attribute) and target.attr == "requires_grad"
@@ -220,7 +228,7 @@ def is_frozen(function: Function, holder: str) -> bool:
 
 
 def runs_model(project: Project, function: Function, call: ast.Call, holder: str) -> bool:
-    """Whether a call is the forward pass of a model, or a helper that is given the model and runs it."""
+    """Whether a call is a model's forward pass, or a helper that runs it."""
     written = path_of(call.func)
     if written in (holder, f"{holder}.forward", f"{holder}.module"):
         return True
@@ -338,8 +346,10 @@ def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
                     NO_WAY_BACK,
                     owner,
                     call,
-                    f"`{receiver(call)}.eval()` runs in the training loop, and `.train()` never does",
-                    f"loop at {function.module.place(loop).path}:{function.module.place(loop).line}; "
+                    f"`{receiver(call)}.eval()` runs in the training loop, and `.train()` never "
+                    "does",
+                    "loop at "
+                    f"{function.module.place(loop).path}:{function.module.place(loop).line}; "
                     "no `.train()` in it or in the functions that it calls, two levels deep",
                 )
 

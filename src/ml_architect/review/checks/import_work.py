@@ -16,10 +16,12 @@ IMPORT_WORK = Rule(
     title="Importing a module does its work",
     category=Category.HYGIENE,
     stage=Stage.PROTOTYPE,
-    why="The module is imported elsewhere, so data is read, arguments are parsed or training starts there "
+    why="The module is imported elsewhere, so data is read, arguments are parsed or training "
+    "starts there "
     "too: in tests, in each worker of a loader, and for `--help`.",
     source="https://docs.python.org/3/library/__main__.html#what-is-the-top-level-code-environment",
-    fix='Move the work into a function, and call it under `if __name__ == "__main__":` or where it is needed.',
+    fix='Move the work into a function, and call it under `if __name__ == "__main__":` or where '
+    "it is needed.",
     verify="`python -X importtime -c 'import module'` is fast and prints nothing else.",
     bad="""\
 import argparse
@@ -48,7 +50,8 @@ ABSOLUTE_PATH = Rule(
     title="A path exists on one person's machine only",
     category=Category.HYGIENE,
     stage=Stage.PROTOTYPE,
-    why="The path names a person's home folder: elsewhere the program fails, or reads another file.",
+    why="The path names a person's home folder: elsewhere the program fails, or reads another "
+    "file.",
     source="https://docs.python.org/3/library/pathlib.html",
     fix="Take the path from an argument, the config or an environment variable.",
     verify="The program runs for another user, or in a container.",
@@ -59,9 +62,9 @@ ABSOLUTE_PATH = Rule(
 )
 
 WORK = {
-    "parse_args", "parse_known_args", "read_csv", "read_parquet", "read_pickle", "read_json", "read_excel",
-    "load_dataset", "urlretrieve", "from_pretrained", "loadtxt", "genfromtxt", "backward", "fit_transform",
-    "train_test_split",
+    "parse_args", "parse_known_args", "read_csv", "read_parquet", "read_pickle", "read_json",
+    "read_excel", "load_dataset", "urlretrieve", "from_pretrained", "loadtxt", "genfromtxt",
+    "backward", "fit_transform", "train_test_split",
 }  # fmt: skip
 WORK_BY_NAME = {
     "torch.load",
@@ -101,13 +104,14 @@ def works_at_import(project: Project) -> Iterator[Finding]:
                 IMPORT_WORK,
                 script,
                 found,
-                f"importing this file runs `{called(found[0]) if isinstance(found[0], ast.Call) else ''}`",
+                "importing this file runs "
+                f"`{called(found[0]) if isinstance(found[0], ast.Call) else ''}`",
                 f"imported by {by[0]}" + (f" and {len(by) - 1} more" if len(by) > 1 else ""),
             )
 
 
 def imports_for_real(project: Project, module: Module, other: Module) -> bool:
-    """Whether an import runs with the file: not one under TYPE_CHECKING, nor of a name found by its folder."""
+    """Whether an import runs with the file, and isn't one for type checkers."""
     for node in module.import_nodes:
         around = module.ancestors(node)
         if any(
@@ -151,16 +155,12 @@ def names_a_person(project: Project) -> Iterator[Finding]:
         found: list[ast.AST] = []
         person = ""
         for node in module.all(ast.Constant):
-            if (
-                isinstance(node.value, str)
-                and "\n" not in node.value
-                and (match := PERSON.match(node.value))
-            ):
-                if not PLACEHOLDERS.match(match[2]) and not isinstance(
-                    module.parents.get(node), ast.Expr
-                ):
-                    found.append(node)
-                    person = match[2]
+            text = node.value if isinstance(node.value, str) else ""
+            match = None if "\n" in text else PERSON.match(text)
+            is_bare = isinstance(module.parents.get(node), ast.Expr)  # a docstring
+            if match and not is_bare and not PLACEHOLDERS.match(match[2]):
+                found.append(node)
+                person = match[2]
         if found:
             yield finding(
                 ABSOLUTE_PATH,

@@ -25,7 +25,8 @@ GRAPH_KEPT = Rule(
     title="A running sum of losses keeps every graph",
     category=Category.MEMORY_AND_SPEED,
     stage=Stage.PROTOTYPE,
-    why="`total += loss` with a tensor keeps the graph of every step alive, so memory grows by about "
+    why="`total += loss` with a tensor keeps the graph of every step alive, so memory grows by "
+    "about "
     "200 KiB a step even for a small network, until it runs out long after the start.",
     source="https://pytorch.org/docs/stable/notes/faq.html#my-model-reports-cuda-runtime-error-2-out-of-memory",
     fix="Add the number: `total += loss.item()`, or `loss.detach()` to stay on the device.",
@@ -59,11 +60,13 @@ NO_ZERO_GRAD = Rule(
     title="Gradients are never set to zero",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="`backward()` adds to the gradients that are there. Without `zero_grad()` every step follows the "
+    why="`backward()` adds to the gradients that are there. Without `zero_grad()` every step "
+    "follows the "
     "sum of all gradients since the start.",
     source="https://pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",
     fix="Call `optimizer.zero_grad()` before each `backward()`, or after each `step()`.",
-    verify="The norm of the gradients of one batch is the same in the first and the second step with a "
+    verify="The norm of the gradients of one batch is the same in the first and the second step "
+    "with a "
     "learning rate of 0.",
     bad=MODEL
     + """
@@ -85,7 +88,8 @@ CLIP_SCALED = Rule(
     title="Gradients are clipped while they are scaled",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="After `scaler.scale(loss).backward()` the gradients are multiplied by the scale, 65,536 at the "
+    why="After `scaler.scale(loss).backward()` the gradients are multiplied by the scale, 65,536 "
+    "at the "
     "start. Clipping them to a norm of 1 then leaves almost nothing once they are unscaled.",
     source="https://pytorch.org/docs/stable/notes/amp_examples.html#gradient-clipping",
     fix="Call `scaler.unscale_(optimizer)` before clipping.",
@@ -212,7 +216,8 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
                 function,
                 node,
                 f"`{target}` collects `{loss}` with its graph in a loop",
-                f"`{loss}` is what backward() is called on; no .item(), .detach() or float() between, "
+                f"`{loss}` is what backward() is called on; no .item(), .detach() or float() "
+                "between, "
                 f"and `{target}` isn't part of a backward pass",
             )
 
@@ -307,9 +312,11 @@ def never_zeroes(project: Project) -> Iterator[Finding]:
         yield finding(
             NO_ZERO_GRAD,
             function,
-            steps,
-            f"`{receiver(steps[0])}.step()` follows backward() in a loop, and nothing sets gradients to zero",
-            f"loop at {at.path}:{at.line}; searched zero_grad(), grad = None and grad.zero_() in this function, "
+            [*steps],
+            f"`{receiver(steps[0])}.step()` follows backward() in a loop, and nothing sets "
+            "gradients to zero",
+            f"loop at {at.path}:{at.line}; searched zero_grad(), grad = None and grad.zero_() in "
+            "this function, "
             f"its callers and the functions that they call ({len(around)} functions)",
         )
 
@@ -355,11 +362,10 @@ def is_handed_on(project: Project, function: Function, step: ast.Call) -> bool:
     """Whether the optimizer is given to code that isn't known."""
     holder = receiver(step)
     for call in function.all(ast.Call):
-        if any(path_of(each) == holder for each in call.args) and not project.resolver.callees(
-            function, call
-        ):
-            if not re.search(r"lr|sched|step|param|print|scaler", called(call), re.IGNORECASE):
-                return True
+        is_given = any(path_of(each) == holder for each in call.args)
+        is_known = re.search(r"lr|sched|step|param|print|scaler", called(call), re.IGNORECASE)
+        if is_given and not is_known and not project.resolver.callees(function, call):
+            return True
     return False
 
 
@@ -397,8 +403,9 @@ def clips_scaled(project: Project) -> Iterator[Finding]:
                 CLIP_SCALED,
                 function,
                 list(found),
-                f"`{called(found[0])}` clips gradients that `{path_of(steps[0].func.value) if isinstance(steps[0].func, ast.Attribute) else 'the scaler'}` still scales",
-                f"scale(…).backward() on line {function.module.place(scaled[0]).line}; no unscale_() in this function, its "
+                f"`{called(found[0])}` clips gradients that `{receiver(steps[0])}` still scales",
+                f"scale(…).backward() on line {function.module.place(scaled[0]).line}; no "
+                "unscale_() in this function, its "
                 "callers and the functions that they call",
             )
 

@@ -21,10 +21,12 @@ NO_SEED = Rule(
     title="No seed is set",
     category=Category.NOT_REPEATABLE,
     stage=Stage.PROTOTYPE,
-    why="Initial weights, shuffling and dropout differ in each run, so a change of the score can't be told "
+    why="Initial weights, shuffling and dropout differ in each run, so a change of the score "
+    "can't be told "
     "from luck, and a bad run can't be repeated to look into it.",
     source="https://pytorch.org/docs/stable/notes/randomness.html",
-    fix="Set the seeds of `random`, NumPy and the framework at the start, from the config, and log the seed.",
+    fix="Set the seeds of `random`, NumPy and the framework at the start, from the config, and "
+    "log the seed.",
     verify="Two runs of ten steps with the same seed print the same loss.",
     bad=MODEL + EPOCHS + SAVE,
     good=SEEDED + EPOCHS + SAVE,
@@ -35,10 +37,12 @@ SPLIT = Rule(
     title="Data is split by chance, without a seed",
     category=Category.NOT_REPEATABLE,
     stage=Stage.PROTOTYPE,
-    why="Each run, each process of a distributed run and each resumed run draws another split: scores can't "
+    why="Each run, each process of a distributed run and each resumed run draws another split: "
+    "scores can't "
     "be compared, and after resuming the held-out examples have been trained on.",
     source="https://pytorch.org/docs/stable/data.html#torch.utils.data.random_split",
-    fix="Pass `generator=torch.Generator().manual_seed(seed)` to `random_split`, or `random_state=seed` to "
+    fix="Pass `generator=torch.Generator().manual_seed(seed)` to `random_split`, or "
+    "`random_state=seed` to "
     "scikit-learn; better, store the split in a file.",
     verify="The indices of the held-out part are the same in two runs.",
     bad="""\
@@ -99,12 +103,16 @@ COPIED_GENERATOR = Rule(
     title="Each worker of a loader draws the same random numbers",
     category=Category.WRONG_RESULT,
     stage=Stage.EXPLORATION,
-    why="A generator made in `Dataset.__init__` is copied to each worker with its state. Measured with 4 "
-    "workers and 16 draws: 4 different values, and the second epoch repeats the first. (The global generators "
+    why="A generator made in `Dataset.__init__` is copied to each worker with its state. "
+    "Measured with 4 "
+    "workers and 16 draws: 4 different values, and the second epoch repeats the first. (The "
+    "global generators "
     "are seeded for each worker by PyTorch.)",
     source="https://pytorch.org/docs/stable/notes/faq.html#dataloader-workers-random-seed",
-    fix="Draw from torch's global generator in `__getitem__`, or make the generator there from a seed and the index.",
-    verify="The draws of one epoch with four workers are all different, and differ from the next epoch's.",
+    fix="Draw from torch's global generator in `__getitem__`, or make the generator there from a "
+    "seed and the index.",
+    verify="The draws of one epoch with four workers are all different, and differ from the next "
+    "epoch's.",
     bad="""\
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -232,7 +240,8 @@ def splits_without_seed(project: Project) -> Iterator[Finding]:
                 function,
                 call,
                 f"`{called(call)}` draws another split in each run",
-                f"no generator or random_state is passed, and no seed is set in {len(files)} file(s) that run with it",
+                f"no generator or random_state is passed, and no seed is set in {len(files)} "
+                "file(s) that run with it",
             )
 
 
@@ -376,7 +385,7 @@ def copies_generator(project: Project) -> Iterator[Finding]:
 
 
 def draws(project: Project, cls: Class, target: str) -> bool:
-    """Whether `__getitem__`, or a method that it calls, draws; and nothing makes the generator anew."""
+    """Whether `__getitem__` draws, itself or by a method, from what is never made anew."""
     item = project.resolver.method(cls, "__getitem__")
     if item is None:
         return False

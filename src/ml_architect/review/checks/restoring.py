@@ -37,11 +37,13 @@ NOT_RESTORED = Rule(
     title="State is saved, but never restored",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="The checkpoint holds the state, and resuming leaves it there: the run goes on with a fresh "
+    why="The checkpoint holds the state, and resuming leaves it there: the run goes on with a "
+    "fresh "
     "optimizer, and its loss differs from that of a run that wasn't stopped.",
     source="https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint-for-inference-and-or-resuming-training",
     fix="Call `load_state_dict` for each thing whose state is saved.",
-    verify="A run that is stopped and resumed has the same loss at the same step as one that isn't.",
+    verify="A run that is stopped and resumed has the same loss at the same step as one that "
+    "isn't.",
     bad=WITH_PATH + LOAD_MODEL + LOOP + SAVE,
     good=WITH_PATH + LOAD_BOTH + LOOP + SAVE,
     lines_to_fix=1,
@@ -51,7 +53,8 @@ REFUSED = Rule(
     title="The checkpoint holds what its own loader refuses",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="Since torch 2.6 `torch.load` reads tensors and plain values only, by default. A Namespace or a "
+    why="Since torch 2.6 `torch.load` reads tensors and plain values only, by default. A "
+    "Namespace or a "
     "NumPy number in the checkpoint makes it raise: the run can't be resumed.",
     source="https://pytorch.org/docs/stable/notes/serialization.html#weights-only",
     fix="Save plain values: `vars(args)`, `float(score)`. For old files, allow the type with "
@@ -93,7 +96,8 @@ NO_SCHEDULER = Rule(
     title="The schedule starts anew when training resumes",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="The optimizer is restored and the scheduler isn't: it counts from 0, so the learning rate rises "
+    why="The optimizer is restored and the scheduler isn't: it counts from 0, so the learning "
+    "rate rises "
     "again, or decays too late.",
     source="https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",
     fix="Save `scheduler.state_dict()` with the optimizer, and load both.",
@@ -229,8 +233,10 @@ def never_restored(project: Project) -> Iterator[Finding]:
                     NOT_RESTORED,
                     save.function,
                     save.call,
-                    f"the state of the {' and the '.join(lost)} is saved, but resuming never loads it",
-                    f"resumes at {at.path}:{at.line}, reading {', '.join(sorted(load.keys & saved))}; "
+                    f"the state of the {' and the '.join(lost)} is saved, but resuming never "
+                    "loads it",
+                    f"resumes at {at.path}:{at.line}, reading "
+                    f"{', '.join(sorted(load.keys & saved))}; "
                     f"no load_state_dict for it in {len(entry.closure)} file(s)",
                 )
 
@@ -444,7 +450,7 @@ def in_order(functions: set[Function]) -> list[Function]:
 
 
 def counts_itself(entry: Entry, function: Function, call: ast.Call) -> bool:
-    """Whether a scheduler is told where it is: `step(epoch)`, `last_epoch=…`, or stepped forward."""
+    """Whether a scheduler is told where it is: `step(epoch)`, `last_epoch=…`."""
     if any(PROGRESS_KEYS.search(path_of(each)) for each in call.args):
         return True
     return any(sets_position(module) for module in entry.closure)

@@ -33,7 +33,8 @@ IN_PLACE = Rule(
     title="The only checkpoint is overwritten in place",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="Writing takes seconds. A job that is killed in them leaves half a file where the last good "
+    why="Writing takes seconds. A job that is killed in them leaves half a file where the last "
+    "good "
     "checkpoint was, and the whole run is lost.",
     source="https://docs.python.org/3/library/os.html#os.replace",
     fix="Write to a temporary name in the same folder, then `os.replace(temporary, path)`.",
@@ -51,7 +52,8 @@ NO_SAVE = Rule(
     title="Training saves nothing",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="When the process ends, the trained weights are gone: the time was spent for what was printed.",
+    why="When the process ends, the trained weights are gone: the time was spent for what was "
+    "printed.",
     source="https://pytorch.org/tutorials/beginner/saving_loading_models.html",
     fix="Save the model, the optimizer and the epoch after each epoch, or every ten minutes.",
     verify="After a short run there is a file from which a new process continues.",
@@ -64,13 +66,15 @@ NO_OPTIMIZER = Rule(
     title="The checkpoint lacks the optimizer",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="The checkpoint is there to go on from, but the optimizer's moments are gone: after resuming the "
+    why="The checkpoint is there to go on from, but the optimizer's moments are gone: after "
+    "resuming the "
     "first steps are as large as at the start, and the loss jumps.",
     source="https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint-for-inference-and-or-resuming-training",
     fix="Save `optimizer.state_dict()` (and the scheduler's) with the model, and load both.",
-    verify="A run that is stopped and resumed has the same loss at the same step as one that isn't.",
-    bad=SEEDED
-    + '\nstart_epoch = 0\nif start_epoch > 0:\n    model.load_state_dict(torch.load("/tmp/model_0.pt"))\n'
+    verify="A run that is stopped and resumed has the same loss at the same step as one that "
+    "isn't.",
+    bad=SEEDED + "\nstart_epoch = 0\nif start_epoch > 0:\n    "
+    'model.load_state_dict(torch.load("/tmp/model_0.pt"))\n'
     + EPOCHS.replace("range(100)", "range(start_epoch, 100)")
     + '    torch.save(model.state_dict(), f"/tmp/model_{epoch % 2}.pt")\n',
     good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
@@ -81,7 +85,8 @@ WHOLE_MODULE = Rule(
     title="The whole module is saved instead of its state",
     category=Category.LOST_WORK,
     stage=Stage.PROTOTYPE,
-    why="The file holds the path of the class: it stops loading when the class moves or changes, and since "
+    why="The file holds the path of the class: it stops loading when the class moves or changes, "
+    "and since "
     "torch 2.6 `torch.load` refuses it by default.",
     source="https://pytorch.org/docs/stable/notes/serialization.html#saving-and-loading-torch-nn-modules",
     fix="Save `model.state_dict()`, and build the model before loading it.",
@@ -109,7 +114,7 @@ REPLACES = {"replace", "rename", "move", "renames"}
 def is_model_save(module: Module, call: ast.Call) -> bool:
     """Whether a call may keep what was trained."""
     name = called(call)
-    dotted = function.module.dotted(call.func)
+    dotted = module.dotted(call.func)
     if dotted in (
         "pickle.dump",
         "joblib.dump",
@@ -238,8 +243,7 @@ def varies(project: Project, save: Save) -> bool:
             PROGRESS.search(name.lower()) for name in names | inner
         ):
             return True
-        texts = [each.value for each in ast.walk(value) if isinstance(each, ast.Constant)]
-        if formats(value) or any(PROGRESS.search(str(text)) for text in texts):
+        if formats(value) or any(PROGRESS.search(text) for text in texts_in(value)):
             return True
         calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
         if any(
@@ -263,6 +267,11 @@ def formats(value: ast.expr) -> list[str]:
     ]
 
 
+def texts_in(value: ast.expr) -> list[str]:
+    """Constant texts in an expression."""
+    return [str(each.value) for each in ast.walk(value) if isinstance(each, ast.Constant)]
+
+
 def is_moved(project: Project, save: Save) -> bool:
     """Whether the function, or its caller, renames files: it writes to a temporary name."""
     near = [save.function, *(caller for caller, _ in project.resolver.callers(save.function))]
@@ -274,16 +283,14 @@ def is_moved(project: Project, save: Save) -> bool:
                 len(call.args) == 1 or receiver(call) in ("os", "shutil", "fs")
             ):
                 return True
-    names = (
-        {
-            name
-            for function, value in trace(project, save.function, save.path)
-            for name in last_names(value)
-        }
-        if save.path
-        else set[str]()
+    if save.path is None:
+        return False
+    values = [value for _, value in trace(project, save.function, save.path)]
+    names = {name.lower() for value in values for name in last_names(value)}
+    texts = [text for value in values for text in texts_in(value)]
+    return any(re.search(r"te?mp|buffer|partial", name) for name in names) or any(
+        re.search(r"te?mp([_.-]|$)|\.part", text) for text in texts
     )
-    return any(re.search(r"te?mp|buffer|part", name.lower()) for name in names)
 
 
 RESUMES = re.compile(
@@ -328,7 +335,8 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
             inside[0].function,
             [each.call for each in inside if each.function is inside[0].function],
             "checkpoints hold the model and not the optimizer, and training resumes from them",
-            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no optimizer.state_dict() is "
+            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no "
+            "optimizer.state_dict() is "
             f"saved in {len(entry.closure)} file(s); " + searched(entry),
         )
 
@@ -362,20 +370,11 @@ def is_unknown(project: Project, save: Save) -> bool:
             r"state|checkpoint|ckpt|snapshot|save_dict|content", path_of(value).lower()
         ):
             return True
-        if isinstance(value, ast.Call) and called(value) not in (
-            "state_dict",
-            "dict",
-            "int",
-            "float",
-            "str",
-            "vars",
-        ):
-            if not any(
-                called(each) == "state_dict"
-                for each in ast.walk(value)
-                if isinstance(each, ast.Call)
-            ):
-                return True
+        plain = ("state_dict", "dict", "int", "float", "str", "vars")
+        calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
+        is_call = isinstance(value, ast.Call) and called(value) not in plain
+        if is_call and not any(called(each) == "state_dict" for each in calls):
+            return True
     return False
 
 

@@ -1,0 +1,12 @@
+"""`vars(args)` is a dictionary of plain values."""
+
+import argparse
+
+import torch
+from torch import nn
+
+parser = argparse.ArgumentParser()
+args = parser.parse_args()
+model = nn.Linear(4, 1)
+torch.save({"ema": model.state_dict(), "args": vars(args)}, "last.pt")
+model.load_state_dict(torch.load("last.pt")["ema"])

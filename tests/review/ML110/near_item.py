@@ -1,0 +1,9 @@
+def train(model, optimizer, criterion, loader):
+    total = 0.0
+    for inputs, target in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(inputs), target)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total

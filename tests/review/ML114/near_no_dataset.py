@@ -1,0 +1,17 @@
+import random
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+class Noisy(list):
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def __getitem__(self, index):
+        return self.rng.normal()
+
+
+def loader():
+    return DataLoader(Noisy(), num_workers=4)

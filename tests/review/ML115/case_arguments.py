@@ -1,0 +1,7 @@
+import argparse
+
+args = argparse.ArgumentParser().parse_args()
+
+
+def name():
+    return args

@@ -1,0 +1,11 @@
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    pass
+
+
+def main():
+    net = Net().to("cpu")
+    torch.save(net, "net.pt")

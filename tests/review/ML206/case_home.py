@@ -1,0 +1,1 @@
+DATA = "/home/maria/data/train.csv"

@@ -1,0 +1,1 @@
+DATA = "C:\\Users\\liwei\\data\\train.csv"

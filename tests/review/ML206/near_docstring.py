@@ -1,0 +1,1 @@
+"""Run it as: python train.py --data /home/maria/data"""

@@ -1,0 +1,2 @@
+DATA = "/home/user/data/train.csv"
+OTHER = "/path/to/data"

@@ -1,0 +1,2 @@
+CACHE = "/tmp/cache/x"
+CPU = "/proc/cpuinfo"
