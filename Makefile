@@ -58,11 +58,12 @@ types-of-tool:
 types-of-%:
 	.venv/bin/pyright --project $* --pythonpath .venv-project/bin/python
 
-golden: $(tools) $(project) ## rewrite tests/golden, choices/constraints and the README's table
+golden: $(tools) $(project) ## rewrite tests/golden, choices/constraints, docs/review and the README's table
 	.venv/bin/python tests/golden.py
 	.venv/bin/python tests/readme.py
 	.venv/bin/python tests/pins.py
 	.venv/bin/python tests/modules.py
+	.venv/bin/python tests/review_pages.py
 
 bench: $(tools) $(project) $(peers) ## measure speed, memory and the quality of the starters
 	.venv/bin/python benchmarks/generation.py

@@ -358,3 +358,13 @@ def test_the_check_finds(
     page.write_text(f"<!doctype html>{head}<body style='margin: 0'>{body}", encoding="utf-8")
     listed = problems(browser, page, 400)
     assert any(problem in line for line in listed) if problem else listed == []
+
+
+def test_a_review_can_be_read_offline_on_a_phone(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    project, page = tmp_path / "project", tmp_path / "review.html"
+    project.mkdir()
+    code = f"def f(x, seen=[]):\n    seen.append({'x + ' * 60}missing_{'m' * 200})\n"
+    (project / f"{'n' * 200}.py").write_text(code, encoding="utf-8")
+    (project / f"{'o' * 200}.py").write_text('print "x"\n', encoding="utf-8")
+    assert main(["review", str(project), "--format=html", f"--output={page}"]) == 1
+    assert [problems(browser, page, width) for width in WIDTHS] == [[], []]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import re
 import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .commands import add_commands
+from .commands import add_commands, no_garbage_collection
 from .errors import CommandError, load_yaml, nearest, printable
 from .generate.origin import PACKAGE
 
@@ -153,18 +150,7 @@ def _path(text: str) -> Path:
         ) from None
 
 
-@contextmanager
-def _no_garbage_collection() -> Generator[None]:
-    """Collect no garbage in commands of a few seconds: that was a tenth of the time of `new`."""
-    atexit.register(gc.freeze)  # or Python would collect it when it exits
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-@_no_garbage_collection()
+@no_garbage_collection()
 def _new(options: argparse.Namespace) -> int:
     from .generate.new import New, read_answers
     from .generate.origin import template_address
@@ -182,7 +168,7 @@ def _new(options: argparse.Namespace) -> int:
     return 0
 
 
-@_no_garbage_collection()
+@no_garbage_collection()
 def _update(options: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -216,7 +202,7 @@ def _update_command(options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-@_no_garbage_collection()
+@no_garbage_collection()
 def _adopt(options: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -236,7 +222,7 @@ def _adopt(options: argparse.Namespace) -> int:
     return 0
 
 
-@_no_garbage_collection()
+@no_garbage_collection()
 def _explain(options: argparse.Namespace) -> int:
     from .generate.explain import explain
     from .generate.origin import template_address

@@ -92,20 +92,33 @@ def bullets(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def write_page(path: Path, title: str, summary: str, parts: Iterable[str]) -> None:
-    """Write a report completely or not at all.
+def code(text: str) -> str:
+    """Lines of code; long ones scroll."""
+    return f"<pre>{escape(text)}</pre>"
+
+
+def link(address: str) -> str:
+    """A paragraph with an address of ours."""
+    return f"<p><a href='{escape(address)}'>{escape(address)}</a></p>"
+
+
+def render_page(title: str, summary: str, parts: Iterable[str]) -> str:
+    """A whole page.
 
     Args:
-        path: HTML file.
         title: heading.
         summary: a line below it.
         parts: HTML, from top to bottom.
     """
-    page = (
+    return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
         f"<h1>{escape(title)}</h1><p class='summary'>{escape(summary)}</p>{''.join(parts)}"
         "</body></html>\n"
     )
-    write_file(path, page.encode())
+
+
+def write_page(path: Path, title: str, summary: str, parts: Iterable[str]) -> None:
+    """Write a report completely or not at all; see `render_page`."""
+    write_file(path, render_page(title, summary, parts).encode())

