@@ -275,6 +275,25 @@ CHECKPOINT_WRITER = Question(
     ),
 )
 
+DEVICES = Question(
+    "devices",
+    "single",
+    "On how many devices does a run train?",
+    Option(
+        "single",
+        buys="the least code: one process on one GPU or on the CPU",
+        costs="a run is as fast as one device",
+        prefer="a run takes hours, or the model is small",
+    ),
+    Option(
+        "ddp",
+        title="DDP",
+        buys="a run on several GPUs or machines, bit for bit the same with 1, 2, 4, … processes",
+        costs="210 more lines of code, and up to twice the communication of an all-reduce",
+        prefer="a run takes days on one device, and the model fits on it",
+    ),
+)
+
 LICENSE = Question(
     "license",
     "MIT",
@@ -307,7 +326,7 @@ LICENSE = Question(
 )
 
 CATALOGUE = Catalogue(
-    questions=(STAGE, STARTER, CONFIG, TRACKER, CHECKPOINT, CHECKPOINT_WRITER, LICENSE),
+    questions=(STAGE, STARTER, CONFIG, TRACKER, CHECKPOINT, CHECKPOINT_WRITER, DEVICES, LICENSE),
     requirements=(
         Requirement("torch", ">=2.10,<3", "models and gradients"),
         Requirement("numpy", ">=2.0,<3", "arrays, transforms, shuffling"),
