@@ -59,7 +59,6 @@ sys.exit(main())
 FORK = """
 import os, runpy, sys
 import sklearn.metrics, torch
-import torch.distributed.nn
 
 torch.set_num_threads(1)
 script, count, local, port, *arguments = sys.argv[1:]
@@ -217,7 +216,7 @@ def test_a_run_survives_signals_and_kills_on_any_number_of_processes(
     output = finish(process)
     assert output.count("lost another one; look for what that one said") == 1, output
     assert "Traceback" not in output.partition("torch/distributed/run.py")[0].replace(
-        "Traceback (most recent call last):\n  File \"<frozen runpy>\"", ""
+        'Traceback (most recent call last):\n  File "<frozen runpy>"', ""
     ), output
 
     process = start(project, 2, "--resume=runs/faults", module="slow")
@@ -336,8 +335,9 @@ with device.process_group(config):
 
     # The sum has the order of a tree, with any cut into buckets.
     generator = torch.Generator().manual_seed(0)
-    values = [[torch.randn(n, generator=generator) * 10 ** torch.randint(9, (n,), generator=generator)
-               for n in (1, 7, 1000, 30)] for _ in range(world)]
+    def random(n):
+        return torch.randn(n, generator=generator) * 10 ** torch.rand(n, generator=generator)
+    values = [[random(n) for n in (1, 7, 1000, 30)] for _ in range(world)]
     def tree(items):
         while len(items) > 1:
             pairs = zip(items[::2], items[1::2], strict=True)
@@ -373,7 +373,8 @@ with device.process_group(config):
         return torch.full((key,), key).numpy(), torch.tensor(key / 3).numpy()
     results = list(device.compute_shared(compute, range(11)))
     assert [len(first) for first, _ in results] == list(range(11))
-    assert [float(second) for _, second in results] == [float(torch.tensor(n / 3)) for n in range(11)]
+    thirds = [float(torch.tensor(n / 3)) for n in range(11)]
+    assert [float(second) for _, second in results] == thirds
     assert computed == list(range(11))[rank::world]
     assert list(device.compute_shared(compute, range(0))) == []
 

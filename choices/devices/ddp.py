@@ -213,7 +213,7 @@ def compute_shared(function: Callable[[Any], Any], keys: Iterable[Any]) -> Itera
     if not dist.is_initialized():
         return map(function, keys)
     ours = {
-        f"{number} {place}": np.ascontiguousarray(array)
+        f"{number} {place}": np.asarray(array, order="C")
         for number, key in enumerate(keys)
         if number % WORLD == RANK
         for place, array in enumerate(function(key))

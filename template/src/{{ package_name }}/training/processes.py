@@ -55,7 +55,8 @@ def process_group(config: TrainingConfig) -> Generator[None]:
         _end(error, store)
         raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
     if not LEAD:
         sys.exit(0)  # the lead reports the result
 
@@ -113,24 +114,34 @@ def _ignore_echoes() -> None:
 def _end(error: Exception, store: Any) -> None:
     """Return if this process has to say why, or exit silently."""
     if isinstance(error, Interrupted) and stopping:
+        # Wait until the lead has saved: torchrun ends all as soon as one has ended.
         with suppress(RuntimeError):
-            dist.all_reduce(
-                torch.zeros(1)
-            )  # until the lead has saved, since torchrun would kill it
+            dist.all_reduce(torch.zeros(1))
         if not LEAD:
             sys.exit(error.exit_code)
         return
+    lost = isinstance(error, dist.DistError) or "gloo" in str(error)
     mine = first = f"{getattr(error, 'exit_code', 1)} {RANK}"
-    with suppress(dist.DistError):
+    with suppress(dist.DistError):  # the store may be gone with another process
         if not LEAD:  # only the lead knows the run's folder
-            store.wait(["failed"], timedelta(seconds=2))
-    with suppress(dist.DistError):  # the store may be gone with the lead
+            _wait(2, lambda: store.check(["failed"]))
         first = store.compare_set("failed", "", mine).decode()
+        levels.clear()
+        dist.destroy_process_group()  # those that wait for this one notice it now
+        store.add("told", 1)
+        if LEAD and not lost:  # without torchrun, the store ends with the lead
+            _wait(20, lambda: store.add("told", 0) >= WORLD)
     if first != mine:
         sys.exit(int(first.split()[0]))
-    if isinstance(error, dist.DistError) or "gloo" in str(error):
-        lost = f"process {RANK} of {WORLD} lost another one; look for what that one said"
-        raise TrainingError(f"{lost} ({error})") from None
+    if lost:
+        message = f"process {RANK} of {WORLD} lost another one; look for what that one said"
+        raise TrainingError(f"{message} ({error})") from None
+
+
+def _wait(seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def from_lead(content: Callable[[], bytes]) -> bytes:
