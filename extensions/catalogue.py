@@ -281,16 +281,16 @@ DEVICES = Question(
     "On how many devices does a run train?",
     Option(
         "single",
-        buys="the least code: one process on one GPU or on the CPU",
+        buys="the least code: one process, on a GPU or on the CPU",
         costs="a run is as fast as one device",
-        prefer="a run takes hours, or the model is small",
+        prefer="a run takes hours at most",
     ),
     Option(
         "ddp",
         title="DDP",
-        buys="a run on several GPUs or machines, bit for bit the same with 1, 2, 4, … processes",
-        costs="210 more lines of code, and up to twice the communication of an all-reduce",
-        prefer="a run takes days on one device, and the model fits on it",
+        buys="several GPUs or machines, and the same bits with any number",
+        costs="220 lines of code, no BatchNorm",
+        prefer="a run takes days on one device, and the model fits on it; torchrun starts it",
     ),
 )
 

@@ -316,6 +316,55 @@ if device.RANK == 1:
     assert "lost another one" not in "".join(outputs)
 
 
+# --- the earlier name of training.parts ----------------------------------------------------------
+
+OLD = """
+import json, shutil
+from pathlib import Path
+from digits.config import from_dict
+from digits.errors import ConfigError, RunError
+from digits.training.run import Run
+
+def resume(accumulation_steps, **training):
+    text = Path("runs/alone/config.toml").read_text()
+    recorded = json.loads(Path("runs/alone/run.json").read_text())
+    for name in ("parts", "timeout_minutes"):
+        del recorded["config"]["training"][name]
+    recorded["config"]["training"]["accumulation_steps"] = accumulation_steps
+    shutil.rmtree("runs/old", ignore_errors=True)
+    Path("runs/old").mkdir()
+    text = text.replace("parts = 4", f"accumulation_steps = {accumulation_steps}")
+    Path("runs/old/config.toml").write_text(text)
+    Path("runs/old/run.json").write_text(json.dumps(recorded))
+    run = Run.open(Path("runs/old"))
+    values = run.read_config()
+    run.require_same(from_dict({**values, "training": {**values["training"], **training}}))
+
+resume(1)
+try:
+    resume(4)
+except RunError as error:
+    print(error)
+resume(4, parts=4)
+try:
+    from_dict({"training": {"accumulation_steps": 4}})
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_runs_and_configs_with_the_earlier_name_of_parts(
+    project: Path, alone: dict[str, str]
+) -> None:
+    """A run without accumulation goes on; of the others, the setting is named."""
+    codes, (output,) = fork(project, OLD, 1)
+    assert codes == [0], output
+    assert "  training.parts: was 4, now 1\n" in output
+    assert output.count("was") == 2, output
+    expected = "training.accumulation_steps: unknown setting; did you mean training.parts?"
+    assert output.splitlines()[-1] == expected
+
+
 # --- sums, agreement, validation -----------------------------------------------------------------
 
 FACTS = """
