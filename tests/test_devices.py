@@ -242,7 +242,7 @@ def saved(project: Path) -> int:
 # --- refusals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("processes", "parts"), [(2, 3), (2, 6), (3, 4), (4, 2)])
+@pytest.mark.parametrize(("processes", "parts"), [(2, 6), (3, 4)])
 def test_parts_that_the_processes_cannot_share_are_refused(
     processes: int, parts: int, project: Path
 ) -> None:
@@ -314,6 +314,20 @@ if device.RANK == 1:
     assert codes == [2, 2]
     assert [text for text in outputs if "row 7" in text] == ["row 7 can't be read\n"]
     assert "lost another one" not in "".join(outputs)
+
+
+def test_a_process_that_hangs_is_given_up_after_the_timeout(project: Path) -> None:
+    script = """
+import time
+from digits.training import device, loop
+if device.RANK == 1:
+    loop.train_step = lambda *_: time.sleep(8)
+"""
+    arguments = ("--run-name=hangs", "--training.timeout-minutes=0.03", *SETTINGS)
+    codes, outputs = fork(project, script + MAIN, 2, "train", *arguments)
+    assert codes[0] == 1
+    (line,) = [line for line in outputs[0].splitlines() if "lost another one" in line]
+    assert "Timed out waiting 1800ms" in line
 
 
 # --- the earlier name of training.parts ----------------------------------------------------------
