@@ -186,6 +186,7 @@ class Blueprint(BaseModel):
     tracker: str
     checkpoint: str
     checkpoint_writer: str
+    devices: str
     python_version: Annotated[str, AfterValidator(_python_version)]
     license: str
     started: Annotated[str, AfterValidator(_iso_date)]
@@ -202,7 +203,14 @@ class Blueprint(BaseModel):
         return name
 
     @field_validator(
-        "stage", "starter", "config", "tracker", "checkpoint", "checkpoint_writer", "license"
+        "stage",
+        "starter",
+        "config",
+        "tracker",
+        "checkpoint",
+        "checkpoint_writer",
+        "devices",
+        "license",
     )
     @classmethod
     def _is_option(cls, value: str, info: ValidationInfo) -> str:

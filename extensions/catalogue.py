@@ -275,6 +275,25 @@ CHECKPOINT_WRITER = Question(
     ),
 )
 
+DEVICES = Question(
+    "devices",
+    "single",
+    "On how many devices does a run train?",
+    Option(
+        "single",
+        buys="the least code: one process, on a GPU or on the CPU",
+        costs="a run is as fast as one device",
+        prefer="a run takes hours at most",
+    ),
+    Option(
+        "ddp",
+        title="DDP",
+        buys="several GPUs or machines, and the same bits with any number",
+        costs="220 lines of code, no BatchNorm",
+        prefer="a run takes days on one device, and the model fits on it; torchrun starts it",
+    ),
+)
+
 LICENSE = Question(
     "license",
     "MIT",
@@ -307,7 +326,7 @@ LICENSE = Question(
 )
 
 CATALOGUE = Catalogue(
-    questions=(STAGE, STARTER, CONFIG, TRACKER, CHECKPOINT, CHECKPOINT_WRITER, LICENSE),
+    questions=(STAGE, STARTER, CONFIG, TRACKER, CHECKPOINT, CHECKPOINT_WRITER, DEVICES, LICENSE),
     requirements=(
         Requirement("torch", ">=2.10,<3", "models and gradients"),
         Requirement("numpy", ">=2.0,<3", "arrays, transforms, shuffling"),

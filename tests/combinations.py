@@ -27,7 +27,15 @@ DEFAULTS: Mapping[str, str] = {
     "python_version": "3.11",
 }
 
-CODE_QUESTIONS = ("stage", "starter", "config", "tracker", "checkpoint", "checkpoint_writer")
+CODE_QUESTIONS = (
+    "stage",
+    "starter",
+    "config",
+    "tracker",
+    "checkpoint",
+    "checkpoint_writer",
+    "devices",
+)
 """The questions that select code; the others change a line or a file."""
 
 

@@ -59,7 +59,7 @@ def is_owners(name: str) -> bool:
 def switches() -> list[tuple[str, str, str]]:
     """Each change of one answer, from the default to another: question, old and new answer.
 
-    And from another stage back to the default, which adds or removes files again.
+    And from another stage, or several devices, back to the default, which removes files again.
     """
     forward = [
         (question, DEFAULTS[question], answer)
@@ -69,7 +69,7 @@ def switches() -> list[tuple[str, str, str]]:
         and question not in FIXED
         and (question, answer) not in SIMILAR
     ]
-    backward = [(q, new, old) for q, old, new in forward if q == "stage"]
+    backward = [(q, new, old) for q, old, new in forward if q in ("stage", "devices")]
     return forward + backward
 
 

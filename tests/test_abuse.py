@@ -375,7 +375,7 @@ def test_any_number_of_workers_gives_the_same_batches_and_bit_identical_results(
     ("starter", "checkpoint", "writer", "mode"),
     [
         ("image", "best_and_last", "synchronous", {}),
-        ("blank", "rolling", "background", {"accumulation_steps": 2}),
+        ("blank", "rolling", "background", {"parts": 2}),
         ("blank", "rolling", "background", {"precision": "bfloat16"}),
     ],
 )

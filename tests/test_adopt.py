@@ -318,7 +318,7 @@ def test_a_user_answers_the_other_questions_and_sees_the_files_before_confirming
     project: Path, template: Path
 ) -> None:
     terminal = start_in_terminal(template, project.parent, "adopt", "spam")
-    for question in ("stage", "config", "tracker", "checkpoint", "checkpoint_writer"):
+    for question in ("stage", "config", "tracker", "checkpoint", "checkpoint_writer", "devices"):
         answer(terminal, CATALOGUE.question(question).help, "")
     terminal.expect_exact("To be written:")
     terminal.expect_exact("To be added to pyproject.toml:")

@@ -356,7 +356,7 @@ def test_a_user_goes_back_sees_costs_and_files_and_confirms(template: Path, tmp_
     answer(
         terminal, CATALOGUE.question("tracker").help, DOWN
     )  # from the option that was chosen before
-    for question in ("checkpoint", "checkpoint_writer"):
+    for question in ("checkpoint", "checkpoint_writer", "devices"):
         answer(terminal, CATALOGUE.question(question).help, "")
     answer(terminal, "the oldest Python", "")
     answer(terminal, CATALOGUE.question("license").help, "")

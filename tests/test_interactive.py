@@ -73,6 +73,7 @@ def test_all_questions_can_be_answered(template: Path, tmp_path: Path) -> None:
         answer(terminal, CATALOGUE.question(question).help, keys(question, value))
     if len(CATALOGUE.question("checkpoint_writer").options) > 1:
         answer(terminal, CATALOGUE.question("checkpoint_writer").help, "")
+    answer(terminal, CATALOGUE.question("devices").help, "")
     answer(terminal, "the oldest Python", DOWN)
     answer(terminal, CATALOGUE.question("license").help, "")
     terminal.expect(pexpect.EOF)

@@ -37,6 +37,7 @@ ORDER = [
     "tracker",
     "checkpoint",
     "checkpoint_writer",
+    "devices",
     "python_version",
     "license",
     "started",

@@ -20,7 +20,7 @@ from studies import ENVIRONMENT, PYTHON
 pytestmark = pytest.mark.skipif(
     not ENVIRONMENT.exists(), reason=f"{ENVIRONMENT} doesn't exist: make check creates it"
 )
-OTHERS = ("tracker", "checkpoint", "checkpoint_writer")
+OTHERS = ("tracker", "checkpoint", "checkpoint_writer", "devices")
 
 
 def projects(config: str) -> list[dict[str, str]]:

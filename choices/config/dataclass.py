@@ -24,8 +24,8 @@ from .training.retention import CheckpointConfig
 class TrainingConfig:
     batch_size: int = 32
     """Examples per optimizer step."""
-    accumulation_steps: int = 1
-    """Gradient accumulation: parts that a batch is split into, to save memory."""
+    parts: int = 1
+    """Parts that a batch is split into, to save memory, or to share it between processes."""
     max_steps: int = 1000
     """Number of optimizer steps."""
     patience: int = 0
@@ -48,6 +48,8 @@ class TrainingConfig:
     """Steps between two evaluations on the validation split."""
     workers: int = 0
     """Processes that load data; 0 loads in the training process."""
+    timeout_minutes: float = 10.0
+    """With several processes: how long one waits for another before it gives up."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto (a GPU if there is one), cpu, cuda or mps."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -56,15 +58,11 @@ class TrainingConfig:
     """Compile the model with torch.compile: a slow first step, then faster ones."""
 
     def __post_init__(self) -> None:
-        parts, steps = self.accumulation_steps, self.max_steps
+        parts, steps = self.parts, self.max_steps
         require(
             self,
             ("batch_size", self.batch_size >= 1, "at least 1"),
-            (
-                "accumulation_steps",
-                parts >= 1 and self.batch_size % parts == 0,
-                "a divisor of batch_size",
-            ),
+            ("parts", parts >= 1 and self.batch_size % parts == 0, "a divisor of batch_size"),
             ("max_steps", 1 <= steps <= 10**9, "1 to 1,000,000,000"),
             ("patience", self.patience >= 0, "at least 0"),
             ("max_minutes", self.max_minutes >= 0, "at least 0"),
@@ -76,6 +74,7 @@ class TrainingConfig:
             ("log_every", self.log_every >= 1, "at least 1"),
             ("evaluate_every", self.evaluate_every >= 1, "at least 1"),
             ("workers", 0 <= self.workers <= 256, "0 to 256"),
+            ("timeout_minutes", 0 < self.timeout_minutes <= 1440, "more than 0, at most 1440"),
         )
 
 

@@ -244,11 +244,14 @@ class Dataset:
         target_rows = key.rows if self.target_order is None else self.target_order[key.rows]
         return inputs, torch.from_numpy(self._windows(target_rows)[:, 1:]).long()
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def keys(self, batch_size: int) -> Iterator[BatchKey]:
         """All windows in order; the last batch may be smaller."""
         for first in range(0, len(self), batch_size):
             rows = np.arange(first, min(first + batch_size, len(self)))
-            yield self[BatchKey(0, first // batch_size, rows)]
+            yield BatchKey(0, first // batch_size, rows)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        return map(self.__getitem__, self.keys(batch_size))
 
     def select(self, rows: Array) -> Self:
         """Only these windows; (M,), each below N."""

@@ -18,10 +18,12 @@ from torch import Tensor
 from ..config import Config
 from ..data import source
 from ..data.dataset import Dataset, format_cell, open_csv
+from ..data.loader import BatchKey
 from ..data.tokenizer import Tokenizer, load_tokenizer
 from ..data.validation import Array, Schema, Unreadable
 from ..features import transforms
 from ..models.network import Network, per_token_loss
+from ..training.device import compute_shared
 from .metrics import metrics
 
 GENERATED = 200  # tokens in a sample of text
@@ -64,28 +66,28 @@ def predict(model: Network, dataset: Dataset, batch_size: int) -> Predictions:
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    num_documents = len(dataset.num_bytes)
-    names = ("nats", "tokens", "confidence", "correct")
-    sums_D = {name: np.zeros(num_documents) for name in names}
     plain = replace(dataset, augmentation=None)
-    for number, (inputs, targets) in enumerate(plain.batches(batch_size)):
+
+    def predict_batch(key: BatchKey) -> tuple[Array, Array]:
+        """Documents, and the sums over their tokens, as in the names below."""
+        inputs, targets = plain[key]
         logits_BTV, targets_BT = model(inputs.to(device)), targets.to(device)
         losses_BT = per_token_loss(logits_BTV, targets_BT)
         confidence_BT, predicted_BT = model.postprocess(logits_BTV).max(dim=-1)
-        values = {
-            "nats": losses_BT,
-            "tokens": torch.ones_like(losses_BT),
-            "confidence": confidence_BT,
-            "correct": predicted_BT == targets_BT,
-        }
+        correct_BT = predicted_BT == targets_BT
+        values = losses_BT, torch.ones_like(losses_BT), confidence_BT, correct_BT
 
         # A window may contain the end of a document and the beginning of another one.
-        rows = number * batch_size + np.arange(len(inputs))
-        positions_BT = dataset.starts(rows)[:, None] + np.arange(1, dataset.context + 1)
-        documents = dataset.documents(positions_BT).ravel()
-        for name, values_BT in values.items():
-            weights = values_BT.double().flatten().cpu().numpy()
-            sums_D[name] += np.bincount(documents, weights, num_documents)
+        positions_BT = dataset.starts(key.rows)[:, None] + np.arange(1, dataset.context + 1)
+        found, index = np.unique(dataset.documents(positions_BT), return_inverse=True)
+        weights = [values_BT.double().flatten().cpu().numpy() for values_BT in values]
+        return found, np.stack([np.bincount(index.ravel(), weight) for weight in weights])
+
+    names = ("nats", "tokens", "confidence", "correct")
+    sums_D = {name: np.zeros(len(dataset.num_bytes)) for name in names}
+    for found, sums in compute_shared(predict_batch, plain.keys(batch_size)):
+        for name, values in zip(names, sums, strict=True):
+            sums_D[name][found] += values
     model.train(was_training)
 
     predicted = np.flatnonzero(sums_D["tokens"])

@@ -1,0 +1,165 @@
+# The template's: updates improve this file and keep your edits.
+"""Several processes, started by torchrun: one group, one writer, one message, one exit code."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
+
+from ..config import TrainingConfig
+from ..errors import ConfigError, Interrupted, TrainingError
+from . import run
+
+RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+LEAD = RANK == 0  # whether this process writes and prints: one of them does
+SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+ECHO = 10  # seconds in which a signal that comes again isn't a second one
+
+levels: list[Any] = []  # groups of processes; on several machines, those of a machine come first
+stopping = False  # whether all have agreed on it
+
+
+@contextmanager
+def process_group(config: TrainingConfig) -> Generator[None]:
+    """Be one of the processes that torchrun started, if it did.
+
+    Only the lead writes and prints; the others write to a temporary folder. If one fails, the first
+    says why, and all end with its exit code.
+    """
+    if "RANK" not in os.environ:
+        yield
+        return
+    timeout = timedelta(minutes=config.timeout_minutes)
+    store, *_ = next(rendezvous("env://", timeout=timeout))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=timeout, world_size=WORLD, rank=RANK, store=store)
+    try:
+        with _followers_elsewhere():
+            _ignore_echoes()
+            _connect(config)
+            yield
+    except Exception as error:
+        for name in SIGNALS:  # torchrun ends the others as soon as one has ended
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        _end(error, store)
+        raise
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    if not LEAD:
+        sys.exit(0)  # the lead reports the result
+
+
+def _connect(config: TrainingConfig) -> None:
+    each = config.parts // WORLD
+    if each * WORLD != config.parts or each & (each - 1):
+        expected = f"{WORLD} processes times 1, 2, 4, …"
+        raise ConfigError(f"training.parts: expected {expected} (got {config.parts})")
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", WORLD))
+    if WORLD % local == 0 and local < WORLD and local & (local - 1) == 0:
+        # Between machines, only what those of equal number on each machine have added is sent.
+        first, number = RANK - RANK % local, RANK % local
+        inner = [dist.new_group(range(at, at + local)) for at in range(0, WORLD, local)]
+        outer = [dist.new_group(range(at, WORLD, local)) for at in range(local)]
+        levels[:] = [inner[first // local], outer[number]]
+    else:
+        levels[:] = [dist.group.WORLD]
+
+
+@contextmanager
+def _followers_elsewhere() -> Generator[None]:
+    if LEAD:
+        yield
+        return
+    with TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        run.RUNS = Path(folder)
+        with redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
+
+
+def _ignore_echoes() -> None:
+    """A second signal of a kind ends the process at once, but not within a few seconds.
+
+    Schedulers signal every process, and torchrun passes on what it is told.
+    """
+    first: dict[int, float] = {}
+    handlers: dict[int, Any] = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - first.setdefault(number, now) > ECHO:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if callable(handlers[number]):
+            handlers[number](number, frame)
+        signal.signal(number, handle)
+
+    for name in SIGNALS:
+        number = getattr(signal, name)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            handlers[number] = signal.signal(number, handle)
+
+
+def _end(error: Exception, store: Any) -> None:
+    """Return if this process has to say why, or exit silently."""
+    if isinstance(error, Interrupted) and stopping:
+        # Wait until the lead has saved: torchrun ends all as soon as one has ended.
+        with suppress(RuntimeError):
+            dist.all_reduce(torch.zeros(1))
+        if not LEAD:
+            sys.exit(error.exit_code)
+        return
+    lost = isinstance(error, dist.DistError) or "gloo" in str(error)
+    mine = first = f"{getattr(error, 'exit_code', 1)} {RANK}"
+    with suppress(dist.DistError):  # the store may be gone with another process
+        if not LEAD:  # only the lead knows the run's folder
+            _wait(2, lambda: store.check(["failed"]))
+        first = store.compare_set("failed", "", mine).decode()
+        levels.clear()
+        dist.destroy_process_group()  # those that wait for this one notice it now
+        store.add("told", 1)
+        if LEAD and not lost:  # without torchrun, the store ends with the lead
+            _wait(20, lambda: store.add("told", 0) >= WORLD)
+    if first != mine:
+        sys.exit(int(first.split()[0]))
+    if lost:
+        message = f"process {RANK} of {WORLD} lost another one; look for what that one said"
+        raise TrainingError(f"{message} ({error})") from None
+
+
+def _wait(seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def from_lead(content: Callable[[], bytes]) -> bytes:
+    """What the lead has; the others don't compute theirs."""
+    said = bytearray(content() if LEAD else b"")
+    size = torch.tensor(len(said))
+    dist.broadcast(size, 0)
+    said = said or bytearray(int(size))
+    dist.broadcast(torch.frombuffer(said, dtype=torch.uint8), 0)
+    return bytes(said)
+
+
+def gather(content: bytes) -> list[bytes]:
+    """What each process has, in their order."""
+    sizes = torch.zeros(WORLD, dtype=torch.int64)
+    sizes[RANK] = len(content)
+    dist.all_reduce(sizes)
+    padded = torch.zeros(WORLD, int(sizes.max()), dtype=torch.uint8)
+    padded[RANK, : len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    dist.all_gather(list(padded), padded[RANK].clone())
+    return [row[:size].numpy().tobytes() for row, size in zip(padded, sizes, strict=True)]
