@@ -59,8 +59,8 @@ RULES: dict[str, Rule] = {
         source="https://peps.python.org/pep-0008/#programming-recommendations",
         fix="Name the exception that is expected, such as FileNotFoundError.",
         verify="Give the block a damaged file: the error has to be shown.",
-        bad="try:\n    state = open('last.pt', 'rb').read()\nexcept:\n    state = None\n",
-        good="from pathlib import Path\n\ntry:\n    state = Path('last.pt').read_bytes()\n"
+        bad='try:\n    state = open("last.pt", "rb").read()\nexcept:\n    state = None\n',
+        good='from pathlib import Path\n\ntry:\n    state = Path("last.pt").read_bytes()\n'
         "except FileNotFoundError:\n    state = None\n",
         lines_to_fix=1,
     ),
@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
         verify="Provoke the error: it has to appear in the log.",
         bad="def save(write):\n    try:\n        write()\n    except Exception:\n        pass\n",
         good="import logging\n\n\ndef save(write):\n    try:\n        write()\n"
-        "    except OSError:\n        logging.exception('not saved')\n",
+        '    except OSError:\n        logging.exception("not saved")\n',
         lines_to_fix=2,
     ),
     "SIM115": Rule(
@@ -119,7 +119,7 @@ RULES: dict[str, Rule] = {
         fix="Choose from a dictionary of names; for values, use ast.literal_eval.",
         verify="A name that doesn't exist has to give an error which lists those that do.",
         bad="def model(name):\n    return eval(name)()\n",
-        good="MODELS = {'dict': dict}\n\n\ndef model(name):\n    return MODELS[name]()\n",
+        good='MODELS = {"dict": dict}\n\n\ndef model(name):\n    return MODELS[name]()\n',
         lines_to_fix=3,
     ),
     "S102": Rule(
@@ -161,9 +161,9 @@ RULES: dict[str, Rule] = {
         fix='Pass filter="data".',
         verify="An archive with a member ../x has to be refused.",
         bad="import tarfile\n\n\ndef unpack(path):\n    with tarfile.open(path) as archive:\n"
-        "        archive.extractall('data')\n",
+        '        archive.extractall("data")\n',
         good="import tarfile\n\n\ndef unpack(path):\n    with tarfile.open(path) as archive:\n"
-        "        archive.extractall('data', filter='data')\n",
+        '        archive.extractall("data", filter="data")\n',
         lines_to_fix=1,
     ),
 }

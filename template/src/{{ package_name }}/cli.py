@@ -120,9 +120,9 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
 
 def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
     print(*checks, sep="\n")
-    failed = sum(not check.passed for check in checks)
-    summary = f"{failed} of {len(checks)} checks" if failed else f"{len(checks)} checks"
-    return report(not failed, summary, result, next_command)
+    passed = sum(check.passed for check in checks)
+    summary = f"{passed} of {len(checks)} checks passed"
+    return report(passed == len(checks), summary, result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:
@@ -173,8 +173,7 @@ def train(args: Namespace, config: Config) -> int:
 
     if args.resume and (args.run_name or args.or_resume or args.debug):
         raise RunError("--resume: can't be combined with --run-name, --or-resume or --debug")
-    name = "debug" if args.debug else args.config.stem if args.config else "default"
-    name = args.run_name or name
+    name = args.run_name or ("debug" if args.debug else getattr(args.config, "stem", "default"))
     folder = args.resume or run_folder(name)
     if args.dry_run:
         print(tomli_w.dumps(to_dict(config)), end="")
@@ -192,12 +191,10 @@ def train(args: Namespace, config: Config) -> int:
 
         with device.process_group(config.training):
             train_set, validation_set = checks.load_splits(config)
-            run = run if device.LEAD else None  # the others write into a temporary folder
-            resumed = run is not None
+            run = resumed = run if device.LEAD else None  # the others write elsewhere
             if run is None:
                 try:
-                    scratch = args.debug or not device.LEAD
-                    run = Run.create(name, config, train_set, scratch=scratch)
+                    run = Run.create(name, config, train_set, scratch=args.debug or not device.LEAD)
                 except RunError as error:
                     if args.or_resume and folder.exists():
                         error.exit_code = 3  # another process has just started it

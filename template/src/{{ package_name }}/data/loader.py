@@ -109,7 +109,7 @@ def _receive(batches: Iterator[Batch], stop: object, processes: Any) -> Iterator
                 batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
+            except (RuntimeError, OSError, EOFError) as error:  # the latter two of a dead worker
                 waited += 1
                 if str(error).startswith("Caught "):  # raised by the dataset
                     raise

@@ -24,7 +24,7 @@ SHORT = {
     "cache_dir": str(PROJECT / "data" / "cache"),
     "training": {
         "batch_size": 4,
-        "accumulation_steps": 1,
+        "parts": 1,
         "max_steps": 8,
         "warmup_steps": 2,
         "log_every": 2,

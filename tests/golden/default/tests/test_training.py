@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ from digits.errors import CheckpointError, TrainingError
 from digits.training import checkpoint, logger, loop
 from digits.training.checkpoint import CheckpointManager, TrainState
 from digits.training.logger import read_metrics
-from digits.training.optimizer import build_optimizer, learning_rate
+from digits.training.optimizer import build_optimizer, learning_rate, tree_sum
 from digits.training.run import Run
 from digits.training.writer import checkpoint_writer
 
@@ -50,19 +51,31 @@ def test_the_learning_rate_rises_linearly_and_decays_as_a_cosine() -> None:
     assert {step: learning_rate(step, config) for step in key_points} == pytest.approx(key_points)
 
 
-def test_accumulation_gives_the_same_step(
+def test_a_batch_in_parts_gives_the_same_step(
     settings: Mapping[str, Any], config: Config, train_set: Dataset
 ) -> None:
-    cpu, batch = torch.device("cpu"), next(train_set.batches(4))
-    model = loop.build_model(config, train_set, cpu).eval()
+    cpu, model = torch.device("cpu"), loop.build_model(config, train_set, torch.device("cpu"))
     results: list[list[Tensor]] = []
     for parts in (1, 4):
-        accumulating = from_dict(merge(settings, {"training": {"accumulation_steps": parts}}))
-        trained = copy.deepcopy(model)
-        optimizer = torch.optim.SGD(trained.parameters(), lr=0.1)
-        loss, norm = loop.train_step(trained, optimizer, batch, cpu, accumulating)
+        in_parts = from_dict(merge(settings, {"training": {"parts": parts}}))
+        trained = copy.deepcopy(model).eval()
+        state = TrainState({}, torch.optim.SGD(trained.parameters(), lr=0.1))
+        batches = replace(train_set, augmentation=None).batches(4 // parts)
+        loss, norm = loop.train_step(trained, state, batches, cpu, in_parts)
         results.append([loss, norm, *trained.parameters()])
     torch.testing.assert_close(*results, rtol=1e-3, atol=1e-5)
+
+
+def test_gradients_are_added_in_the_order_of_a_tree() -> None:
+    weight = nn.Parameter(torch.zeros(()))
+
+    def backward(part: int) -> Tensor:
+        weight.grad = torch.tensor(values[part])
+        return torch.tensor(values[part])
+
+    values = [1.0, 1e8, -1e8, 1.0, 1.0]
+    tree = torch.tensor(1.0 + 1e8) + torch.tensor(-1e8 + 1.0) + torch.tensor(1.0)
+    assert tree_sum(backward, range(5), [weight]) == tree == weight.grad
 
 
 def test_a_run_logs_its_metrics_and_records_how_it_ended(

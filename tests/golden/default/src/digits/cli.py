@@ -120,9 +120,9 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
 
 def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
     print(*checks, sep="\n")
-    failed = sum(not check.passed for check in checks)
-    summary = f"{failed} of {len(checks)} checks" if failed else f"{len(checks)} checks"
-    return report(not failed, summary, result, next_command)
+    passed = sum(check.passed for check in checks)
+    summary = f"{passed} of {len(checks)} checks passed"
+    return report(passed == len(checks), summary, result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:
@@ -169,12 +169,12 @@ def overfit(args: Namespace, config: Config) -> int:
 
 def train(args: Namespace, config: Config) -> int:
     """Step 7: train a model, or resume a run."""
-    from .training.run import RUNS, Run, run_folder, stop_on_signal
+    from .training.run import Run, run_folder, stop_on_signal
 
     if args.resume and (args.run_name or args.or_resume or args.debug):
         raise RunError("--resume: can't be combined with --run-name, --or-resume or --debug")
-    name = "debug" if args.debug else args.config.stem if args.config else "default"
-    folder = args.resume or run_folder(args.run_name or name)
+    name = args.run_name or ("debug" if args.debug else getattr(args.config, "stem", "default"))
+    folder = args.resume or run_folder(name)
     if args.dry_run:
         print(tomli_w.dumps(to_dict(config)), end="")
         return 0
@@ -187,24 +187,24 @@ def train(args: Namespace, config: Config) -> int:
     with stop_on_signal() as stop:
         from torch.autograd import set_detect_anomaly
 
-        from .training import checks, loop
+        from .training import checks, device, loop
 
-        train_set, validation_set = checks.load_splits(config)
-        resumed = run is not None
-        if run is None:
-            name = folder.relative_to(RUNS).as_posix()
-            try:
-                run = Run.create(name, config, train_set, scratch=args.debug)
-            except RunError as error:
-                if args.or_resume and folder.exists():
-                    error.exit_code = 3  # another process has just started it
-                raise
-        elif not args.allow_changes:
-            run.require_same(config, train_set.digest)
-        with run.locked(), set_detect_anomaly(args.debug):
-            if resumed:
-                run.record_resume(config, train_set)
-            state = loop.train(config, run, train_set, validation_set, stop)
+        with device.process_group(config.training):
+            train_set, validation_set = checks.load_splits(config)
+            run = resumed = run if device.LEAD else None  # the others write elsewhere
+            if run is None:
+                try:
+                    run = Run.create(name, config, train_set, scratch=args.debug or not device.LEAD)
+                except RunError as error:
+                    if args.or_resume and folder.exists():
+                        error.exit_code = 3  # another process has just started it
+                    raise
+            elif not args.allow_changes:
+                run.require_same(config, train_set.digest)
+            with run.locked(), set_detect_anomaly(args.debug):
+                if resumed:
+                    run.record_resume(config, train_set)
+                state = loop.train(config, run, train_set, validation_set, stop)
 
     value = math.nan if state.best_value is None else state.best_value  # of another metric
     best = f"{config.checkpoint.mode}imum {config.checkpoint.metric} {value:.4f}"

@@ -18,8 +18,8 @@ from .training.retention import CheckpointConfig
 class TrainingConfig(Section):
     batch_size: int = Field(default=32, ge=1)
     """Examples per optimizer step."""
-    accumulation_steps: int = Field(default=1, ge=1)
-    """Gradient accumulation: parts that a batch is split into, to save memory."""
+    parts: int = Field(default=1, ge=1)
+    """Parts that a batch is split into, to save memory, or to share it between processes."""
     max_steps: int = Field(default=1000, ge=1, le=10**9)
     """Number of optimizer steps."""
     patience: int = Field(default=0, ge=0)
@@ -42,6 +42,8 @@ class TrainingConfig(Section):
     """Steps between two evaluations on the validation split."""
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that load data; 0 loads in the training process."""
+    timeout_minutes: float = Field(default=10.0, gt=0, le=1440)
+    """With several processes: how long one waits for another before it gives up."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto (a GPU if there is one), cpu, cuda or mps."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -51,8 +53,8 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.batch_size % self.accumulation_steps:
-            raise ValueError("accumulation_steps: expected a divisor of batch_size")
+        if self.batch_size % self.parts:
+            raise ValueError("parts: expected a divisor of batch_size")
         if self.warmup_steps >= self.max_steps:
             raise ValueError("warmup_steps: expected less than max_steps")
         return self

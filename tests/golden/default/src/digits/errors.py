@@ -53,6 +53,7 @@ class Interrupted(ProjectError):  # noqa: N818 - nothing went wrong
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """'; did you mean …?' with the nearest known name, or an empty string."""
+    name = re.sub("accumulation.steps", "parts", name)  # as it was called until 0.8
     near = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -171,11 +171,14 @@ class Dataset:
             inputs = transforms.augment(inputs, rng, self.augmentation)
         return inputs, torch.from_numpy(self.targets[key.rows])
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def keys(self, batch_size: int) -> Iterator[BatchKey]:
         """All examples in order; the last batch may be smaller."""
         for first in range(0, len(self), batch_size):
             rows = np.arange(first, min(first + batch_size, len(self)))
-            yield self[BatchKey(0, first // batch_size, rows)]
+            yield BatchKey(0, first // batch_size, rows)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        return map(self.__getitem__, self.keys(batch_size))
 
     def select(self, rows: Array) -> Self:
         """Only these examples; (M,), each below N."""

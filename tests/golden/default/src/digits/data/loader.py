@@ -66,6 +66,13 @@ def batch_keys(size: int, batch_size: int, seed: int, start: int, stop: int) -> 
         yield BatchKey(epoch, position, order[first : first + batch_size])
 
 
+def part_keys(keys: Iterable[BatchKey], parts: int, ours: range) -> Iterator[BatchKey]:
+    """Our parts of each batch, one after the other. Each is augmented on its own."""
+    for epoch, position, rows in keys:
+        for part in ours:
+            yield BatchKey(epoch, parts * position + part, np.split(rows, parts)[part])
+
+
 def load_batches(
     dataset: Any, keys: Iterable[BatchKey], workers: int, stop: object = None
 ) -> Iterator[Batch]:
@@ -102,7 +109,7 @@ def _receive(batches: Iterator[Batch], stop: object, processes: Any) -> Iterator
                 batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
+            except (RuntimeError, OSError, EOFError) as error:  # the latter two of a dead worker
                 waited += 1
                 if str(error).startswith("Caught "):  # raised by the dataset
                     raise

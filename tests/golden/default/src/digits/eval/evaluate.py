@@ -16,9 +16,11 @@ from torch import Tensor
 from ..config import Config
 from ..data import source
 from ..data.dataset import Dataset, format_cell, open_csv
+from ..data.loader import BatchKey
 from ..data.validation import Array, Example, Schema
 from ..features import transforms
 from ..models.network import Network, per_example_loss
+from ..training.device import compute_shared
 from .metrics import metrics
 
 
@@ -43,12 +45,15 @@ def predict(model: Network, dataset: Dataset, batch_size: int) -> Predictions:
     device = next(chain(model.parameters(), model.buffers())).device
     was_training = model.training
     model.eval()
-    values: list[Array] = []
-    losses: list[Array] = []
-    for inputs, targets in replace(dataset, augmentation=None).batches(batch_size):
+    plain = replace(dataset, augmentation=None)
+
+    def predict_batch(key: BatchKey) -> tuple[Array, Array]:
+        inputs, targets = plain[key]
         outputs = model(inputs.to(device))
-        values.append(model.postprocess(outputs).cpu().numpy())
-        losses.append(per_example_loss(outputs, targets.to(device)).float().cpu().numpy())
+        losses = per_example_loss(outputs, targets.to(device))
+        return model.postprocess(outputs).cpu().numpy(), losses.float().cpu().numpy()
+
+    values, losses = zip(*compute_shared(predict_batch, plain.keys(batch_size)), strict=True)
     model.train(was_training)
     return Predictions(np.concatenate(values), dataset.targets, np.concatenate(losses))
 

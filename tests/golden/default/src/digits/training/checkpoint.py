@@ -85,8 +85,8 @@ class CheckpointManager:
         Raises:
             CheckpointError: the checkpoint couldn't be written. Earlier ones are intact.
         """
-        files = {name: _without_tied(module) for name, module in state.modules.items()}
-        files["optimizer"] = _optimizer_tensors(state.optimizer)
+        files = {name: module_tensors(module) for name, module in state.modules.items()}
+        files["optimizer"] = optimizer_tensors(state.optimizer)
         optimizer = type(state.optimizer).__name__
         saved = state.progress() | {"metric": self.config.metric, "optimizer": optimizer}
         write(files, lambda tensors: self._commit(tensors, saved))
@@ -166,7 +166,8 @@ class CheckpointManager:
             raise CheckpointError(f"{message}: restore training/optimizer.py, or train a new run")
         for name, module in state.modules.items():
             self.load_weights(step, module, name)
-        _load_optimizer(state.optimizer, self.path(step) / "optimizer.safetensors")
+        path = self.path(step) / "optimizer.safetensors"
+        load_optimizer(state, load_file(path), path)
         state.step = step
         # If another metric selects the best checkpoint now, the best value so far is unknown.
         if saved["metric"] == self.config.metric:
@@ -224,7 +225,7 @@ class CheckpointManager:
         return read_json(self.path(step) / "state.json")
 
 
-def _without_tied(module: nn.Module) -> dict[str, Tensor]:
+def module_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Tied weights only once, under their first name, as safetensors requires."""
     first_names: dict[tuple[int | str, torch.Size], str] = {}
     tensors = module.state_dict()
@@ -234,7 +235,7 @@ def _without_tied(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensors[name].contiguous() for name in first_names.values()}
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as a flat dict, such as `0.exp_avg` of the first parameter."""
     return {
         f"{index}.{name}": torch.as_tensor(value).contiguous()
@@ -244,20 +245,21 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
+def load_optimizer(state: TrainState, tensors: Mapping[str, Tensor], path: Path) -> None:
+    optimizer = state.optimizer
     groups = optimizer.state_dict()["param_groups"]  # learning rate etc. are the config's
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     expected = {str(index): (weight.shape, weight.dtype) for index, weight in enumerate(weights)}
-    state: dict[int, dict[str, Tensor]] = {}
+    states: dict[int, dict[str, Tensor]] = {}
     try:
-        for key, tensor in load_file(path).items():
+        for key, tensor in tensors.items():
             index, _, name = key.partition(".")
             if expected[index] != (tensor.shape, tensor.dtype) and name.startswith("exp_avg"):
                 raise ValueError(f"{key} is {tensor.dtype}{[*tensor.shape]}")
-            state.setdefault(int(index), {})[name] = tensor
-        if len({frozenset(tensors) for tensors in state.values()}) > 1:
+            states.setdefault(int(index), {})[name] = tensor
+        if len({frozenset(names) for names in states.values()}) > 1:
             raise ValueError("tensors are missing")
     except (KeyError, ValueError) as error:
         message = f"{path} is of another optimizer or network: {error}. Restore training/optimizer"
         raise CheckpointError(f"{message}.py and models/network.py, or train a new run") from None
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    optimizer.load_state_dict({"state": states, "param_groups": groups})

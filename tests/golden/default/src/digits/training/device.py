@@ -1,18 +1,21 @@
 # The template's: updates improve this file and keep your edits.
-"""Device, precision and random seeds."""
+"""Device, precision and random seeds. One process computes all parts of a batch."""
 
 import os
 import random
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import TrainingConfig
 from ..errors import ConfigError
+
+LEAD = True  # whether this process writes: with several, one of them does
 
 
 def select_device(config: TrainingConfig) -> torch.device:
@@ -76,3 +79,36 @@ def peak_memory(device: torch.device) -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+# --- what several processes would share: there is one -------------------------------------------
+
+
+def process_group(config: TrainingConfig) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def distribute(module: nn.Module) -> None:
+    """Called with each module of a new model, the whole last."""
+
+
+def broadcast(state: object) -> None:
+    """Called once the state is restored."""
+
+
+def our_parts(parts: int) -> range:
+    return range(parts)
+
+
+def sum_over_processes(weights: list[Tensor], loss: Tensor) -> Tensor:
+    return loss
+
+
+def agree(stop: object, seconds: float, waited: float) -> tuple[str, float, float]:
+    """The signal that stops the run, and the clocks by which it is ended and saved."""
+    return getattr(stop, "signal_name", ""), seconds, waited
+
+
+def compute_shared(function: Callable[[Any], Any], keys: Iterable[Any]) -> Iterable[Any]:
+    """The results for all keys, in their order."""
+    return map(function, keys)

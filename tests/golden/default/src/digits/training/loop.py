@@ -8,6 +8,7 @@ generator is ever saved or restored.
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -15,14 +16,15 @@ from torch import Tensor, nn
 
 from ..config import Config
 from ..data.dataset import Dataset
-from ..data.loader import Batch, batch_keys, derive_seed, load_batches
+from ..data.loader import Batch, batch_keys, derive_seed, load_batches, part_keys
 from ..errors import PROGRAM, Interrupted, RunError, TrainingError
 from ..eval.evaluate import predict
 from ..models.network import Network, per_example_loss
+from . import device as processes
 from .checkpoint import CheckpointManager, TrainState
 from .device import autocast, peak_memory, seed_everything, select_device, to_device
 from .logger import MetricsLogger
-from .optimizer import build_optimizer, learning_rate
+from .optimizer import build_optimizer, learning_rate, tree_sum
 from .run import Run, StopRequest
 from .writer import checkpoint_writer
 
@@ -54,6 +56,7 @@ def train(
     state = TrainState({"model": model}, build_optimizer(model, training))
     checkpoints = CheckpointManager(run.folder / "checkpoints", config.checkpoint)
     checkpoints.restore(state)
+    processes.broadcast(state)
     if state.step > training.max_steps:
         raise RunError(f"training.max_steps: {run.folder} has {state.step} steps already")
     if training.compile:
@@ -63,7 +66,8 @@ def train(
     # Workers are started before there are threads.
     size, batch_size = len(train_set), training.batch_size
     keys = batch_keys(size, batch_size, config.seed, state.step, training.max_steps)
-    batches = load_batches(train_set, keys, training.workers, stop)
+    keys = part_keys(keys, training.parts, processes.our_parts(training.parts))
+    parts = load_batches(train_set, keys, training.workers, stop)
     run.outcome_path.unlink(missing_ok=True)
 
     with MetricsLogger(run, config, state.step) as logger, checkpoint_writer() as write:
@@ -72,26 +76,26 @@ def train(
         pending: list[Tensor] = []  # losses and gradient norms, still on the device
         last_save = time.monotonic()
         # Even if its time is up, it takes another step when it hasn't been evaluated yet.
-        ended_by = stop_reason(state, config, logger.seconds if state.best_step else 0)
+        _, seconds, _ = processes.agree(None, logger.seconds, 0)
+        ended_by = stop_reason(state, config, seconds if state.best_step else 0)
         if state.step and state.step % training.evaluate_every == 0:  # it had ended when killed
             ended_by = ended_by or out_of_patience(state, config)
 
         while not ended_by:
             # One optimizer step.
-            seed_everything(derive_seed(config.seed, "step", state.step), device)
             rate = learning_rate(state.step, training)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            pending += train_step(model, state.optimizer, next(batches), device, config)
+            pending += train_step(model, state, parts, device, config)
             state.step += 1
 
             # What is due after it? A signal may also arrive later: it then stops the next step.
-            stopping = stop.signal_name if stop else ""
-            ended_by = stop_reason(state, config, logger.seconds)
+            waited = time.monotonic() - last_save
+            stopping, seconds, waited = processes.agree(stop, logger.seconds, waited)
+            ended_by = stop_reason(state, config, seconds)
             evaluating = bool(ended_by) or state.step % training.evaluate_every == 0
             logging = evaluating or state.step % training.log_every == 0
-            due = config.checkpoint.is_due(state.step, time.monotonic() - last_save)
-            saving = bool(ended_by or stopping) or due
+            saving = bool(ended_by or stopping) or config.checkpoint.is_due(state.step, waited)
             metrics: dict[str, float] = {}
 
             if logging or saving:
@@ -112,7 +116,7 @@ def train(
             if logging:
                 logger.log(state.step, metrics, peak_memory(device), ended=bool(ended_by))
 
-            if saving:
+            if saving and processes.LEAD:
                 logger.sync()
                 checkpoints.save(state, write)
                 last_save = time.monotonic()
@@ -140,7 +144,8 @@ def train(
 def build_model(config: Config, train_set: Dataset, device: torch.device) -> Network:
     """With random weights, which depend on the seed alone."""
     seed_everything(derive_seed(config.seed, "weights"), device)
-    return Network(config.model, train_set.shape, train_set.schema.num_outputs).to(device)
+    model = Network(config.model, train_set.shape, train_set.schema.num_outputs)
+    return model.apply(processes.distribute).to(device)
 
 
 def adapt_model(model: Network, train_set: Dataset, config: Config) -> None:
@@ -185,28 +190,33 @@ def load_best(config: Config, run: Run) -> tuple[Network, int]:
 
 
 def train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    device: torch.device,
-    config: Config,
+    model: Network, state: TrainState, parts: Iterator[Batch], device: torch.device, config: Config
 ) -> tuple[Tensor, Tensor]:
-    """One optimizer step. Returns the mean loss and the gradient norm, both on the device."""
-    inputs, targets = (to_device(tensor, device) for tensor in batch)
-    n = config.training.accumulation_steps
-    chunks = zip(inputs.chunk(n), targets.chunk(n), strict=True) if n > 1 else [(inputs, targets)]
-    losses: list[Tensor] = []
-    for x, y in chunks:
-        with autocast(device, config.training):
-            loss = per_example_loss(model(x), y).mean()
-        if loss.requires_grad:  # the model has parameters
-            (loss if n == 1 else loss / n).backward()  # the parts are of equal size
-        losses.append(loss.detach())
+    """One optimizer step on the next parts, which make a batch.
+
+    The random numbers of a part follow from the seed, the step and the number of the part.
+
+    Returns:
+        The mean loss and the gradient norm, both on the device.
+    """
+    optimizer, n = state.optimizer, config.training.parts
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+
+    def backward(part: int) -> Tensor:
+        seed_everything(derive_seed(config.seed, "step", n * state.step + part), device)
+        inputs, targets = (to_device(tensor, device) for tensor in next(parts))
+        with autocast(device, config.training):
+            loss = per_example_loss(model(inputs), targets).mean() / n
+        if loss.requires_grad:  # the model has parameters
+            loss.backward()
+        return loss.detach()
+
+    loss = tree_sum(backward, processes.our_parts(n), weights)
+    loss = processes.sum_over_processes(weights, loss)
     norm = nn.utils.clip_grad_norm_(weights, config.training.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return (losses[0] if n == 1 else torch.stack(losses).mean()), norm
+    return loss, norm
 
 
 def stop_reason(state: TrainState, config: Config, seconds: float) -> str:

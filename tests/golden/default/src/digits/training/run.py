@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from ..data.dataset import Dataset
 
 RUNS = Path("runs")
-NO_EFFECT = {"training.workers", "cache_dir"}  # settings that don't change the result
+NO_EFFECT = {"training.workers", "training.timeout_minutes", "cache_dir"}  # on the result
 
 
 class Run:
@@ -114,6 +114,7 @@ class Run:
         """
         recorded = self.read_provenance()
         before, now = flatten(recorded["config"]), flatten(to_dict(config))
+        before.setdefault("training.parts", before.get("training.accumulation_steps", 1))
         lines = [
             f"  {name}: was {before[name]!r}, now {now[name]!r}"
             for name in sorted(before.keys() & now.keys() - NO_EFFECT)  # one may be new, or gone
@@ -190,4 +191,5 @@ def stop_on_signal() -> Generator[StopRequest]:
         yield request
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) != signal.SIG_IGN:  # several processes end together
+                signal.signal(number, handler)
