@@ -69,3 +69,8 @@ def test_each_release_is_part_of_the_history() -> None:
             f"the commit of {release.version} isn't an ancestor of HEAD; if this is a shallow "
             "clone: git fetch --unshallow"
         )
+
+
+def test_the_ci_of_a_project_pins_the_version_that_comes_with_it() -> None:
+    workflow = (ROOT / "template/.github/workflows/ci.yml.jinja").read_text(encoding="utf-8")
+    assert re.findall(r"ml-architect\[review\]==([0-9.]+)", workflow) == [CURRENT.base_version]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -21,8 +22,9 @@ from rendering import ROOT, render
 from studies import ENVIRONMENT
 
 from ml_architect.cli import main
-from ml_architect.review import dynamic, ruff, ruff_rules
+from ml_architect.review import checklist, dynamic, ruff, ruff_rules
 from ml_architect.review.findings import Rule
+from ml_architect.review.project import read_project
 from ml_architect.review.rules import all_rules
 
 RULES = all_rules()
@@ -579,6 +581,40 @@ def test_a_generated_project_has_no_finding(
     assert "Notes for later stages" not in review.out
     # The hardest stage judges every project alike.
     assert review("--stage=production") == 0, review.out
+
+
+PLANTED = {
+    "data isn't validated": (0, r"\bvalidate\(|\bvalidator\.check\(", "gather("),
+    "nothing is seeded": (1, r"(?i)seed", "begin"),
+    "nothing is saved": (2, r"(?i)save|CheckpointManager", "hold"),
+    "it has no small scale": (3, r"(?i)max_steps|debug|dry.run|overfit", "whole"),
+    "the gradient norm isn't logged": (4, r"gradient_norm", "other"),
+    "a file stays open": (5, r"\Z", "\n\ndef leak():\n    return open('x').read()\n"),
+    "a function has no types": (6, r"\Z", "\n\ndef add(a, b):\n    return a + b\n"),
+    "a function has no docstring": (7, r"\Z", "\n\ndef add(a: int) -> int:\n    return a\n"),
+}
+"""An item of the checklist, and what is replaced in the whole project."""
+
+
+@pytest.mark.parametrize(("item", "old", "new"), PLANTED.values(), ids=PLANTED)
+def test_a_fault_of_each_item_of_the_checklist_is_found_in_a_generated_project(
+    item: int, old: str, new: str, review: Review, template: Path
+) -> None:
+    render(template, review.root, starter="blank", package_name="mine", stage="prototype")
+
+    def answer() -> tuple[str, str]:
+        project = read_project(review.root)
+        answered = checklist.answers(project, [])[item]
+        return answered.kind, answered.text
+
+    kind, text = answer()
+    assert kind == ("coverage" if item > 5 else "question" if item == 5 else "seen"), text
+    files = [*review.root.glob("src/**/*.py"), *review.root.glob("configs/*.toml")]
+    for path in files if item < 5 else files[:1]:
+        path.write_text(re.sub(old, new, path.read_text("utf-8")), "utf-8")
+    planted_kind, planted_text = answer()
+    assert planted_kind in ("question", "coverage")
+    assert planted_text != text
 
 
 # --- around it ------------------------------------------------------------------------------------

@@ -57,17 +57,41 @@ def scope(project: Project) -> str:
     return f"{len(project.modules)} files; no entry point that trains was found"
 
 
-def first_call(project: Project, pattern: str, *, only_training: bool = True) -> str:
-    """Place of the first call whose name matches, in what training imports, or ""."""
+NUMBERS = ("math.", "numpy.", "torch.", "jax.", "scipy.", "tensorflow.math.")
+"""Packages whose `log` is the logarithm."""
+
+
+def first_call(project: Project, pattern: str, argument: str = "") -> str:
+    """Place of the first call whose name matches, in what training imports, or "".
+
+    With `argument`, one of the names among its arguments has to match that.
+    """
     compiled = re.compile(pattern, re.IGNORECASE)
-    entries = project.training_entries if only_training else []
+    entries = project.training_entries
     modules: dict[str, Module] = {file.path: file for entry in entries for file in entry.closure}
     for module in list(modules.values()) or project.modules:
         for call in module.all(ast.Call):
-            if compiled.search(module.dotted(call.func) or called(call)):
-                place = module.place(call)
-                return f"`{path_of(call.func) or called(call)}` at {place.path}:{place.line}"
+            name = module.dotted(call.func) or called(call)
+            if not compiled.search(name) or (called(call) == "log" and name.startswith(NUMBERS)):
+                continue
+            if argument and not any(re.search(argument, each) for each in names_in(call)):
+                continue
+            place = module.place(call)
+            return f"`{path_of(call.func) or called(call)}` at {place.path}:{place.line}"
     return ""
+
+
+def names_in(node: ast.AST) -> list[str]:
+    """Names, attributes and texts in an expression."""
+    names: list[str] = []
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name):
+            names.append(each.id)
+        elif isinstance(each, ast.Attribute):
+            names.append(each.attr)
+        elif isinstance(each, ast.Constant) and isinstance(each.value, str):
+            names.append(each.value)
+    return names
 
 
 def first_option(project: Project, pattern: str) -> str:
@@ -99,10 +123,10 @@ def validation(project: Project) -> Answer:
     item = "Data is validated before expensive work"
     pattern = (
         r"(^|[._])(validate|check)_?(data|dataset|schema|frame|df|split|input|example)"
-        r"|pandera|great_expectations|\.model_validate"
+        r"|(data|dataset|cache|schema|validator)\.(validate|check)$|pandera|great_expectations"
     )
     seen = first_call(project, pattern)
-    searched = f"calls named validate_…, check_…, pandera, pydantic in {scope(project)}"
+    searched = f"calls named validate_…, check_…, and pandera, in {scope(project)}"
     if seen:
         return Answer(
             item,
@@ -124,9 +148,11 @@ def repeatable(project: Project, findings: tuple[Finding, ...]) -> Answer:
     item = "Seeds are set and configs are logged"
     pattern = (
         r"(log|write|add)_?(hparams|hyperparams|params|config)|save_(config|args|hyperparameters)"
-        r"|OmegaConf\.save|yaml\.(safe_)?dump|wandb\.init|json\.dump|hydra\.main"
+        r"|OmegaConf\.save|wandb\.init|hydra\.main"
     )
+    config = r"(?i)(^|_)(config|cfg|args|opts?|options|params|hparams|settings|flags)$"
     logged = first_call(project, pattern)
+    logged = logged or first_call(project, r"(yaml|json|toml|tomli_w)\.(safe_)?dumps?$", config)
     seed = first_call(project, r"seed|PRNGKey")
     searched = f"seeds, and calls that store a config, in {scope(project)}"
     text = "; ".join(
@@ -152,8 +178,8 @@ def checkpoints(project: Project, findings: tuple[Finding, ...]) -> Answer:
         r"(^|\.)(save|save_checkpoint|save_state|save_model|ModelCheckpoint|CheckpointManager)$|torch\.save",
     )
     load = first_call(
-        project, r"load_state_dict|load_checkpoint|restore|resume|load_from_checkpoint|load_state"
-    )
+        project, r"load_state_dict|load_checkpoint|restore|load_from_checkpoint|load_state"
+    ) or first_call(project, r"resume")
     text = f"saves: {save or 'no call found'}; loads: {load or 'no call found'}"
     if findings:
         return Answer(item, "findings", text, searched, findings)
@@ -204,9 +230,9 @@ def metrics(project: Project) -> Answer:
     seen = first_call(project, loggers)
     wanted = {
         "learning rate": r"(^|_)(lr|learning_rate)($|_)|get_last_lr|LearningRateMonitor",
-        "norm of the gradients": r"grad_?norm|total_norm|gnorm",
+        "norm of the gradients": r"grad(ient)?s?_?norm|total_norm|gnorm",
         "non-finite values": r"isnan|isfinite|isinf|detect_anomaly|nan_to_num|terminate_on_nan",
-        "examples per second": r"throughput|per_sec|samples_s|tokens_s|ips|it_s",
+        "examples per second": r"throughput|per.sec|samples_s|tokens_s|ips|it_s",
     }
     missing = [name for name, pattern in wanted.items() if not logs(project, name, pattern)]
     searched = (
@@ -242,18 +268,18 @@ def logs(project: Project, name: str, pattern: str) -> bool:
                 r"log|print|scalar|info|update|set_postfix|write", callee, re.IGNORECASE
             ):
                 continue
-            for node in ast.walk(call):
-                words = (
-                    node.value
-                    if isinstance(node, ast.Constant) and isinstance(node.value, str)
-                    else node.id
-                    if isinstance(node, ast.Name)
-                    else node.attr
-                    if isinstance(node, ast.Attribute)
-                    else ""
-                )
-                if words and compiled.search(words):
-                    return True
+            if any(compiled.search(each) for each in names_in(call)):
+                return True
+        # Entries of a dictionary that is logged later: metrics["train/learning_rate"].
+        keys = [each.slice for each in module.all(ast.Subscript)]
+        keys += [key for each in module.all(ast.Dict) for key in each.keys if key]
+        if any(
+            isinstance(key, ast.Constant)
+            and isinstance(key.value, str)
+            and compiled.search(key.value.replace("/", "_"))
+            for key in keys
+        ):
+            return True
     return False
 
 
