@@ -58,17 +58,17 @@ class TrainingConfig:
     """Compile the model with torch.compile: a slow first step, then faster ones."""
 
     def __post_init__(self) -> None:
-        parts, steps = self.parts, self.max_steps
+        size, parts, steps = self.batch_size, self.parts, self.max_steps
         require(
             self,
             ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("parts", parts >= 1 and self.batch_size % parts == 0, "a divisor of batch_size"),
+            ("parts", parts >= 1 and size % parts == 0, f"a divisor of batch_size, {size}"),
             ("max_steps", 1 <= steps <= 10**9, "1 to 1,000,000,000"),
             ("patience", self.patience >= 0, "at least 0"),
             ("max_minutes", self.max_minutes >= 0, "at least 0"),
             ("train_fraction", 0 < self.train_fraction <= 1, "more than 0, at most 1"),
             ("learning_rate", 0 < self.learning_rate <= 10, "more than 0, at most 10"),
-            ("warmup_steps", 0 <= self.warmup_steps < steps, "at least 0, less than max_steps"),
+            ("warmup_steps", 0 <= self.warmup_steps < steps, f"less than max_steps, {steps}"),
             ("weight_decay", 0 <= self.weight_decay <= 1, "0 to 1"),
             ("gradient_clip", self.gradient_clip > 0, "more than 0"),
             ("log_every", self.log_every >= 1, "at least 1"),

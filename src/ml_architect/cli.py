@@ -26,6 +26,8 @@ class Parser(argparse.ArgumentParser):
             commands = re.findall(r"[a-z]+", message.partition("choose from")[2])
             hint = nearest(match[1], commands, f"expected one of {', '.join(commands)}.")
             raise CommandError(f"{match[1]}: no such command; {hint} See: {self.prog} --help")
+        if message.startswith("unrecognized") and sys.argv[1:2] == ["launch"]:
+            message += "; what the project is given comes after --"
         raise CommandError(f"{message}. See: {self.prog} --help")
 
 

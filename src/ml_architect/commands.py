@@ -63,8 +63,9 @@ def add_commands(commands: Any) -> None:
         where = places.add_parser(place, help=text, description=text)
         where.add_argument("arguments", metavar="-- train …", nargs="*", help="of the project")
         where.add_argument("--command", metavar="COMMAND", help="command of the project")
-        text = "processes" if place == "local" else "processes per node, by default one per GPU"
-        where.add_argument("--processes", metavar="N", type=_count, help=text)
+        is_local = place == "local"
+        text = "one for each GPU" if is_local else "processes per node, by default one per GPU"
+        where.add_argument("--processes", metavar="N", type=_count, required=is_local, help=text)
         if place != "local":
             where.add_argument("--nodes", metavar="N", type=_count, default=1, help="machines")
         _add_resources(where, place)
@@ -278,7 +279,8 @@ def _launch(options: argparse.Namespace) -> int:
         time=getattr(options, "time", ""),
         sbatch=getattr(options, "sbatch", ()),
     )
-    job = plan_job(project, options.arguments)
+    processes = resources.nodes * resources.processes_per_node
+    job = plan_job(project, options.arguments, processes)
     if options.place == "slurm":
         from .launch.slurm import submit, write_job
 

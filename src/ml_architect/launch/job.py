@@ -113,7 +113,7 @@ def render(template: str, **values: Any) -> str:
     return environment.from_string(source).render(written_by=written_by, **values)
 
 
-def plan_job(project: Project, arguments: Sequence[str]) -> Job:
+def plan_job(project: Project, arguments: Sequence[str], processes: int) -> Job:
     """Make a job of the arguments of a training.
 
     It is started several times, so it gets a name and `--or-resume`.
@@ -144,7 +144,7 @@ def plan_job(project: Project, arguments: Sequence[str]) -> Job:
             f"--run-name {name!r}: expected letters, digits, dots and dashes, or two such names, "
             "STUDY/NAME"
         )
-    project.require_valid(words)
+    project.require_valid(words, processes)
     if "--or-resume" not in words:
         words.append("--or-resume")
     return Job(name, project, tuple(words))

@@ -27,7 +27,7 @@ def launch_local(
         CommandError: the project refuses its settings.
     """
     if arguments[0] == "train" and "--dry-run" not in arguments:
-        project.require_valid(arguments)
+        project.require_valid(arguments, processes)
     environment = project.environment()
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(grace))

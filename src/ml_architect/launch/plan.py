@@ -43,7 +43,7 @@ class Constants:
     )
     checkpoint_bytes: float = _constant(12, "bytes per weight", "the same without gradients")
     write_speed: float = _constant(
-        1e9, "bytes/s per node", "assumption; with the digest, one core here had 0.3e9"
+        1e9, "bytes/s per node", "assumption; with a checksum, one core reached 0.3e9"
     )
     hours_per_failure: float = _constant(
         50_677, "GPU-hours", "Llama 3: 419 in 54 days of 16,384 GPUs"
@@ -182,16 +182,16 @@ class Plan:
 def describe(plan: Plan) -> str:
     """The plan in lines."""
     step = plan.compute + plan.all_reduce
+    machines = f"{_plural(plan.gpus, 'GPU')} in {_plural(plan.nodes, 'node')}"
     lines = [
-        f"A model on paper, not measured on GPUs: {_number(plan.model_parameters)} "
-        f"weights, {plan.gpus} GPUs in {plan.nodes} node(s), {_number(plan.tokens_per_step)} "
-        "tokens a step.",
+        f"A model on paper, not measured on GPUs: {_number(plan.model_parameters)} weights, "
+        f"{machines}, {_number(plan.tokens_per_step)} tokens a step.",
         "",
         *_rows(
             {
                 "tokens per second": f"{_number(plan.tokens_per_step / step)}, {step:.3g} s a step",
                 "all-reduce of gradients": _communication(plan, plan.all_reduce),
-                "in a fixed order": "the same bytes in two levels, node and network; in one: "
+                "sum in a fixed order": "as long, if nodes are summed first; in a single step "
                 + _communication(plan, plan.flat_fixed_order),
                 "memory per GPU (ddp)": _memory(plan, False),
                 "memory per GPU (fsdp)": _memory(plan, True),
@@ -245,6 +245,10 @@ def _rows(cells: dict[str, str]) -> list[str]:
     return [f"  {name:{width}}  {text}" for name, text in cells.items()]
 
 
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
+
+
 def _number(value: float) -> str:
     """Such as 1.784 million."""
     for limit, unit in ((1e9, "billion"), (1e6, "million")):
@@ -272,7 +276,7 @@ def _memory(plan: Plan, is_sharded: bool) -> str:
 
 def _checkpoints(plan: Plan, is_sharded: bool) -> str:
     stall = plan.stall(is_sharded)
-    return (
-        f"{_duration(stall)} each; best every {_duration(plan.interval(stall))}; "
-        f"{plan.lost(stall):.2%} of the time lost"
-    )
+    if (lost := plan.lost(stall)) >= 1:
+        return f"{_duration(stall)} each; no progress: machines fail faster than it is written"
+    every = _duration(plan.interval(stall))
+    return f"{_duration(stall)} each; best every {every}; {lost:.2%} of the time lost"

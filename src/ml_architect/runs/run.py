@@ -265,7 +265,9 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         CommandError: it can't be written.
     """
-    unfinished = path.with_name(f".{uuid4().hex}")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path}: expected a file to write to, not a folder or a device")
+    unfinished = path.parent / f".{uuid4().hex}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("xb") as file:

@@ -86,11 +86,12 @@ class Project:
             raise CommandError("\n".join(dict.fromkeys(problems)))
         return configs
 
-    def require_valid(self, arguments: Sequence[str]) -> None:
+    def require_valid(self, arguments: Sequence[str], processes: int = 1) -> None:
         """Let the project check the command line of a training, by `--dry-run`.
 
         Raises:
-            CommandError: the project refuses it; the message is the project's own.
+            CommandError: the project refuses it; the message is the project's own. Or so many
+                processes can't share a batch.
         """
         done = self._run([*arguments, "--dry-run"])
         if done.returncode != 0:
@@ -98,6 +99,17 @@ class Project:
             shown = shlex.join([*self.command, *arguments, "--dry-run"])
             message = "\n".join(lines[-5:]) or f"`{shown}` exited with {done.returncode}"
             raise CommandError(message)
+        try:
+            parts = tomllib.loads(done.stdout)["training"]["parts"]
+            each = parts // processes
+        except (tomllib.TOMLDecodeError, KeyError, TypeError):  # a project of another kind
+            return
+        if each * processes != parts or each & (each - 1):
+            raise CommandError(
+                f"training.parts = {parts}: {processes} processes share the parts of a batch, so "
+                f"expected {processes}, {2 * processes}, {4 * processes}, …: add "
+                f"--training.parts {processes}"
+            )
 
     def python(self) -> list[str]:
         """How to start the Python that the command runs in: words of a command line.

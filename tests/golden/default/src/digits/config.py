@@ -54,9 +54,11 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.batch_size % self.parts:
-            raise ValueError("parts: expected a divisor of batch_size")
+            message = f"expected a divisor of batch_size, {self.batch_size} (got {self.parts})"
+            raise ValueError(f"parts: {message}")
         if self.warmup_steps >= self.max_steps:
-            raise ValueError("warmup_steps: expected less than max_steps")
+            message = f"expected less than max_steps, {self.max_steps} (got {self.warmup_steps})"
+            raise ValueError(f"warmup_steps: {message}")
         return self
 
 
