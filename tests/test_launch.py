@@ -170,6 +170,26 @@ ONLY_SLURM = [
 ]
 
 
+@pytest.mark.parametrize("place", ["local", "slurm"])
+def test_processes_that_cannot_share_the_parts_of_a_batch_are_refused_before_a_start(
+    place: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text('print("[training]\\nparts = 4")', encoding="utf-8")
+    command = ("--command", f"{sys.executable} {script}", "--processes")
+    for processes in ("3", "8"):
+        result = tool(tmp_path, "launch", place, *command, processes, *TRAIN)
+        assert result.returncode == 2
+        assert result.stdout == (
+            f"training.parts = 4: {processes} processes share the parts of a batch, so expected "
+            f"{processes}, {2 * int(processes)}, {4 * int(processes)}, …: add "
+            f"--training.parts {processes}\n"
+        )
+    assert not (tmp_path / "runs").exists()
+    if place == "slurm":
+        assert tool(tmp_path, "launch", place, *command, "2", *TRAIN).returncode == 0
+
+
 @pytest.mark.parametrize("place", ["slurm", "kubernetes"])
 @pytest.mark.parametrize(
     ("options", "message"),
