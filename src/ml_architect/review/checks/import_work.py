@@ -44,6 +44,7 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser().parse_args()
 """,
     lines_to_fix=5,
+    is_default=False,
 )
 ABSOLUTE_PATH = Rule(
     id="ML206",
@@ -58,7 +59,6 @@ ABSOLUTE_PATH = Rule(
     bad='from pathlib import Path\n\nDATA = Path("/home/maria/data/train.csv")\nprint(DATA)\n',
     good='from pathlib import Path\n\nDATA = Path("data/train.csv")\nprint(DATA)\n',
     lines_to_fix=2,
-    is_default=False,
 )
 
 WORK = {
