@@ -604,7 +604,7 @@ NEAR_MISSES = [
     ("ML310", "import yaml\n\n\ndef f(x):\n    return yaml.load(x, Loader=yaml.FullLoader)\n"),
     (
         "ML311",
-        "import zipfile\n\n\ndef f(x):\n    with zipfile.ZipFile(x) as y:\n"
+        "import tarfile\nimport zipfile\n\n\ndef f(x):\n    with zipfile.ZipFile(x) as y:\n"
         "        y.extractall()\n",
     ),
     (
