@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
 from ..source import Definition, Function, called, keyword, path_of, receiver
-from ..torch_code import is_without_gradients, needs_gradients
+from ..torch_code import is_without_gradients, loops_around, needs_gradients
 from .check import Check, finding
 
 WITH_GRADIENTS = Rule(
@@ -189,12 +189,14 @@ def forwards_of(
             project, function, call
         ):
             continue
-        # A single forward pass costs little; beside training it shares the memory with it.
-        is_beside = module in project.training or is_called_in_loop(project, function)
+        # A single forward pass costs little.
+        is_in_callers_loop = bool(loops_around(project, function, call))
         repeats = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
         is_repeated = any(isinstance(each, repeats) for each in module.ancestors(call))
         is_often = (
-            module.loops(call) or is_repeated or (is_beside and not SHOWS.search(function.name))
+            module.loops(call)
+            or is_repeated
+            or (is_in_callers_loop and not SHOWS.search(function.name))
         )
         if is_often and not is_in_other_branch(function, before[-1][2], call):
             found.append(call)
@@ -317,11 +319,6 @@ def has_eval(
 ) -> bool:
     """Whether the mode is switched inside a loop."""
     return any(loop.lineno <= line <= (loop.end_lineno or line) for line, _, _ in switches)
-
-
-def is_called_in_loop(project: Project, function: Function) -> bool:
-    """Whether a caller runs the function many times."""
-    return any(caller.module.loops(call) for caller, call in project.resolver.callers(function))
 
 
 def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
