@@ -366,5 +366,5 @@ def test_a_review_can_be_read_offline_on_a_phone(browser: webdriver.Chrome, tmp_
     code = f"def f(x, seen=[]):\n    seen.append({'x + ' * 60}missing_{'m' * 200})\n"
     (project / f"{'n' * 200}.py").write_text(code, encoding="utf-8")
     (project / f"{'o' * 200}.py").write_text('print "x"\n', encoding="utf-8")
-    assert main(["review", str(project), "--format=html", f"--output={page}"]) == 1
+    assert main(["review", str(project), "--format=html", "--select=ML", f"--output={page}"]) == 1
     assert [problems(browser, page, width) for width in WIDTHS] == [[], []]

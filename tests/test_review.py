@@ -37,7 +37,9 @@ HOSTILE = "a\x1b[31m<img src=x>`b`.py"
 
 
 class Review:
-    """A project, and the command in it."""
+    """A project, and the command in it, by default with every rule."""
+
+    options = ("--select=ML",)
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self.capsys = root, capsys
@@ -54,7 +56,9 @@ class Review:
         (self.root / "pyproject.toml").write_text(table, encoding="utf-8")
 
     def __call__(self, *arguments: str | Path) -> int:
-        code = main(["review", str(self.root), *map(str, arguments)])
+        given = [*map(str, arguments)]
+        options = [] if any(one.startswith("--select") for one in given) else self.options
+        code = main(["review", str(self.root), *options, *given])
         self.out, self.err = self.capsys.readouterr()
         assert "Traceback" not in self.out + self.err
         return code
@@ -122,7 +126,8 @@ def test_every_rule_says_why_how_to_fix_it_and_how_to_verify_that() -> None:
 def test_a_fault_of_a_later_stage_is_a_note_that_does_not_count(review: Review) -> None:
     review.write(read=PICKLE)
     assert review("--stage=prototype") == 0
-    assert "Notes for later stages\n  ML307" in review.out
+    assert "Notes\n  ML307" in review.out
+    assert "(from production on)" in review.out
     assert [one["severity"] for one in review.found("--stage=prototype")] == ["note"]
     assert review("--stage=production") == 1
     assert "ML307 warning" in review.out
@@ -353,12 +358,13 @@ def test_a_damaged_baseline_gets_one_line(content: str, review: Review, tmp_path
 
 
 def test_settings_select_ignore_and_exclude(review: Review) -> None:
+    review.options = ()
     review.write(one=UNDEFINED + DEFAULT)
     (review.root / "made").mkdir()
     (review.root / "made/two.py").write_text(UNDEFINED, encoding="utf-8")
-    review.settings('exclude = ["made/**"]')
+    review.settings('exclude = ["made/**"]\nselect = ["ML3"]')
     assert review.ids() == ["ML301", "ML303"]
-    review.settings('exclude = ["made"]\nignore = ["ML303"]')
+    review.settings('exclude = ["made"]\nselect = ["ML3"]\nignore = ["ML303"]')
     assert review.ids() == ["ML301"]
     review.settings('exclude = ["mad"]\nselect = ["ML301"]')
     assert review.ids() == ["ML301", "ML301"]
@@ -406,7 +412,7 @@ def test_nothing_to_read_is_an_error(review: Review, tmp_path: Path) -> None:
 def test_one_file_is_reviewed_as_a_part_of_its_project(
     review: Review, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    review.settings("")
+    review.settings('select = ["ML3"]')
     review.write(one=UNDEFINED, two=DEFAULT)
     assert main(["review", str(review.root / "two.py")]) == 1
     out = capsys.readouterr().out
@@ -465,6 +471,36 @@ def test_a_notebook_with_magics_a_declared_encoding_and_links_in_a_circle_are_re
     assert "declared.py: ruff's rules not checked" in review.out
 
 
+EVALUATION = """\
+def evaluate(model, loader):
+    model.eval()
+    return [model(batch).mean().item() for batch in loader]
+"""
+
+
+@pytest.mark.parametrize(
+    "path", ["examples/one.py", "a/chapter-05/b/one.py", "hw1/one.py", "look.ipynb"]
+)
+def test_only_wrong_results_count_in_notebooks_and_examples(path: str, review: Review) -> None:
+    file = review.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cell = {"cell_type": "code", "source": EVALUATION}
+    notebook = json.dumps({"nbformat": 4, "cells": [cell]})
+    file.write_text(notebook if file.suffix == ".ipynb" else EVALUATION, encoding="utf-8")
+    for stage in ("prototype", "production"):
+        (note,) = review.found(f"--stage={stage}")
+        assert (note["id"], note["severity"]) == ("ML101", "note")
+    assert review() == 0
+    assert "(in a notebook or example)" in review.out
+    text = " ".join(review.out.split())
+    assert "1 note in notebooks and examples, where only wrong results count" in text
+    if file.suffix == ".py":
+        file.write_text(UNDEFINED, encoding="utf-8")
+        assert review.ids() == ["ML301"]
+    review.write(example=EVALUATION)
+    assert "ML101" in review.ids()
+
+
 def test_fifty_thousand_lines_are_read(review: Review) -> None:
     review.write(one="x = 1\n" * 50_000 + UNDEFINED)
     assert review.found()[0]["line"] == 50_002
@@ -495,6 +531,18 @@ def test_without_ruff_the_review_says_so_and_goes_on(
         assert "ML402" in review.out
 
 
+def test_ruff_is_not_started_unless_its_rules_are_asked_for(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review.options = ()
+    review.write(one=UNDEFINED)
+    (review.root / "look.ipynb").write_text(json.dumps(NOTEBOOK), encoding="utf-8")
+    monkeypatch.setattr(ruff, "COMMAND", ("/no/such/program",))
+    assert review() == 0
+    assert "ruff" not in review.out
+    assert "ML3" not in review.out
+
+
 def test_a_rule_that_this_ruff_does_not_have_cannot_stop_the_review(
     review: Review, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,6 +558,7 @@ def test_a_rule_that_this_ruff_does_not_have_cannot_stop_the_review(
 
 LOOP = "hooks, outputs = [], {{}}\nfor name, part in parts():\n    {}\n"
 PARTS = "def parts():\n    return []\n\n\n"
+OPENED = "def f(path):\n    x = open(path)\n"
 FAULTS = [
     ("ML301", 'def f():\n    return f"{missing} and {1}"\n'),
     ("ML301", "def f(x: missing) -> None:\n    return None\n"),
@@ -519,6 +568,10 @@ FAULTS = [
     ("ML303", "def f(x, seen={}):\n    seen[x] = 1\n    return seen\n"),
     ("ML303", "def f(x, *, seen=[]):\n    seen += [x]\n    return seen\n"),
     ("ML303", "def f(x, a=None, seen=set()):\n    if x:\n        seen.add(a)\n    return seen\n"),
+    ("ML303", "def f(seen={1: 2}):\n    return seen.pop(1, None)\n"),
+    ("ML306", "def f():\n    x = open('x')\n    text = x.read()\n    x.close()\n    return text\n"),
+    ("ML310", "import yaml\n\n\ndef f(x):\n    return yaml.load(x, yaml.CLoader)\n"),
+    ("ML311", "import tarfile\n\n\ndef f(x):\n    tarfile.open(x).extractall()\n"),
 ]
 NEAR_MISSES = [
     ("ML301", "def f(x: 'missing') -> 'None':\n    return None\n"),
@@ -531,13 +584,41 @@ NEAR_MISSES = [
     ("ML303", "def f(x, sizes=[1, 2]):\n    return [x * size for size in sizes]\n"),
     ("ML303", "def f(x, seen=[]):\n    seen = list(seen)\n    seen.append(x)\n    return seen\n"),
     ("ML303", "def f(x, seen={}):\n    other = []\n    other.append(seen)\n    return other\n"),
+    ("ML301", "def f():\n    raise NotImplementedError\n    return missing\n"),
+    (
+        "ML301",
+        "def f(x):\n    with x:\n        raise ValueError\n    return [missing for _ in x]\n",
+    ),
+    ("ML301", "import six\n\n\ndef f(x):\n    return isinstance(x, unicode if six.PY2 else str)\n"),
+    (
+        "ML303",
+        "def f(x={}):\n    if x.pop('size', None):\n        print('ignored')\n    return x\n",
+    ),
+    ("ML306", OPENED + "    try:\n        yield x\n    finally:\n        x.close()\n"),
+    (
+        "ML306",
+        OPENED
+        + "    try:\n        x.read()\n    except OSError:\n        x.close()\n        raise\n"
+        "    else:\n        x.close()\n",
+    ),
+    ("ML310", "import yaml\n\n\ndef f(x):\n    return yaml.load(x, Loader=yaml.FullLoader)\n"),
+    (
+        "ML311",
+        "import tarfile\nimport zipfile\n\n\ndef f(x):\n    with zipfile.ZipFile(x) as y:\n"
+        "        y.extractall()\n",
+    ),
+    (
+        "ML311",
+        "import tarfile\n\n\ndef f(x):\n    y = tarfile.open(x)\n    for each in y.getmembers():\n"
+        "        if '..' in each.name:\n            raise ValueError(each)\n    y.extractall()\n",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("id", "code"), FAULTS, ids=range(len(FAULTS)))
 def test_a_fault_that_ruff_finds_is_shown(id: str, code: str, review: Review) -> None:  # noqa: A002
     review.write(one=PARTS + code)
-    assert review.ids(f"--select={id}") == [id]
+    assert review.ids(f"--select={id}", "--stage=production") == [id]
 
 
 @pytest.mark.parametrize(("id", "code"), NEAR_MISSES, ids=range(len(NEAR_MISSES)))
@@ -547,7 +628,7 @@ def test_what_ruff_finds_and_does_no_harm_is_not_shown(
     review: Review,
 ) -> None:
     review.write(one=PARTS + code)
-    assert review.ids(f"--select={id}") == []
+    assert review.ids(f"--select={id}", "--stage=production") == []
 
 
 def test_bare_except_with_pass_is_one_finding(review: Review) -> None:
@@ -578,7 +659,7 @@ def test_a_generated_project_has_no_finding(
     assert review() == 0, review.out
     assert f"Stage: {stage} (.copier-answers.yml)" in " ".join(review.out.split())
     assert "trains from " in review.out
-    assert "Notes for later stages" not in review.out
+    assert "\nNotes\n" not in review.out
     # The hardest stage judges every project alike.
     assert review("--stage=production") == 0, review.out
 
@@ -642,6 +723,7 @@ def test_repo_review_shows_the_findings(review: Review, monkeypatch: pytest.Monk
         return [entry] if group == "repo_review.checks" else original(group=group)
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
+    review.settings('select = ["ML3"]')
     review.write(one=UNDEFINED)
     (result,) = process(review.root).results
     assert (result.name, result.result) == ("ML001", False)

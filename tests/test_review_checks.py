@@ -13,6 +13,8 @@ from ml_architect.review.project import read_project
 
 CASES = Path(__file__).parent / "review"
 BY_ID = {rule.id: rule for rule in RULES}
+# Of the findings judged, at least 60 % were true and at most one in ten false; some have few.
+JUDGED = {"ML101", "ML102", "ML104", "ML108", "ML110", "ML111", "ML112", "ML113", "ML206"}
 
 
 def review(folder: Path, text: str, rule: Rule) -> list[Finding]:
@@ -63,6 +65,6 @@ def test_a_rules_bad_example_is_found_and_its_good_one_is_not(rule: Rule, tmp_pa
 def test_rules_are_listed_in_order_and_say_everything() -> None:
     assert [rule.id for rule in RULES] == [f"ML{n}" for n in (*range(101, 116), *range(201, 207))]
     for rule in RULES:
-        assert rule.is_default == rule.id.startswith("ML1")
+        assert rule.is_default == (rule.id in JUDGED)
         assert rule.source.startswith("https://")
         assert all((rule.title, rule.why, rule.fix, rule.verify, rule.lines_to_fix))

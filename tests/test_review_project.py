@@ -267,6 +267,8 @@ def test_tests_are_not_reviewed_but_evaluation_scripts_called_test_are(tmp_path:
             False,
         ),
         ("environment.yml", "dependencies:\n  - pytorch=1.12\n", False),
+        ("env.cpu.yml", "dependencies:\n  - pip\n  - pytorch::pytorch=1.8.1=py3.8_0\n", False),
+        ("env.yml", "torch: 1.8\nseed: 3\n", True),  # settings of an environment
     ],
 )
 def test_the_bound_of_torch_is_read(name: str, text: str, may_refuse: bool, tmp_path: Path) -> None:

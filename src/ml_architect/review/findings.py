@@ -69,3 +69,5 @@ class Finding:
     """What was searched, so that a reader can judge an "is never done"."""
     scope: str = ""
     """Name of the enclosing function or class: part of its identity in a baseline."""
+    is_note: bool = False
+    """Whether it counts at no stage, since its code explores."""

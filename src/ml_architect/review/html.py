@@ -19,7 +19,7 @@ def render(report: Report) -> str:
             (rule.id, rule.title, ", ".join(map(where, places)))
             for rule, places in by_rule(report.notes).items()
         ]
-        parts.append(section("Notes for later stages", table(rows, ("id", "what", "where"))))
+        parts.append(section("Notes", table(rows, ("id", "what", "where"))))
     answers = [(one.item, answered(one), one.searched) for one in report.answers]
     parts.append(section("Checklist", table(answers, ("", "answer", "searched"))))
     for heading, lines in {"Not looked at": report.gaps, "Also": report.remarks}.items():
@@ -32,7 +32,7 @@ def render(report: Report) -> str:
 def _finding(report: Report, finding: Finding, is_new: bool) -> str:
     rule = finding.rule
     places = ", ".join(map(where, finding.places))
-    level = severity(rule, report.stage)
+    level = severity(finding, report.stage)
     parts = [paragraph(f"{level}, {title(rule.category)}: {places}")]
     if lines := frame(finding.places[0], report.sources):
         parts.append(code("\n".join(lines)))

@@ -29,7 +29,7 @@ def as_json(report: Report) -> str:
                 "path": first.path,
                 "line": first.line,
                 "column": first.column,
-                "severity": severity(rule, report.stage),
+                "severity": severity(finding, report.stage),
                 "category": title(rule.category),
                 "stage": title(rule.stage),
                 "message": finding.message,
@@ -95,7 +95,7 @@ def _result(report: Report, finding: Finding, index: int) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.rule.id,
         "ruleIndex": index,
-        "level": severity(finding.rule, report.stage),
+        "level": severity(finding, report.stage),
         "message": {"text": f"{finding.message} ({finding.evidence})"},
         "locations": [location],
         "partialFingerprints": {"review/v1": fingerprint(finding, first, report.sources)},

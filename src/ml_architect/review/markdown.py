@@ -22,7 +22,7 @@ def render(report: Report) -> str:
         f"{rule.id} {rule.title}: {', '.join(escape(where(place)) for place in places)}"
         for rule, places in by_rule(report.notes).items()
     ]
-    lines += _list("Notes for later stages", notes)
+    lines += _list("Notes", notes)
     answers = [f"{one.item}: {escape(answered(one))}" for one in report.answers]
     lines += _list("Checklist", answers, mark="1.")
     lines += _list("Not looked at", map(escape, report.gaps))
@@ -45,7 +45,7 @@ def fenced(code: str, language: str = "") -> str:
 
 def _finding(report: Report, finding: Finding, is_new: bool) -> list[str]:
     rule = finding.rule
-    level = severity(rule, report.stage)
+    level = severity(finding, report.stage)
     lines = [f"## {rule.id} {escape(finding.message)}", "", f"{level}, {title(rule.category)}: "]
     lines[-1] += ", ".join(escape(where(place)) for place in finding.places)
     if code := frame(finding.places[0], report.sources):

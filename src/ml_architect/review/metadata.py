@@ -101,6 +101,7 @@ def add_requirements(metadata: Metadata, path: str, lines: list[str]) -> None:
     """Keep what a list of requirements says of torch."""
     for line in lines:
         bare = line.partition("#")[0].strip().rstrip(",").strip("\"'")
+        bare = re.sub(r"^[\w-]+::", "", bare)  # conda's channel
         if not re.match(r"(torch|pytorch)\b(?![-_.]?\w)", bare.lower()):
             continue
         bare = re.sub(r"^pytorch", "torch", bare, flags=re.IGNORECASE)
@@ -158,7 +159,8 @@ def add_yaml(metadata: Metadata, path: str, text: str) -> None:
             stage = str(document.get("stage", "")).upper() if isinstance(document, dict) else ""
             metadata.stage = Stage[stage] if stage in Stage.__members__ else None
             return
-        if path.rpartition("/")[2].startswith("environment"):
+        name = path.rpartition("/")[2]
+        if name.startswith("env") and isinstance(document, dict) and "dependencies" in document:
             lines = [str(each.value) for each in flatten(path, document, 1000)]
             add_requirements(metadata, path, lines)
             return

@@ -27,7 +27,7 @@ class Report:
     findings: list[Finding]
     """Faults at this stage, what to mend first at the top."""
     notes: list[Finding]
-    """Faults at a later stage, which don't count."""
+    """Faults at a later stage, or in code that explores, which don't count."""
     hidden: int
     """Notes and findings that this stage doesn't show."""
     left_out: int
@@ -55,8 +55,13 @@ class Report:
             parts[0] += f" ({', '.join(counts)})" if not self.left_out else ""
         if self.left_out:
             parts.append(f"the first {len(self.findings)} shown")
-        if self.notes:
-            parts.append(f"{len(self.notes)} note{'s' * (len(self.notes) != 1)} for later stages")
+        exploring = sum(one.is_note for one in self.notes)
+        for number, why in (
+            (len(self.notes) - exploring, "for later stages"),
+            (exploring, "in notebooks and examples, where only wrong results count"),
+        ):
+            if number:
+                parts.append(f"{number} note{'s' * (number != 1)} {why}")
         if self.hidden:
             parts.append(f"{self.hidden} hidden at this stage; --stage prototype shows them")
         return f"{'; '.join(parts)}. Stage: {title(self.stage)} ({self.stage_origin})."
@@ -67,9 +72,10 @@ def title(name: Category | Stage) -> str:
     return name.name.lower().replace("_", " ")
 
 
-def severity(rule: Rule, stage: Stage) -> str:
-    """`error` where results or work are at stake, else `warning`; `note` before its stage."""
-    if rule.stage > stage:
+def severity(finding: Finding, stage: Stage) -> str:
+    """`error` where results or work are at stake, else `warning`; `note` if it doesn't count."""
+    rule = finding.rule
+    if finding.is_note or rule.stage > stage:
         return "note"
     return "error" if rule.category <= Category.LOST_WORK else "warning"
 

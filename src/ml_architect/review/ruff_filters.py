@@ -7,15 +7,21 @@ the loop, and nearly all 168 of B006 were defaults that nothing changes.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
-from .source import Definition, Module, called
+from .source import Definition, Module, called, keyword, path_of, receiver
 
 CHANGES = {
     "add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse",
     "setdefault", "sort", "update",
 }  # fmt: skip
 KEEPS = {"add", "add_done_callback", "append", "appendleft", "insert", "put", "setdefault"}
+LISTS = {"getmembers", "getnames", "infolist", "namelist"}
+PYTHON_2 = {
+    "basestring", "buffer", "cmp", "execfile", "file", "long", "raw_input", "reduce", "reload",
+    "unichr", "unicode", "xrange",
+}  # fmt: skip
 Anonymous = Definition | ast.Lambda
 
 
@@ -23,7 +29,11 @@ def is_fault(code: str, module: Module, line: int, column: int) -> bool:
     """Whether one of ruff's results can do harm; columns begin at 1."""
     around = list(_around(module.tree, line, column - 1))
     functions = [node for node in around if isinstance(node, Anonymous)]
+    if code in FILTERS:
+        return FILTERS[code](module, around)
     if code == "F821":
+        if _is_of_python_2(around[-1]) or _is_unreachable(module, around[-1]):
+            return False
         if any(_is_text(module, node) for node in around):  # an annotation that isn't evaluated
             return False
         # What the end of a loop assigns is there in its next turn; ruff reads from top to bottom.
@@ -85,6 +95,11 @@ def _changes_default(function: Anonymous, line: int, column: int) -> bool:
         if (default.lineno, default.col_offset) == (line, column)
     }
     is_changed = False
+    is_empty = all(
+        isinstance(default, ast.Dict) and not default.keys
+        for argument, default in pairs
+        if argument.arg in names
+    )
     for node in ast.walk(function):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) if name in names:
@@ -92,12 +107,98 @@ def _changes_default(function: Anonymous, line: int, column: int) -> bool:
                     return False  # it is another object from here on, such as a copy
                 is_changed = True
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name in names:
-                is_changed = is_changed or called(node) in CHANGES
+                # `kwargs.pop("key", None)` of an empty default leaves it empty.
+                is_no_change = called(node) == "pop" and len(node.args) == 2 and is_empty
+                is_changed = is_changed or (called(node) in CHANGES and not is_no_change)
             case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
                 is_changed = is_changed or name in names
             case _:
                 pass
     return is_changed
+
+
+def _is_of_python_2(node: ast.AST) -> bool:
+    """Whether it is a builtin of Python 2: the file is written for it, or guards it."""
+    return isinstance(node, ast.Name) and node.id in PYTHON_2
+
+
+def _is_unreachable(module: Module, node: ast.AST) -> bool:
+    """Whether a statement before it, in a block around it, raises or returns."""
+    here = node
+    while (outer := module.parents.get(here)) is not None:
+        for block in (getattr(outer, name, None) for name in ("body", "orelse", "finalbody")):
+            if isinstance(block, list) and here in block:
+                before = cast("list[ast.stmt]", block)[: block.index(here)]
+                if any(map(_ends, before)):
+                    return True
+        if isinstance(outer, Anonymous):
+            return False
+        here = outer
+    return False
+
+
+def _ends(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.With | ast.AsyncWith):
+        return any(map(_ends, statement.body))
+    return isinstance(statement, ast.Raise | ast.Return | ast.Continue | ast.Break)
+
+
+def _stays_open(module: Module, around: list[ast.AST]) -> bool:
+    """Whether nothing closes an opened file, whatever happens: in `finally`, or in all branches."""
+    call = next(node for node in reversed(around) if isinstance(node, ast.Call))
+    function = module.function_of(call)
+    names = {name for name, values in function.values.items() if call in values}
+    return not any(
+        _closes(attempt.finalbody, names)
+        or (
+            bool(attempt.handlers)
+            and all(_closes(handler.body, names) for handler in attempt.handlers)
+            and _closes([*attempt.orelse, *attempt.body], names)
+        )
+        for attempt in function.all(ast.Try)
+    )
+
+
+def _closes(body: list[ast.stmt], names: set[str]) -> bool:
+    calls = (call for each in body for call in _calls(each))
+    return any(called(call) == "close" and receiver(call) in names for call in calls)
+
+
+def _makes_objects(_module: Module, around: list[ast.AST]) -> bool:
+    """Whether a loader of PyYAML makes any object; FullLoader doesn't since PyYAML 5.4, of 2021."""
+    call = next(node for node in reversed(around) if isinstance(node, ast.Call))
+    loader = keyword(call, "Loader") or (call.args[1] if len(call.args) > 1 else None)
+    return loader is None or path_of(loader).rpartition(".")[2] != "FullLoader"
+
+
+def _may_leave_folder(module: Module, around: list[ast.AST]) -> bool:
+    """Whether members of an archive may lie outside: zipfile and a check before it prevent that."""
+    call = next(node for node in reversed(around) if isinstance(node, ast.Call))
+    function = module.function_of(call)
+    held = call.func.value if isinstance(call.func, ast.Attribute) else call
+    made = [held, *function.values.get(path_of(held), ())]
+    if any(
+        isinstance(each, ast.Call) and module.dotted(each.func) == "zipfile.ZipFile"
+        for each in made
+    ):
+        return False
+    return not any(
+        loop.lineno < call.lineno
+        and any(called(each) in LISTS for each in _calls(loop.iter))
+        and any(isinstance(each, ast.Raise) for each in ast.walk(loop))
+        for loop in function.all(ast.For)
+    )
+
+
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    return (each for each in ast.walk(node) if isinstance(each, ast.Call))
+
+
+FILTERS: dict[str, Callable[[Module, list[ast.AST]], bool]] = {
+    "SIM115": _stays_open,
+    "S506": _makes_objects,
+    "S202": _may_leave_folder,
+}
 
 
 def _target_of(function: Anonymous, name: ast.Name) -> ast.AST | None:

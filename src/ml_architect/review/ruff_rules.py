@@ -18,6 +18,7 @@ RULES: dict[str, Rule] = {
         bad="def average(losses):\n    return sum(losses) / len(loses)\n",
         good="def average(losses):\n    return sum(losses) / len(losses)\n",
         lines_to_fix=1,
+        is_default=False,
     ),
     "B023": Rule(
         id="ML302",
@@ -33,6 +34,7 @@ RULES: dict[str, Rule] = {
         good="scales = []\nfor factor in (1, 2, 3):\n"
         "    scales.append(lambda x, factor=factor: x * factor)\n",
         lines_to_fix=1,
+        is_default=False,
     ),
     "B006": Rule(
         id="ML303",
@@ -48,6 +50,7 @@ RULES: dict[str, Rule] = {
         good="def collect(loss, losses=None):\n    losses = [] if losses is None else losses\n"
         "    losses.append(loss)\n    return losses\n",
         lines_to_fix=2,
+        is_default=False,
     ),
     "E722": Rule(
         id="ML304",
@@ -63,6 +66,7 @@ RULES: dict[str, Rule] = {
         good='from pathlib import Path\n\ntry:\n    state = Path("last.pt").read_bytes()\n'
         "except FileNotFoundError:\n    state = None\n",
         lines_to_fix=1,
+        is_default=False,
     ),
     "S110": Rule(
         id="ML305",
@@ -78,6 +82,7 @@ RULES: dict[str, Rule] = {
         good="import logging\n\n\ndef save(write):\n    try:\n        write()\n"
         '    except OSError:\n        logging.exception("not saved")\n',
         lines_to_fix=2,
+        is_default=False,
     ),
     "SIM115": Rule(
         id="ML306",
@@ -93,6 +98,7 @@ RULES: dict[str, Rule] = {
         good="def labels(path):\n    with open(path) as file:\n"
         "        return file.read().split()\n",
         lines_to_fix=2,
+        is_default=False,
     ),
     "S301": Rule(
         id="ML307",
@@ -107,6 +113,7 @@ RULES: dict[str, Rule] = {
         bad="import pickle\n\n\ndef vocabulary(file):\n    return pickle.load(file)\n",
         good="import json\n\n\ndef vocabulary(file):\n    return json.load(file)\n",
         lines_to_fix=4,
+        is_default=False,
     ),
     "S307": Rule(
         id="ML308",
@@ -121,6 +128,7 @@ RULES: dict[str, Rule] = {
         bad="def model(name):\n    return eval(name)()\n",
         good='MODELS = {"dict": dict}\n\n\ndef model(name):\n    return MODELS[name]()\n',
         lines_to_fix=3,
+        is_default=False,
     ),
     "S102": Rule(
         id="ML309",
@@ -136,6 +144,7 @@ RULES: dict[str, Rule] = {
         good="import tomllib\n\n\ndef read_settings(path):\n"
         "    return tomllib.loads(path.read_text())\n",
         lines_to_fix=5,
+        is_default=False,
     ),
     "S506": Rule(
         id="ML310",
@@ -149,6 +158,7 @@ RULES: dict[str, Rule] = {
         bad="import yaml\n\n\ndef read(text):\n    return yaml.load(text, Loader=yaml.Loader)\n",
         good="import yaml\n\n\ndef read(text):\n    return yaml.safe_load(text)\n",
         lines_to_fix=1,
+        is_default=False,
     ),
     "S202": Rule(
         id="ML311",
@@ -165,6 +175,7 @@ RULES: dict[str, Rule] = {
         good="import tarfile\n\n\ndef unpack(path):\n    with tarfile.open(path) as archive:\n"
         '        archive.extractall("data", filter="data")\n',
         lines_to_fix=1,
+        is_default=False,
     ),
 }
 """By ruff's code."""

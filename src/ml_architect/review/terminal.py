@@ -39,7 +39,7 @@ def render(report: Report, width: int) -> Text:
         text.append("\n")
         _add_finding(text, report, finding, width, is_new=finding.rule not in explained)
         explained.add(finding.rule)
-    _add_list(text, "Notes for later stages", _notes(report), width)
+    _add_list(text, "Notes", _notes(report), width)
     questions = [
         f"{number}. {one.item}: {answered(one)}" for number, one in enumerate(report.answers, 1)
     ]
@@ -53,16 +53,18 @@ def render(report: Report, width: int) -> Text:
 
 def _notes(report: Report) -> list[str]:
     lines: list[str] = []
-    for rule, places in by_rule(report.notes).items():
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        text = f"{rule.id} {rule.title}: {where(places[0])}{more} (from {title(rule.stage)} on)"
-        lines.append(text)
+    for is_exploring in (False, True):
+        notes = [one for one in report.notes if one.is_note == is_exploring]
+        for rule, places in by_rule(notes).items():
+            more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+            why = "in a notebook or example" if is_exploring else f"from {title(rule.stage)} on"
+            lines.append(f"{rule.id} {rule.title}: {where(places[0])}{more} ({why})")
     return lines
 
 
 def _add_finding(text: Text, report: Report, finding: Finding, width: int, is_new: bool) -> None:
     rule = finding.rule
-    level = severity(rule, report.stage)
+    level = severity(finding, report.stage)
     text.append(f"{rule.id} {level}", COLOURS.get(level, "bold"))
     _add(text, f": {finding.message} [{title(rule.category)}]", width)
     first, *others = finding.places

@@ -260,7 +260,8 @@ class Save:
                         or re.search(r"model|net", holder.lower())
                     )
                     found.add(kind or ("model" if is_model else "other"))
-            if OPTIMIZER.search(key) and "model" not in key:
+            is_none = isinstance(value, ast.Constant) and value.value is None
+            if OPTIMIZER.search(key) and "model" not in key and not is_none:
                 found.add("optimizer")
             if isinstance(value, ast.Name | ast.Attribute) and (
                 kind := kind_of_state(project, function, path_of(value))

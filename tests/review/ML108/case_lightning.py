@@ -1,3 +1,5 @@
+import argparse
+
 import lightning as L
 
 
@@ -7,4 +9,6 @@ def main(model, data):
 
 
 if __name__ == "__main__":
-    main(None, None)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data")
+    main(None, parser.parse_args().data)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
-from ..source import Definition, Function, called, path_of, receiver
-from ..torch_code import is_without_gradients, needs_gradients
+from ..source import Definition, Function, called, keyword, path_of, receiver
+from ..torch_code import is_without_gradients, loops_around, needs_gradients
 from .check import Check, finding
 
 WITH_GRADIENTS = Rule(
@@ -122,6 +122,8 @@ for epoch in range(2):
 # Hooks that Lightning runs without gradients, and methods that a framework calls itself.
 FRAMEWORK = re.compile(r"^(on_(validation|test|predict|sanity)|validation_|test_step|predict_step)")
 SHOWS = re.compile(r"sampl|plot|visual|show|generat|demo|imag|draw|export|profil", re.IGNORECASE)
+# An average of the trained model, or what it is compared with: never trained itself.
+COPY = re.compile(r"(^|[._])(ema|swa|averaged?|teacher|target)", re.IGNORECASE)
 MODEL_METHODS = ("forward", "__call__", "__init__", "train", "eval")
 
 
@@ -164,8 +166,9 @@ def forwards_of(
     switches = [(call.lineno, mode, call) for call, mode in modes if receiver(call) == holder]
     if needs_gradients(project, function, holder):
         return
-    text = ast.dump(function.node) if "requires_grad" in names_of(function) else ""
-    if "requires_grad_" in names_of(function) or "volatile" in text or is_frozen(function):
+    if "requires_grad_" in names_of(function) or is_frozen(function):
+        return
+    if makes_volatile(project, function):
         return
     found: list[ast.AST] = []
     for call in function.all(ast.Call):
@@ -186,12 +189,14 @@ def forwards_of(
             project, function, call
         ):
             continue
-        # A single forward pass costs little; beside training it shares the memory with it.
-        is_beside = module in project.training or is_called_in_loop(project, function)
+        # A single forward pass costs little.
+        is_in_callers_loop = bool(loops_around(project, function, call))
         repeats = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
         is_repeated = any(isinstance(each, repeats) for each in module.ancestors(call))
         is_often = (
-            module.loops(call) or is_repeated or (is_beside and not SHOWS.search(function.name))
+            module.loops(call)
+            or is_repeated
+            or (is_in_callers_loop and not SHOWS.search(function.name))
         )
         if is_often and not is_in_other_branch(function, before[-1][2], call):
             found.append(call)
@@ -206,6 +211,15 @@ def forwards_of(
             "set_grad_enabled(False) around the forward pass, on the function or in all of its "
             "callers",
         )
+
+
+def makes_volatile(project: Project, function: Function) -> bool:
+    """Whether inputs are Variables with volatile=True: before torch 0.4, gradients were off."""
+    calls = function.all(ast.Call)
+    helpers = {each for call in calls for each in project.resolver.callees(function, call)}
+    inside = [call for each in helpers for call in each.all(ast.Call)]
+    values = [keyword(call, "volatile") for call in (*calls, *inside)]
+    return any(isinstance(value, ast.Constant) and value.value is True for value in values)
 
 
 def names_of(function: Function) -> set[str]:
@@ -307,11 +321,6 @@ def has_eval(
     return any(loop.lineno <= line <= (loop.end_lineno or line) for line, _, _ in switches)
 
 
-def is_called_in_loop(project: Project, function: Function) -> bool:
-    """Whether a caller runs the function many times."""
-    return any(caller.module.loops(call) for caller, call in project.resolver.callers(function))
-
-
 def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
     """Epoch loops in which the mode goes to evaluation and never back."""
     for function in project.functions:
@@ -337,7 +346,8 @@ def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
                     and receiver(call) in owner.values
                     and mode_of(call) == "eval"
                 )
-                if (mode := mode_of(call)) and not is_own:
+                is_copy = bool(COPY.search(receiver(call)))
+                if (mode := mode_of(call)) and not is_own and not is_copy:
                     modes.append((owner, call, mode))
             is_network = [each for each in modes if receiver(each[1])]
             if trains and is_network and all(mode == "eval" for _, _, mode in is_network):

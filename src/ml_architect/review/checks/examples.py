@@ -24,3 +24,17 @@ for epoch in range(100):
         model(batch).mean().backward()
         optimizer.step()
 """
+OPTIONS = """\
+import argparse
+
+import torch
+from torch import nn
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=1e-3)
+options = parser.parse_args()
+torch.manual_seed(0)
+model = nn.Linear(4, 1)
+optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr)
+batches = [torch.ones(2, 4) for _ in range(3)]
+"""

@@ -195,7 +195,7 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
         if not losses:
             continue
         flows = feeding(function, set(roots))
-        found: list[tuple[ast.AST, str, str]] = []
+        found: list[tuple[ast.stmt | ast.expr, str, str]] = []
         for node, target, value in sums(function):
             loss = keeps_graph(value, losses)
             loops = function.module.loops(node)
@@ -208,6 +208,8 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
             if is_started_inside(function, target, loops[0]) or is_without_gradients(
                 project, function, node, 0
             ):
+                continue
+            if is_computed_without(project, function, loss, node.lineno):
                 continue
             found.append((node, target, loss))
         for node, target, loss in found:
@@ -222,7 +224,30 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
             )
 
 
-def sums(function: Function) -> Iterator[tuple[ast.AST, str, ast.expr]]:
+def is_computed_without(project: Project, function: Function, name: str, line: int) -> bool:
+    """Whether a name's last value before a line, or what that is computed from, has no graph.
+
+    An evaluation loop may use the names of the training loop.
+    """
+    value = last_value(function, name, line)
+    if value is None:
+        return False
+    sources = {each.partition(".")[0] for each in names_of(value)} - {name}
+    values = [last_value(function, each, value.lineno) for each in sources]
+    return any(
+        is_without_gradients(project, function, each, 0)
+        for each in (value, *values)
+        if each is not None
+    )
+
+
+def last_value(function: Function, name: str, line: int) -> ast.expr | None:
+    """What was last assigned to a name before a line."""
+    values = [each for each in function.values.get(name, ()) if each.lineno <= line]
+    return max(values, key=lambda each: each.lineno, default=None)
+
+
+def sums(function: Function) -> Iterator[tuple[ast.stmt | ast.expr, str, ast.expr]]:
     """Statements that add to a variable or a list: node, target, value."""
     for node in function.all(ast.AugAssign):
         if isinstance(node.op, ast.Add) and path_of(node.target):

@@ -12,8 +12,8 @@ from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
 from ..source import Class, Function, Module, called, keyword, path_of, receiver
 from ..torch_code import HELD_OUT, last_names
-from .check import Check, finding, searched
-from .examples import EPOCHS, MODEL, SEEDED
+from .check import Check, finding, is_optimizing_inputs, is_trial, searched, takes_options
+from .examples import EPOCHS, OPTIONS
 
 SAVE = 'torch.save(model.state_dict(), "/tmp/model.pt")\n'
 NO_SEED = Rule(
@@ -28,8 +28,8 @@ NO_SEED = Rule(
     fix="Set the seeds of `random`, NumPy and the framework at the start, from the config, and "
     "log the seed.",
     verify="Two runs of ten steps with the same seed print the same loss.",
-    bad=MODEL + EPOCHS + SAVE,
-    good=SEEDED + EPOCHS + SAVE,
+    bad=OPTIONS.replace("torch.manual_seed(0)\n", "") + EPOCHS + SAVE,
+    good=OPTIONS + EPOCHS + SAVE,
     lines_to_fix=2,
 )
 SPLIT = Rule(
@@ -62,6 +62,7 @@ train, held_out = random_split(examples, [8, 2], generator=torch.Generator().man
 print(held_out.indices)
 """,
     lines_to_fix=1,
+    is_default=False,
 )
 NO_SET_EPOCH = Rule(
     id="ML113",
@@ -152,6 +153,7 @@ if __name__ == "__main__":
     print(list(DataLoader(Noisy(), num_workers=4)))
 """,
     lines_to_fix=3,
+    is_default=False,
 )
 
 
@@ -204,6 +206,10 @@ def trains_without_seed(project: Project) -> Iterator[Finding]:
             continue  # many of its models don't draw; an unseeded split is another finding
         if any(sets_seed(module) for module in entry.closure):
             continue
+        if not takes_options(entry) or is_trial(entry) or is_optimizing_inputs(entry):
+            continue
+        if kinds <= {"TensorFlow"} and not any(makes_by_chance(module) for module in entry.closure):
+            continue
         first = (entry.loops or entry.training)[0]
         if first.call in seen:
             continue  # two programs that share one loop
@@ -215,6 +221,18 @@ def trains_without_seed(project: Project) -> Iterator[Finding]:
             f"{entry.module.path} trains ({first.kind}) without setting any seed",
             searched(entry),
         )
+
+
+DRAWS = re.compile(
+    r"random|shuffle|truncated|xavier|glorot|(?<!variables_)initializer|dropout|layers|dense|conv|next_batch",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=100_000)
+def makes_by_chance(module: Module) -> bool:
+    """Whether a file of TensorFlow makes weights or batches by chance; variables may be zeros."""
+    return any(DRAWS.search(module.dotted(call.func)) for call in module.all(ast.Call))
 
 
 def splits_without_seed(project: Project) -> Iterator[Finding]:

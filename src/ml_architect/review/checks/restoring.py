@@ -86,6 +86,7 @@ torch.save({"model": model.state_dict(), "args": vars(args)}, "/tmp/checkpoint.p
 model.load_state_dict(torch.load("/tmp/checkpoint.pt")["model"])
 """,
     lines_to_fix=1,
+    is_default=False,
 )
 SCHEDULE = """
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)
@@ -262,25 +263,25 @@ def restored_kinds(project: Project, entry: Entry) -> set[str]:
 @lru_cache(maxsize=100_000)
 def restored_in(project: Project, module: Module) -> frozenset[str]:
     """Kinds of state that a file loads."""
+    return frozenset(kind for each in module.functions for kind in restored_by(project, each))
+
+
+def restored_by(project: Project, function: Function) -> set[str]:
+    """Kinds of state that a function loads."""
     found: set[str] = set()
-    for function in module.functions:
-        for call in function.all(ast.Call):
-            if called(call) in ("load_state", "load_checkpoint") and re.search(
-                r"accelerator|fabric|engine", receiver(call)
-            ):
-                found.add("any")
-            if called(call) not in (
-                "load_state_dict",
-                "set_optimizer_state_dict",
-                "set_state_dict",
-            ):
-                continue
-            holder = receiver(call)
-            found.add(
-                kind_of_state(project, function, holder)
-                or ("any" if is_loop_name(function, holder) else "model")
-            )
-    return frozenset(found)
+    for call in function.all(ast.Call):
+        if called(call) in ("load_state", "load_checkpoint") and re.search(
+            r"accelerator|fabric|engine", receiver(call)
+        ):
+            found.add("any")
+        if called(call) not in ("load_state_dict", "set_optimizer_state_dict", "set_state_dict"):
+            continue
+        holder = receiver(call)
+        found.add(
+            kind_of_state(project, function, holder)
+            or ("any" if is_loop_name(function, holder) else "model")
+        )
+    return found
 
 
 def is_loop_name(function: Function, holder: str) -> bool:
@@ -362,7 +363,8 @@ def refused_value(project: Project, function: Function, value: ast.expr) -> str:
             if called(each) == "parse_args" or name.endswith("argparse.Namespace"):
                 return "an argparse.Namespace"
             if NUMPY_NUMBERS.match(name):
-                return f"a NumPy number ({name})"
+                is_array = len(each.args) > 1 or keyword(each, "axis") is not None
+                return f"a NumPy {'array' if is_array else 'number'} ({name})"
             for helper in project.resolver.callees(where, each):
                 if any(
                     parses(project, helper, item.value)
@@ -421,8 +423,10 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
         ):
             continue
         restored = restored_kinds(project, entry)
-        if "optimizer" not in restored or "any" in restored or "scheduler" in restored:
+        if "any" in restored or "scheduler" in restored:
             continue
+        if not any("optimizer" in restored_by(project, each) for each in entry.reached):
+            continue  # it doesn't resume, though another program of the project does
         steps = [
             (function, call)
             for function in in_order(entry.reached)

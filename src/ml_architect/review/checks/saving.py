@@ -12,6 +12,7 @@ from ..findings import Category, Finding, Rule, Stage
 from ..project import Project
 from ..source import Class, Function, Module, called, path_of, receiver
 from ..torch_code import (
+    OPTIMIZER,
     PROGRESS,
     Save,
     is_in,
@@ -19,11 +20,20 @@ from ..torch_code import (
     known_epochs,
     last_names,
     loops_around,
+    number_of,
     saves,
     trace,
 )
-from .check import Check, finding, searched
-from .examples import EPOCHS, SEEDED
+from .check import (
+    Check,
+    finding,
+    is_optimizing_inputs,
+    is_trial,
+    plays_games,
+    searched,
+    takes_options,
+)
+from .examples import EPOCHS, OPTIONS, SEEDED
 
 RESUMABLE = """
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
@@ -46,6 +56,7 @@ IN_PLACE = Rule(
     + '    torch.save(state, "/tmp/checkpoint.pt.part")\n'
     + '    os.replace("/tmp/checkpoint.pt.part", "/tmp/checkpoint.pt")\n',
     lines_to_fix=2,
+    is_default=False,
 )
 NO_SAVE = Rule(
     id="ML106",
@@ -57,9 +68,13 @@ NO_SAVE = Rule(
     source="https://pytorch.org/tutorials/beginner/saving_loading_models.html",
     fix="Save the model, the optimizer and the epoch after each epoch, or every ten minutes.",
     verify="After a short run there is a file from which a new process continues.",
-    bad=SEEDED + EPOCHS,
-    good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
+    bad=OPTIONS + EPOCHS,
+    good=OPTIONS
+    + EPOCHS
+    + RESUMABLE
+    + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
     lines_to_fix=3,
+    is_default=False,
 )
 NO_OPTIMIZER = Rule(
     id="ML107",
@@ -79,6 +94,7 @@ NO_OPTIMIZER = Rule(
     + '    torch.save(model.state_dict(), f"/tmp/model_{epoch % 2}.pt")\n',
     good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
     lines_to_fix=4,
+    is_default=False,
 )
 WHOLE_MODULE = Rule(
     id="ML205",
@@ -108,7 +124,8 @@ KEEPS = re.compile(
     r"save|checkpoint|(^|_)ckpt|export|write_(model|weights)|log_model|push_to_hub|torchscript",
     re.IGNORECASE,
 )
-REPLACES = {"replace", "rename", "move", "renames"}
+# A copy is another file to resume from.
+REPLACES = {"replace", "rename", "move", "renames", "copyfile", "copy", "copy2"}
 
 
 def is_model_save(module: Module, call: ast.Call) -> bool:
@@ -152,7 +169,11 @@ def saves_nothing(project: Project) -> Iterator[Finding]:
         if entry.module.is_notebook or any(keeps_model(module) for module in entry.closure):
             continue  # a notebook's process stays
         epochs = known_epochs(project, entry)
-        if (epochs is not None and epochs <= 10) or is_optimizing_inputs(project, entry):
+        if (epochs is not None and epochs <= 10) or is_optimizing_inputs(entry):
+            continue
+        if not takes_options(entry) or is_short(project, entry):
+            continue
+        if is_trial(entry) or plays_games(entry):
             continue
         first = entry.loops[0]
         if first.call in seen:
@@ -168,15 +189,25 @@ def saves_nothing(project: Project) -> Iterator[Finding]:
         )
 
 
-def is_optimizing_inputs(project: Project, entry: Entry) -> bool:
-    """Whether what is optimized is an input, as in style transfer: the picture is what is kept."""
-    made = [
-        call
-        for function in entry.reached
-        for call in function.all(ast.Call)
-        if function.module.dotted(call.func).startswith("torch.optim.") and call.args
-    ]
-    return bool(made) and all(isinstance(call.args[0], ast.List) for call in made)
+SHORT = 1000  # steps: a few minutes at most
+
+
+def is_short(project: Project, entry: Entry) -> bool:
+    """Whether all loops that train have known bounds and few steps."""
+    for training in entry.loops:
+        steps = 1
+        for function, loop in loops_around(project, training.function, training.call):
+            bound = loop.iter if isinstance(loop, ast.For) else None
+            is_range = isinstance(bound, ast.Call) and called(bound) in ("range", "trange")
+            if not (isinstance(bound, ast.Call) and is_range and bound.args):
+                return False
+            number = number_of(project, entry, function, bound.args[-1])
+            if number is None:
+                return False
+            steps *= number
+        if steps > SHORT:
+            return False
+    return True
 
 
 def resumable(project: Project, entry: Entry) -> list[Save]:
@@ -193,7 +224,7 @@ def overwrites_in_place(project: Project) -> Iterator[Finding]:
     seen: set[ast.Call] = set()
     for entry in project.training_entries:
         found = resumable(project, entry)
-        inside = [each for each in found if loops_around(project, each.function, each.call)]
+        inside = [each for each in found if epochs_around(project, each)]
         if not inside or any(varies(project, each) for each in found):
             continue
         paths = {
@@ -208,7 +239,7 @@ def overwrites_in_place(project: Project) -> Iterator[Finding]:
             if each.call in seen or is_moved(project, each):
                 continue
             seen.add(each.call)
-            loop_function, loop = loops_around(project, each.function, each.call)[0]
+            loop_function, loop = epochs_around(project, each)[0]
             at = loop_function.module.place(loop)
             yield finding(
                 IN_PLACE,
@@ -218,6 +249,18 @@ def overwrites_in_place(project: Project) -> Iterator[Finding]:
                 f"written in the loop at {at.path}:{at.line} to a path that doesn't change; "
                 "no os.replace, rename or move beside it, and no other resumable checkpoint",
             )
+
+
+def epochs_around(
+    project: Project, save: Save
+) -> list[tuple[Function, ast.For | ast.AsyncFor | ast.While]]:
+    """Loops around a checkpoint, without those over the optimizers that it holds."""
+    return [
+        (function, loop)
+        for function, loop in loops_around(project, save.function, save.call)
+        if isinstance(loop, ast.While)
+        or not any(OPTIMIZER.search(name) for name in last_names(loop.iter))
+    ]
 
 
 def varies(project: Project, save: Save) -> bool:
@@ -231,7 +274,13 @@ def varies(project: Project, save: Save) -> bool:
         if not isinstance(loop, ast.While)
         for name in last_names(loop.target)
     }
-    for function, value in trace(project, save.function, save.path):
+    found = trace(project, save.function, save.path)
+    for function, value in list(found):  # the folder may be another one for each checkpoint
+        for name in (each for each in ast.walk(value) if isinstance(each, ast.Name)):
+            is_whole = not isinstance(function.module.parents.get(name), ast.Attribute)
+            if is_whole and name.id in function.parameters:
+                found += trace(project, function, name)
+    for function, value in found:
         names = last_names(value)
         inner = {
             name

@@ -1,0 +1,18 @@
+"""A lecture's script: nothing to set, nobody else runs it."""
+
+import torch
+from torch import nn
+
+model = nn.Linear(4, 1)
+optimizer = torch.optim.Adam(model.parameters())
+
+
+def loader():
+    return [torch.ones(2, 4) for _ in range(3)]
+
+
+for epoch in range(100):
+    for batch in loader():
+        optimizer.zero_grad()
+        model(batch).mean().backward()
+        optimizer.step()
