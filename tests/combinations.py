@@ -64,6 +64,10 @@ def covering(names: Sequence[str] = tuple(CHOICES), catalogue: Any = CATALOGUE) 
 def each_once(catalogue: Any = CATALOGUE) -> list[Answers]:
     """Still fewer combinations, which contain every answer at least once."""
     values = {**CHOICES, **{question.name: question.values for question in catalogue.questions}}
+    asked = {question.name for question in catalogue.questions}
+    for question in CATALOGUE.questions:
+        if question.name not in asked:  # by that release
+            values[question.name] = (DEFAULTS[question.name],)
     columns = {name: itertools.cycle(options) for name, options in values.items()}
     count = max(len(options) for options in values.values())
     rows = [

@@ -72,14 +72,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replace(template, r'^version = ".*"', 'version = "1.0.0"', "pyproject.toml")
     commit(template, "1.0.0", "v1.0.0")
     package = template / "template/src/{{ package_name }}"
-    (package / "training/device.py").rename(package / "training/hardware.py")
+    (package / "training/device.py.jinja").rename(package / "training/hardware.py.jinja")
     (template / "choices/tracker/trackio.py").unlink()
     (template / "template/configs/wide.toml").write_text("# Yours: wider.\n", encoding="utf-8")
     asked = ("copier.yml", "extensions/*", "template/*", "choices/license/*")
     replace(template, r"\bauthor_email\b", "contact", *asked)
-    replace(template, r"\bdevice import\b", "hardware import", "template/src/*")
+    replace(template, r"\bdevice import\b", "hardware import", "template/src/*", "choices/*")
     replace(template, r"^_exclude:\n", "_exclude:" + LEFT_OUT, "copier.yml")
-    replace(template, r"\A", "# A line that is new.\n", "*/training/hardware.py")
+    replace(template, r"\A", "# A line that is new.\n", "*/training/hardware.py.jinja")
     catalogue = "extensions/catalogue.py"
     fewer = 'FEWER = Question("tracker", "jsonl", TRACKER.help, *TRACKER.options[:-1])\n\n'
     replace(template, r"^(?=CATALOGUE = )", fewer, catalogue)

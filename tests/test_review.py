@@ -39,7 +39,7 @@ HOSTILE = "a\x1b[31m<img src=x>`b`.py"
 class Review:
     """A project, and the command in it, by default with every rule."""
 
-    options = ("--select=ML",)
+    options: tuple[str, ...] = ("--select=ML",)
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self.capsys = root, capsys

@@ -98,8 +98,15 @@ def gather(options: Options) -> Gathered:
 
         require_generated(root)
     project = read(root, settings)
+    if only:
+        for one in project.unread:
+            if one.path == only:
+                raise CommandError(f"{only}: {one.reason}; nothing was reviewed")
     sources = texts(project)
     findings, gaps = find(project, rules, sources)
+    if not (options.select or settings.select):
+        number = sum(not rule.is_default for rule in all_rules())
+        gaps.append(f"{number} rules are off by default: --select ML looks for them too")
     remarks: list[str] = []
     if options.runs:
         from .dynamic import run_checks

@@ -59,6 +59,7 @@ ABSOLUTE_PATH = Rule(
     bad='from pathlib import Path\n\nDATA = Path("/home/maria/data/train.csv")\nprint(DATA)\n',
     good='from pathlib import Path\n\nDATA = Path("data/train.csv")\nprint(DATA)\n',
     lines_to_fix=2,
+    is_default=False,
 )
 
 WORK = {

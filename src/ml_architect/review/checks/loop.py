@@ -54,6 +54,7 @@ for batch in batches:
 print(total / len(batches))
 """,
     lines_to_fix=1,
+    is_default=False,
 )
 NO_ZERO_GRAD = Rule(
     id="ML111",
@@ -82,6 +83,7 @@ for batch in batches:
     optimizer.step()
 """,
     lines_to_fix=1,
+    is_default=False,
 )
 CLIP_SCALED = Rule(
     id="ML112",

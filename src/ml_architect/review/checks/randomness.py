@@ -31,6 +31,7 @@ NO_SEED = Rule(
     bad=OPTIONS.replace("torch.manual_seed(0)\n", "") + EPOCHS + SAVE,
     good=OPTIONS + EPOCHS + SAVE,
     lines_to_fix=2,
+    is_default=False,
 )
 SPLIT = Rule(
     id="ML109",
@@ -98,6 +99,7 @@ for epoch in range(2):
     print([batch for batch in loader])
 """,
     lines_to_fix=1,
+    is_default=False,
 )
 COPIED_GENERATOR = Rule(
     id="ML114",

@@ -116,6 +116,7 @@ NO_SCHEDULER = Rule(
         '"epoch": epoch}', '"epoch": epoch}\n    state["scheduler"] = scheduler.state_dict()'
     ),
     lines_to_fix=2,
+    is_default=False,
 )
 
 
