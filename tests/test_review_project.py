@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -294,16 +293,3 @@ def test_every_item_of_the_checklist_is_answered_even_for_nothing(tmp_path: Path
         assert all(each.text and each.searched for each in listed)
     empty = [each.kind for each in answers(Project(tmp_path, [], [], read.metadata), [])]
     assert set(empty) == {"question", "coverage"}
-
-
-def test_time_grows_in_step_with_the_lines(tmp_path: Path) -> None:
-    def seconds(count: int) -> float:
-        folder = tmp_path / str(count)
-        text = FRAMEWORKS["PyTorch"] + "\n\ndef extra(a):\n    return a.b.c(1) + a\n" * 20
-        project(folder, **{f"train_{n}": text for n in range(count)})
-        start = time.process_time()
-        find(read_project(folder), RULES)
-        return time.process_time() - start
-
-    seconds(2)
-    assert seconds(40) < 20 * max(seconds(5), 0.01)
