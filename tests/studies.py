@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forks
 from rendering import ROOT, render
 
 ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
@@ -60,7 +61,8 @@ class StudiedProject:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command of `ml-architect`, in its own process group."""
-        return self._popen([sys.executable, "-m", "ml_architect", *arguments], environment)
+        command = [sys.executable, "-m", "ml_architect", *arguments]
+        return subprocess.Popen(command, **self._options(environment))
 
     def study(self, kind: str, *options: str, **environment: str) -> subprocess.Popen[str]:
         """Start a study with the project's config for it."""
@@ -69,19 +71,18 @@ class StudiedProject:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the project itself."""
-        return finish(self._popen([*self.command.split(), *arguments], {}))
+        return finish(forks.Popen([*self.command.split(), *arguments], **self._options({})))
 
-    def _popen(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def _options(self, environment: dict[str, str]) -> dict[str, Any]:
+        return {
+            "cwd": self.folder,
+            "env": {**os.environ, "OMP_NUM_THREADS": "1", **self.environment, **environment},
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+            "start_new_session": True,
+        }
 
 
 def generated_project(template: Path, folder: Path, **answers: str) -> StudiedProject:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import forks
 import pytest
 from rendering import ROOT
 
@@ -86,8 +87,8 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Python with a script and arguments."""
-        return subprocess.Popen(
-            [ENVIRONMENT / "bin" / "python", *arguments],
+        return forks.Popen(
+            [forks.PYTHON, *arguments],
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -169,8 +170,8 @@ def test_dry_run_prints_the_resolved_config_and_writes_nothing(project: Project)
 
 def test_dry_run_imports_no_framework(project: Project) -> None:
     script, config = project.example.script, "configs/base.toml"
-    arguments = ("-X", "importtime", script, "train", "--config", config, "--dry-run")
-    imported = finish(project.start(*arguments)).stderr
+    command = [forks.PYTHON, "-X", "importtime", script, "train", "--config", config, "--dry-run"]
+    imported = subprocess.run(command, cwd=project.folder, capture_output=True, text=True).stderr
     assert "tomli_w" in imported
     assert not re.search(r"\b(torch|sklearn|numpy)\b", imported)
 

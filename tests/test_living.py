@@ -15,9 +15,9 @@ from pathlib import Path
 import forks
 import pytest
 from combinations import catalogue_of
-from living import IGNORED, edit, ignored, switched_together
+from living import IGNORED, append, edit, ignored, switched_together
 from repository import EARLIER, NEWEST, NOBODY, commit, copy, git, tree, update, updated_from
-from test_projects import ENVIRONMENT, run
+from test_projects import ENVIRONMENT, SMALL, run
 
 from ml_architect.generate.repository import back
 
@@ -136,6 +136,7 @@ def test_an_updated_project_works_and_its_run_is_resumed_or_refused_with_a_reaso
 ) -> None:
     project = copy(template, tmp_path / "digits", version, starter=starter)
     edit(project)
+    append(project / "configs/small.toml", SMALL.get(starter, ""))
     commit(project, "Mine")
     start_and_interrupt(project)
     reference = shutil.copytree(project, tmp_path / "reference/digits", symlinks=True)

@@ -127,6 +127,8 @@ def test_a_project_keeps_the_contracts_and_its_pages_can_be_read_offline_on_a_ph
     options = ["--config", "configs/small.toml", "--training.max-steps=6"]
     options += ["--training.warmup-steps=1", "--training.log-every=2"]
     options += ["--training.evaluate-every=2"]
+    if starter == "language_model":
+        options += ["--data.context=32", "--model.size=1", "--model.ngrams=1"]
     resolved = project.call("train", *options, "--dry-run")
     assert resolved.returncode == 0, resolved.stdout
     trained = project.call("train", *options, "--run-name", "study/one", "--or-resume")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from living import replace
 from rendering import render
@@ -215,11 +216,12 @@ def test_a_tokenizer_is_trained_on_the_training_split_and_always_the_same(
     schema, tokens = cached(project.folder, validate(project, tmp_path, *BPE))
     assert schema["vocabulary_size"] == 300
 
-    command = [ENVIRONMENT / "bin/python", "-m", "mine.cli", "validate", "--cache-dir=other"]
+    command = [forks.PYTHON, "-m", "mine.cli", "validate", "--cache-dir=other"]
     environment = {**os.environ, "PYTHONPATH": "src"}
-    again = subprocess.check_output(
-        [*command, f"--data.path={tmp_path}", *BPE], cwd=project.folder, env=environment, text=True
-    )
+    command = [*command, f"--data.path={tmp_path}", *BPE]
+    again = forks.run(
+        command, cwd=project.folder, env=environment, text=True, check=True, stdout=subprocess.PIPE
+    ).stdout
     assert cached(project.folder, again) == (schema, tokens)
 
     for split, is_same in (("test", True), ("train", False)):

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from combinations import CHOICES, Answers, catalogue_of, each_once, title
 from copier.errors import UserMessageError
-from living import FIXED, IGNORED, assert_updated, edit, ignored, is_owners, switches
+from living import FIXED, IGNORED, append, assert_updated, edit, ignored, is_owners, switches
 from rendering import ROOT, copy_template
 from repository import (
     EARLIER,
@@ -29,7 +29,7 @@ from repository import (
     update,
     updated_from,
 )
-from test_projects import run
+from test_projects import SMALL, run
 
 from ml_architect.cli import main
 
@@ -143,6 +143,7 @@ def test_an_updated_project_runs_with_the_owners_files_as_they_were(
 ) -> None:
     project = copy(template, tmp_path / "digits", version, starter=starter)
     update(project, NEWEST)
+    append(project / "configs/small.toml", SMALL.get(starter, ""))
     run(project, "python", "-c", STEPS)
     if starter == "tabular":
         module = "baseline" if version == "0.6.0" else "boosting"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from rendering import ROOT, render
 from studies import ENVIRONMENT, PYTHON
@@ -128,8 +130,12 @@ class Project:
         """A command of the document."""
         path = [str(self.commands), str(ENVIRONMENT / "bin"), os.environ["PATH"]]
         packages = [str(self.folder / "src"), os.environ.get("PYTHONPATH", "")]
-        return subprocess.Popen(
-            ["bash", "-c", command],
+        first, *words = shlex.split(command)
+        arguments = {"digits": ["-m", "digits.cli"], "python": []}.get(first)
+        is_python = arguments is not None and not {"&&", "|", ";"} & {*words}
+        start = forks.Popen if is_python else subprocess.Popen
+        return start(
+            [PYTHON, *(arguments or []), *words] if is_python else ["bash", "-c", command],
             cwd=self.folder,
             env={
                 **os.environ,
@@ -158,7 +164,7 @@ class Project:
 
     def kill(self, command: str, run: str) -> None:
         """Start training, and kill it with SIGKILL after the step KILL_AT."""
-        process = self.start(f"exec {command}")
+        process = self.start(command)
         metrics = self.folder / "runs" / run / "metrics.jsonl"
         while process.poll() is None:
             if metrics.exists() and f'"step": {KILL_AT},' in metrics.read_text(encoding="utf-8"):
