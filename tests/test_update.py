@@ -35,10 +35,10 @@ from ml_architect.cli import main
 
 PROJECTS = {
     f"{release.version}-{title(answers)}": (release.version, answers)
-    for release in updated_from()
-    for answers in each_once(catalogue_of(release))
+    for number, release in enumerate(reversed(updated_from()))
+    for answers in each_once(catalogue_of(release))[number % 2 :: 2 if number else 1]
 }
-"""Every release, with few projects that contain each answer."""
+"""Every release; few projects contain each answer of the last one, and half of them of others."""
 
 BEFORE_THE_FIRST = {
     "0.1.0": "1c71c30480ac903796b2bc7761461d6504d1d269",
@@ -151,7 +151,7 @@ def test_an_updated_project_runs_with_the_owners_files_as_they_were(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [EARLIER, *(release.version for release in releases())])
+@pytest.mark.parametrize("version", [EARLIER, updated_from()[-1].version])
 def test_conflicts_appear_only_where_both_sides_changed_the_same_lines(
     version: str, template: Path, tmp_path: Path
 ) -> None:
