@@ -127,6 +127,8 @@ def _add_review(commands: Any) -> None:
     review.add_argument("--write-baseline", action="store_true", help=text)
     text = "also train it, if ml-architect made it: repeats, resumes, memory, types"
     review.add_argument("--run", dest="trains", action="store_true", help=text)
+    text = "print the page of a rule, or list the rules whose ids begin so"
+    review.add_argument("--explain", metavar="ID", help=text)
     review.set_defaults(run=_review)
 
 
@@ -359,6 +361,11 @@ def _report(options: argparse.Namespace) -> int:
 
 @no_garbage_collection()
 def _review(options: argparse.Namespace) -> int:
+    if options.explain is not None:
+        from .review.rules import explain
+
+        print(explain(options.explain))
+        return 0
     with _extra("review --run"):
         from .review.review import Options, review
 

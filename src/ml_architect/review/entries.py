@@ -17,6 +17,10 @@ COMMANDS = re.compile(
     r"(^|\.)(hydra\.main|click\.(command|group)|command|group|callback|hydra_runner|flow|call_parse)$"
 )
 HIDDEN_STEP = re.compile(r"^(on_|__)")
+QUIET = {
+    "append", "insert", "filterwarnings", "basicConfig", "getLogger", "register", "simplefilter",
+    "seed",
+}  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -120,14 +124,7 @@ class Reach:
         """Functions that may run."""
         reached: set[Function] = set()
         live: set[Class] = set()
-        wanted: set[str] = {
-            "__call__",
-            "forward",
-            "__init__",
-            "__enter__",
-            "__iter__",
-            "__post_init__",
-        }
+        wanted = {"__call__", "forward", "__init__", "__enter__", "__iter__", "__post_init__"}
         waiting: dict[str, list[Function]] = defaultdict(list)
         is_open = False
         files: set[Module] = set()
@@ -253,21 +250,11 @@ def is_command(function: Function) -> bool:
 
 def works(script: Function) -> bool:
     """Whether a file does something when it is run: calls something other than to set up names."""
-    quiet = (
-        "append",
-        "insert",
-        "filterwarnings",
-        "basicConfig",
-        "getLogger",
-        "register",
-        "simplefilter",
-        "seed",
-    )
     tree = script.module.tree
     for statement in tree.body:
         if isinstance(statement, ast.For | ast.While):
             return True
         call = statement.value if isinstance(statement, ast.Expr) else None
-        if isinstance(call, ast.Call) and called(call) not in quiet:
+        if isinstance(call, ast.Call) and called(call) not in QUIET:
             return True
     return False

@@ -104,9 +104,10 @@ class Module:
     text: str
     tree: ast.Module
     is_reviewed: bool = True
-    is_notebook: bool = False
-    lines_of_cells: list[int] | None = None
-    """For a notebook: the line of the file in which each line of code stands."""
+    cells: dict[int, str] = field(default_factory=dict[int, str])
+    """The code of a notebook by the number of the cell."""
+    places: list[Place] | None = None
+    """For a notebook: of each line of code."""
     left_out: str = ""
     """What of it could not be read."""
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict[ast.AST, ast.AST])
@@ -118,6 +119,10 @@ class Module:
         default_factory=list[ast.Import | ast.ImportFrom]
     )
     top: dict[str, Function | Class] = field(default_factory=dict[str, Function | Class])
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.places is not None
 
     @property
     def script(self) -> Function:
@@ -137,8 +142,8 @@ class Module:
         """Where a node stands in the file."""
         line = int(getattr(node, "lineno", 1))
         column = int(getattr(node, "col_offset", 0)) + 1
-        if self.lines_of_cells is not None:
-            return Place(self.path, self.lines_of_cells[min(line, len(self.lines_of_cells)) - 1])
+        if self.places is not None:
+            return self.places[min(line, len(self.places)) - 1]
         return Place(self.path, line, column)
 
     def function_of(self, node: ast.AST) -> Function:
@@ -214,6 +219,16 @@ def receiver(call: ast.Call) -> str:
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
     """Value of a keyword argument."""
     return next((each.value for each in call.keywords if each.arg == name), None)
+
+
+def text_of(node: ast.AST) -> str:
+    """A constant string, or ""."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def is_constant(node: ast.AST | None, value: object) -> bool:
+    """Whether a node is a constant of this value."""
+    return isinstance(node, ast.Constant) and node.value == value
 
 
 def decode(data: bytes) -> str:

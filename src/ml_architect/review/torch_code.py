@@ -10,7 +10,17 @@ from functools import lru_cache
 
 from .entries import Entry
 from .project import Project
-from .source import Class, Definition, Function, called, keyword, path_of, receiver
+from .source import (
+    Class,
+    Definition,
+    Function,
+    called,
+    is_constant,
+    keyword,
+    path_of,
+    receiver,
+    text_of,
+)
 
 GUARDS = {"no_grad", "inference_mode", "set_grad_enabled"}
 OPTIMIZER = re.compile(r"optim|(^|[._])opt([._\d]|$)|(^|[._])opt[A-Z]|solver", re.IGNORECASE)
@@ -154,13 +164,6 @@ def is_without_gradients(
 # Optimizers, schedulers, models
 
 
-def maker_matches(
-    project: Project, function: Function, written: str, pattern: re.Pattern[str]
-) -> bool:
-    """Whether a name holds something whose class matches."""
-    return any(pattern.search(name) for _, name in project.resolver.constructors(function, written))
-
-
 def kind_of_state(project: Project, function: Function, written: str) -> str:
     """`optimizer`, `scheduler`, `scaler` or "" by the class that a name holds, else by the name."""
     makers = [name for _, name in project.resolver.constructors(function, written)]
@@ -260,7 +263,7 @@ class Save:
                         or re.search(r"model|net", holder.lower())
                     )
                     found.add(kind or ("model" if is_model else "other"))
-            is_none = isinstance(value, ast.Constant) and value.value is None
+            is_none = is_constant(value, None)
             if OPTIMIZER.search(key) and "model" not in key and not is_none:
                 found.add("optimizer")
             if isinstance(value, ast.Name | ast.Attribute) and (
@@ -329,14 +332,9 @@ def pairs(function: Function, value: ast.expr) -> Iterator[tuple[Function, str, 
         yield function, "", value
 
 
-def text_of(node: ast.AST) -> str:
-    """A constant text, or ""."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
-def is_in(entry: Entry, function: Function) -> bool:
-    """Whether a function may run from an entry point."""
-    return function in entry.reached
+def in_order(functions: set[Function]) -> list[Function]:
+    """Functions in the order of the source."""
+    return sorted(functions, key=lambda each: (each.module.path, getattr(each.node, "lineno", 0)))
 
 
 def calls_in(entry: Entry) -> Iterator[tuple[Function, ast.Call]]:
