@@ -81,7 +81,7 @@ def test_the_plan_shows_the_source_of_each_constant_and_takes_a_measured_one(
 ) -> None:
     result = tool(tmp_path, "plan", "--model-parameters", "8e9", "--gpus", "256")
     assert result.returncode == 0, result.stdout
-    assert result.stdout.startswith("A model on paper, not measured on GPUs: 8 billion weights")
+    assert result.stdout.startswith("An estimate, not a measurement: 8 billion weights")
     assert "doesn't fit into 60 GB" in result.stdout
     assert "NVIDIA's data sheet" in result.stdout
     slower = Constants(write_speed=1e8)
@@ -97,7 +97,7 @@ def test_the_plan_shows_the_source_of_each_constant_and_takes_a_measured_one(
         ("--model-parameters nan --gpus 8", "nan: expected a positive number"),
         ("--model-parameters 8e9 --gpus 0", "0: expected a whole number of at least 1"),
         ("--model-parameters 8e9 --gpus 12", "--gpus 12: expected at most 8, or whole nodes"),
-        ("--model-parameters 8e9 --gpus 8 --utilization 40", "expected a share of at most 1"),
+        ("--model-parameters 8e9 --gpus 8 --utilization 40", "expected a fraction of at most 1"),
     ],
 )
 def test_a_plan_of_nonsense_is_refused(options: str, message: str, tmp_path: Path) -> None:

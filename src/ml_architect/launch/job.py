@@ -1,4 +1,4 @@
-"""What a job trains, and on what. Written as a file that a cluster's administrator can read."""
+"""A job: what it trains, on which resources, and the file that a cluster reads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Resources:
     sbatch: Sequence[str] = ()  # more options of sbatch
 
     def __post_init__(self) -> None:
-        """Reject what the cluster would refuse, or misunderstand.
+        """Reject what the cluster would reject or misread.
 
         Raises:
             CommandError: with the option's name.
@@ -75,7 +75,7 @@ def _seconds(time: str) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a cluster trains, as often as it takes until the run has ended."""
+    """A run that a cluster starts again until it has ended."""
 
     name: str
     project: Project
@@ -116,7 +116,7 @@ def render(template: str, **values: Any) -> str:
 def plan_job(project: Project, arguments: Sequence[str], processes: int) -> Job:
     """Make a job of the arguments of a training.
 
-    It is started several times, so it gets a name and `--or-resume`.
+    It may be started several times, so it gets a name and `--or-resume`.
 
     Raises:
         CommandError: they aren't those of a training, or the project refuses the settings.

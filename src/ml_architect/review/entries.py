@@ -69,18 +69,18 @@ class References:
     is_registry: bool
     """Whether it fetches classes out of a file that its callers name."""
     files: list[Module]
-    """Files that it hands on."""
+    """Files that it passes to other functions."""
 
 
 class Reach:
-    """Functions that may run from a start; calls of methods count for every class that is made."""
+    """Functions that may run from a start; a method call counts for every instantiated class."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
         self._references: dict[Function, References] = {}
 
     def references(self, function: Function) -> References:
-        """What a function mentions, worked out once."""
+        """What a function mentions; cached."""
         if function not in self._references:
             module = function.module
             names = set(function.names)
@@ -111,7 +111,7 @@ class Reach:
                     for each in module.top.values()
                     if isinstance(each, Function) and is_command(each)
                 ]
-                if module.is_notebook:  # a cell may define a name anew: both run
+                if module.is_notebook:  # a cell may define a name again: both run
                     kept += [each for each in function.children if each.name in names]
             if "app.run" in names or "tf.app.run" in names or "compat.v1.app.run" in names:
                 kept += [each for name, each in module.top.items() if name == "main"]

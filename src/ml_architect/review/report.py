@@ -96,7 +96,7 @@ def note_lines(notes: Iterable[Finding]) -> list[str]:
 
 
 def severity(finding: Finding, stage: Stage) -> str:
-    """`error` where results or work are at stake, else `warning`; `note` if it doesn't count."""
+    """`error` if results or work are at risk, else `warning`; `note` if it doesn't count."""
     rule = finding.rule
     if finding.is_note or rule.stage > stage:
         return "note"

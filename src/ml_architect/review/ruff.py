@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-P", "-m", "ruff")
 INSTALL = "pip install 'ml-architect[review]'"
 RULES = {rule.ruff: rule for rule in ALL_RULES.values() if rule.ruff}
 """By ruff's code."""
-NEWEST_PYTHON = "py314"  # whatever a project is written for, its syntax is the parser's matter
+NEWEST_PYTHON = "py314"  # syntax errors are reported by our parser
 
 
 def check(
@@ -80,7 +80,7 @@ def check(
 
 
 def _can_be_listed(file: Path) -> bool:
-    """Whether a path can stand on a line of UTF-8."""
+    """Whether a path fits on one line of UTF-8."""
     try:
         return b"\n" not in str(file).encode()
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from .findings import Place
 
-MAX_BYTES = 1_000_000  # larger files are generated: they cost seconds and nobody edits them
+MAX_BYTES = 1_000_000  # larger files are generated: they take seconds, and nobody edits them
 PYTHON_2 = re.compile(
     r"^\s*(print\s+[\"'\w%]|exec\s+[\"'\w]|except\s+[\w.]+\s*,\s*\w+\s*:|raise\s+\w+\s*,)"
 )
@@ -139,7 +139,7 @@ class Module:
         return [node for function in self.functions for node in function.all(kind)]
 
     def place(self, node: ast.AST) -> Place:
-        """Where a node stands in the file."""
+        """Where a node is in the file."""
         line = int(getattr(node, "lineno", 1))
         column = int(getattr(node, "col_offset", 0)) + 1
         if self.places is not None:
@@ -147,7 +147,7 @@ class Module:
         return Place(self.path, line, column)
 
     def function_of(self, node: ast.AST) -> Function:
-        """The function in which a node stands."""
+        """The function that contains a node."""
         here: ast.AST | None = node
         while here is not None:
             here = self.parents.get(here)
@@ -156,7 +156,7 @@ class Module:
         return self.script
 
     def ancestors(self, node: ast.AST) -> list[ast.AST]:
-        """Nodes around a node, the nearest first, up to the function that it stands in."""
+        """Nodes around a node, the nearest first, up to its function."""
         around: list[ast.AST] = []
         here = self.parents.get(node)
         while here is not None:
@@ -167,7 +167,7 @@ class Module:
         return around
 
     def loops(self, node: ast.AST) -> list[ast.For | ast.AsyncFor | ast.While]:
-        """Loops whose body a node stands in, the innermost first, inside its function."""
+        """Loops whose body contains a node, the innermost first, inside its function."""
         around: list[ast.For | ast.AsyncFor | ast.While] = []
         inner = node
         for outer in self.ancestors(node):

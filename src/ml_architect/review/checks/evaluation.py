@@ -82,7 +82,7 @@ def forwards_of(
             project, function, call
         ):
             continue
-        # A single forward pass costs little.
+        # A single forward pass is cheap.
         is_in_callers_loop = bool(loops_around(project, function, call))
         repeats = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
         is_repeated = any(isinstance(each, repeats) for each in module.ancestors(call))
@@ -214,7 +214,7 @@ def has_eval(
 
 
 def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
-    """Epoch loops in which the mode goes to evaluation and never back."""
+    """Epoch loops in which the model switches to evaluation and never back."""
     for function in project.functions:
         for loop in [*function.all(ast.For), *function.all(ast.While)]:
             if function.module.loops(loop):

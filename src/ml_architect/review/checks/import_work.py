@@ -79,7 +79,7 @@ def imports_for_real(project: Project, module: Module, other: Module) -> bool:
 
 
 def is_postponed(script: Function, call: ast.Call) -> bool:
-    """Whether a call stands in a lambda, a class or a branch that asks for the main program."""
+    """Whether a call is in a lambda or a `try`."""
     return any(isinstance(each, ast.Lambda | ast.Try) for each in script.module.ancestors(call))
 
 

@@ -108,7 +108,7 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
                 "ML110",
                 function,
                 node,
-                f"`{target}` collects `{loss}` with its graph in a loop",
+                f"`{target}` accumulates `{loss}` with its graph in a loop",
                 f"`{loss}` is what backward() is called on; no .item(), .detach() or float() "
                 "between, "
                 f"and `{target}` isn't part of a backward pass",
@@ -170,7 +170,7 @@ def is_detached(function: Function, loss: str, node: ast.AST) -> bool:
 
 
 def is_started_inside(function: Function, target: str, loop: ast.AST) -> bool:
-    """Whether a sum begins anew in each turn of the loop, or isn't this function's."""
+    """Whether a sum starts again in each iteration, or isn't this function's."""
     starts = [
         value for value in function.values.get(target, ()) if not isinstance(value, ast.BinOp)
     ]
@@ -275,7 +275,7 @@ def zeroes(function: Function) -> bool:
 
 
 def is_handed_on(project: Project, function: Function, step: ast.Call) -> bool:
-    """Whether the optimizer is given to code that isn't known."""
+    """Whether the optimizer is passed to unknown code."""
     holder = receiver(step)
     for call in function.all(ast.Call):
         is_given = any(path_of(each) == holder for each in call.args)
@@ -319,7 +319,7 @@ def clips_scaled(project: Project) -> Iterator[Finding]:
                 "ML112",
                 function,
                 list(found),
-                f"`{called(found[0])}` clips gradients that `{receiver(steps[0])}` still scales",
+                f"`{called(found[0])}` clips gradients before `{receiver(steps[0])}` unscales them",
                 f"scale(…).backward() at {function.module.place(scaled[0])}; no "
                 "unscale_() in this function, its "
                 "callers and the functions that they call",
@@ -332,7 +332,7 @@ def unscales(function: Function) -> bool:
 
 
 def are_in_other_branches(function: Function, first: ast.AST, second: ast.AST) -> bool:
-    """Whether two nodes stand in the two branches of one `if`."""
+    """Whether two nodes are in the two branches of one `if`."""
     module = function.module
     mine, other = [first, *module.ancestors(first)], [second, *module.ancestors(second)]
     for index, outer in enumerate(mine):

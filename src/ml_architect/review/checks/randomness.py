@@ -125,7 +125,7 @@ def splits_without_seed(project: Project) -> Iterator[Finding]:
                 "ML109",
                 function,
                 call,
-                f"`{called(call)}` draws another split in each run",
+                f"`{called(call)}` gives a different split in every run",
                 "no generator or random_state is passed, and no global seed is set in "
                 f"{count(len(files), 'file')} that it runs with",
             )

@@ -208,7 +208,7 @@ def refuses_own_checkpoint(project: Project) -> Iterator[Finding]:
                 "ML103",
                 save.function,
                 save.call,
-                f"torch.load refuses this checkpoint: {'; '.join(dict.fromkeys(refused))}",
+                f"torch.load rejects this checkpoint: {'; '.join(dict.fromkeys(refused))}",
                 f"read at {at} without weights_only=False or safe_globals; "
                 f"torch 2.6 or later is allowed ({project.metadata.torch_text})",
             )
@@ -223,7 +223,7 @@ def are_together(project: Project, load: Load, save: Save) -> bool:
 
 
 def is_bare(call: ast.Call) -> bool:
-    """Whether torch.load isn't told what to allow, or is told to allow nothing."""
+    """Whether torch.load reads tensors and plain values only, as far as its arguments say."""
     if keyword(call, "pickle_module") is not None or any(
         each.arg is None for each in call.keywords
     ):
@@ -238,7 +238,7 @@ NUMPY_NUMBERS = re.compile(
 
 
 def refused_value(project: Project, function: Function, value: ast.expr) -> str:
-    """What of a value torch.load refuses, or ""."""
+    """What torch.load rejects in a value, or ""."""
     if not isinstance(value, ast.Name | ast.Attribute):
         return ""
     for where, each in trace(project, function, value):
@@ -333,7 +333,7 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
 
 
 def counts_itself(entry: Entry, function: Function, call: ast.Call) -> bool:
-    """Whether a scheduler is told where it is: `step(epoch)`, `last_epoch=…`."""
+    """Whether a scheduler gets its position: `step(epoch)`, `last_epoch=…`."""
     if any(PROGRESS_KEYS.search(path_of(each)) for each in call.args):
         return True
     return any(sets_position(module) for module in entry.closure)

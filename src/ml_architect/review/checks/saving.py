@@ -33,7 +33,7 @@ from .check import (
     takes_options,
 )
 
-# Pictures, logs and settings: not what was trained.
+# Images, logs and settings: not what was trained.
 NO_MODEL = re.compile(
     r"savefig|save_?(image|img|video|fig|plot|gif|audio|wav|hyperparam|config|args|log|metric|result|history|sample|prediction|csv|txt|json|html|text|dataset|for_backward)|savetxt|imsave",
     re.IGNORECASE,
@@ -51,7 +51,7 @@ REPLACES = {"replace", "rename", "move", "renames", "copyfile", "copy", "copy2"}
 
 
 def is_model_save(module: Module, call: ast.Call) -> bool:
-    """Whether a call may keep what was trained."""
+    """Whether a call may save what was trained."""
     name = called(call)
     dotted = module.dotted(call.func)
     if dotted in DUMPS:
@@ -69,7 +69,7 @@ def is_model_save(module: Module, call: ast.Call) -> bool:
 
 @lru_cache(maxsize=100_000)
 def keeps_model(module: Module) -> bool:
-    """Whether a file may keep what was trained."""
+    """Whether a file may save what was trained."""
     return any(is_model_save(module, call) for call in module.all(ast.Call))
 
 
@@ -285,14 +285,14 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
             inside[0].function,
             [each.call for each in inside if each.function is inside[0].function],
             "checkpoints hold the model and not the optimizer, and training resumes from them",
-            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no "
+            f"`{resume_name(resumes)}` in {resumes.module.path} suggests that it resumes; no "
             "optimizer.state_dict() is "
             "saved; " + searched(entry),
         )
 
 
 def resume_name(function: Function) -> str:
-    """A name in a function that tells of resuming, where weights are loaded too."""
+    """A name that suggests resuming, in a function that loads weights."""
     attributes = {each.attr for each in function.all(ast.Attribute)}
     if "load_state_dict" not in attributes:
         return ""
@@ -306,7 +306,7 @@ def resume_name(function: Function) -> str:
 
 
 def is_unknown(project: Project, save: Save) -> bool:
-    """Whether a checkpoint holds something whose content isn't known."""
+    """Whether a checkpoint contains something unknown."""
     for _, _, value in save.entries:
         if isinstance(value, ast.DictComp | ast.Starred):
             return True
@@ -325,7 +325,7 @@ def is_unknown(project: Project, save: Save) -> bool:
 
 @lru_cache(maxsize=100_000)
 def saves_state(module: Module) -> bool:
-    """Whether an optimizer's state is taken anywhere, or a launcher saves all of it."""
+    """Whether an optimizer's state is read anywhere, or a launcher saves everything."""
     for call in module.all(ast.Call):
         if called(call) in ("save_state", "save_checkpoint") and re.search(
             r"accelerator|fabric|engine|model_engine", receiver(call)
@@ -365,7 +365,7 @@ def saves_whole_module(project: Project) -> Iterator[Finding]:
                     + (
                         f"made by {makers[0][1]}"
                         if makers
-                        else f"asked for {', '.join(sorted(acts))}()"
+                        else f"used by {', '.join(sorted(acts))}()"
                     ),
                 )
 
