@@ -164,7 +164,7 @@ def test_a_job_of_slurm_can_be_read_and_is_valid(stub: StudiedProject) -> None:
 
 ONLY_SLURM = [
     (("--time", "1 day", *TRAIN), "--time 1 day: expected a limit such as 24:00:00"),
-    (("--time", "3", *TRAIN), "--time 3: expected over a minute more than the 120 seconds"),
+    (("--time", "3", *TRAIN), "--time 3: expected over a minute longer than the 120 seconds"),
     (("--sbatch=gpu", *TRAIN), "--sbatch 'gpu': expected an option of sbatch"),
     (("--sbatch=--a\n#SBATCH -b", *TRAIN), "expected an option of sbatch"),
 ]
@@ -196,8 +196,8 @@ def test_processes_that_cannot_share_the_parts_of_a_batch_are_refused_before_a_s
     [
         *ONLY_SLURM,
         (("--nodes", "0", *TRAIN), "--nodes: 0: expected a whole number of at least 1"),
-        ((), "after --: nothing: expected the training of a run"),
-        (("--", "evaluate", "runs/full"), "expected the training of a run"),
+        ((), "after --: nothing: expected the command that trains a run"),
+        (("--", "evaluate", "runs/full"), "expected the command that trains a run"),
         (("--", "train"), "expected --run-name NAME, or --config FILE"),
         ((*TRAIN, "--run-name", "../up"), "--run-name '../up': expected letters, digits"),
         ((*TRAIN, "--resume", "runs/full"), "--resume: a job starts its run and continues it"),

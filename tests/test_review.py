@@ -311,14 +311,10 @@ def test_a_comment_that_cannot_work_is_reported(comment: str, message: str, revi
 def test_a_comment_that_ignores_nothing_is_reported_if_its_rule_was_looked_for(
     review: Review,
 ) -> None:
-    review.write(one="x = 1  # review: ignore[ML303] a cache\n")
+    text = 'x = "# review: ignore[ML303]"'  # in a string it is no comment
+    review.write(one=f"{text}  # review: ignore[ML303] a cache\n")
     assert review.ids() == ["ML401"]
     assert review.ids("--ignore=ML303") == []
-
-
-def test_a_text_that_looks_like_a_comment_is_none(review: Review) -> None:
-    review.write(one='x = "# review: ignore[ML303]"\n')
-    assert review.ids() == []
 
 
 # --- baseline -------------------------------------------------------------------------------------
@@ -436,28 +432,6 @@ NOTEBOOK = {
         {"cell_type": "markdown", "source": ["text"]},
     ],
 }
-BROKEN: dict[str, bytes] = {
-    "syntax.py": b"def f(:\n",
-    "python2.py": b'print "x"\n',
-    "nulls.py": b"x = 1\x00\n",
-    "latin1.py": "x = 'é'\n".encode("latin-1"),
-    "deep.py": b"x = " + b"(" * 5000 + b")" * 5000 + b"\n",
-    "long.py": b"x = 1\n" * 200_000,
-    "unfinished.ipynb": b"{",
-    "list.ipynb": b"[]",
-    "number.ipynb": b'{"cells": 3}',
-    "bytes.ipynb": b"\xff",
-}
-
-
-def test_files_that_cannot_be_read_get_one_line_each_and_the_review_goes_on(review: Review) -> None:
-    review.write(one=UNDEFINED)
-    for name, content in BROKEN.items():
-        (review.root / name).write_bytes(content)
-    assert review() == 1
-    assert "ML301" in review.out
-    for name in BROKEN:
-        assert review.out.count(f" {name}: ") == 1
 
 
 def test_a_notebook_with_magics_a_declared_encoding_and_links_in_a_circle_are_read(

@@ -209,7 +209,15 @@ def test_files_that_cannot_be_parsed_are_named_and_the_review_goes_on(tmp_path: 
     (tmp_path / "zero.py").write_bytes(b"a = 1\x00\n")
     (tmp_path / "huge.py").write_text("x = 'aaaaaaaaaaaaaaaa'\n" * 50_000, encoding="utf-8")
     (tmp_path / "deep.py").write_text("x = " + "(" * 5000 + ")" * 5000, encoding="utf-8")
-    (tmp_path / "old.ipynb").write_text("{}", encoding="utf-8")
+    notebooks = {
+        "old": b"{}",
+        "half": b"{",
+        "list": b"[]",
+        "number": b'{"cells": 3}',
+        "bytes": b"\xff",
+    }
+    for name, content in notebooks.items():
+        (tmp_path / f"{name}.ipynb").write_bytes(content)
     (tmp_path / "circle").symlink_to(tmp_path)
     read = project(tmp_path, two="print 'hello'\n", broken="def f(:\n", good="x = 1\n")
     reasons = {each.path: each.reason for each in read.unread}
@@ -218,8 +226,8 @@ def test_files_that_cannot_be_parsed_are_named_and_the_review_goes_on(tmp_path: 
     assert reasons["broken.py"].startswith("syntax error")
     assert "UTF-8" in reasons["latin.py"]
     assert "larger than" in reasons["huge.py"]
-    names = "broken.py deep.py huge.py latin.py old.ipynb two.py zero.py"
-    assert sorted(reasons) == names.split()
+    names = {f"{name}.py" for name in ("broken", "deep", "huge", "latin", "two", "zero")}
+    assert set(reasons) == names | {f"{name}.ipynb" for name in notebooks}
     assert all("\n" not in reason for reason in reasons.values())
 
 

@@ -45,7 +45,7 @@ class Resources:
             )
         if self.time and _seconds(self.time) <= self.grace + 60:  # a signal may be a minute early
             raise CommandError(
-                f"--time {self.time}: expected over a minute more than the {self.grace} seconds "
+                f"--time {self.time}: expected over a minute longer than the {self.grace} seconds "
                 "for saving (--grace)"
             )
         for option in self.sbatch:
@@ -125,19 +125,19 @@ def plan_job(project: Project, arguments: Sequence[str], processes: int) -> Job:
     if words[:1] != ["train"]:
         given = shlex.join(words) or "nothing"
         raise CommandError(
-            f"after --: {given}: expected the training of a run, such as: "
+            f"after --: {given}: expected the command that trains a run, such as: "
             "-- train --config configs/full.toml"
         )
     if any(word.split("=")[0] == "--resume" for word in words):
         raise CommandError(
-            "--resume: a job starts its run and continues it, so give the run's name: "
+            "--resume: a job starts its run and continues it, so give the run's name instead: "
             "--run-name NAME"
         )
     name = option(words, "--run-name")
     if not name:
         name = Path(option(words, "--config")).stem
         if not name:
-            raise CommandError("after --: expected --run-name NAME, or --config FILE, named alike")
+            raise CommandError("after --: expected --run-name NAME, or --config FILE for its name")
         words += ["--run-name", name]
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
         raise CommandError(

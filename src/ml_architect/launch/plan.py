@@ -24,12 +24,12 @@ class Constants:
     peak_flops: float = _constant(
         989e12, "FLOP/s per GPU", "H100 SXM, bfloat16, dense: NVIDIA's data sheet"
     )
-    utilization: float = _constant(0.40, "of it", "Llama 3 reports 38 to 43 %")
+    utilization: float = _constant(0.40, "of the peak", "Llama 3 reports 38 to 43 %")
     flops_per_token: float = _constant(6, "FLOP per weight", "forward and backward pass")
     gpus_per_node: float = _constant(8, "GPUs", "DGX H100")
     gpu_memory: float = _constant(80e9, "bytes", "H100 SXM")
     usable_memory: float = _constant(
-        0.75, "of it", "assumption: the rest is for activations and buffers"
+        0.75, "of the memory", "assumption: the rest is for activations and buffers"
     )
     node_bandwidth: float = _constant(
         360e9, "bytes/s per GPU", "assumption: collectives over NVLink in a node"
@@ -231,7 +231,7 @@ def _scaling(plan: Plan) -> str:
     end = plan.gpus_for_share(1 / 3)
     tokens = plan.tokens_per_step / plan.gpus
     advice = (
-        f"Strong scaling ends at about {end} GPUs for this many tokens per step: beyond, "
+        f"Strong scaling ends at about {end} GPUs for this many tokens per step: beyond that, "
         "communication takes over a third of the time. Here each GPU has "
         f"{_number(tokens)} tokens per step"
     )

@@ -63,7 +63,7 @@ def submit(path: Path) -> str:
         done = subprocess.run(["sbatch", "--parsable", path], capture_output=True, text=True)
     except OSError as error:
         raise CommandError(
-            f"sbatch: {error.strerror}. {path} is written: submit it on a machine of the cluster"
+            f"sbatch: {error.strerror}. {path} was written: submit it on a machine of the cluster"
         ) from None
     if done.returncode != 0:
         message = " ".join(done.stderr.replace("sbatch: error: ", "").split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..reports.page import bullets, code, link, paragraph, render_page, section
 from .findings import Finding, title
 from .report import EXAMPLE, Report, change, explanation, frame, one_line, severity
+from .rules import more
 
 
 def render(report: Report) -> str:
@@ -25,7 +26,8 @@ def _finding(report: Report, finding: Finding) -> str:
     if report.is_first_of_rule(finding):
         texts = explanation(rule).items()
         parts += [paragraph(f"{heading.capitalize()}: {text}") for heading, text in texts]
-        parts.append(link(rule.source))
+        addresses = (rule.source, more(rule))
+        parts += [link(one) for one in addresses if one.startswith("https://")]
         if rule.good:
             parts += [paragraph(f"{EXAMPLE.capitalize()}:"), code("\n".join(change(rule)))]
     return section(f"{rule.id} {finding.message}", *parts)

@@ -85,7 +85,10 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "help": {"text": f"{rule.fix} {rule.verify}", "markdown": explain(rule.id)},
+        "help": {
+            "text": f"{rule.fix} {rule.verify}",
+            "markdown": explain(rule.id).split("---\n", 2)[2],
+        },
         "helpUri": page if (page := more(rule)).startswith("https://") else rule.source,
         "properties": {"tags": [title(rule.category)]},
     }
