@@ -789,6 +789,10 @@ def test_run_trains_a_generated_project(
 def test_run_is_refused_where_the_command_is_unknown(review: Review) -> None:
     review.write(one="x = 1\n")
     assert "expected a project made by ml-architect, since --run trains" in review.refused("--run")
+    (review.root / ".copier-answers.yml").write_text(ANSWERS.format(stage="prototype"), "utf-8")
+    (review.root / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+    message = review.refused("--run")  # which can't advise --command: that is an option of studies
+    assert message.endswith("has no [project.scripts]; expected one, which trains\n")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from .entries import Entry
 from .project import Project
@@ -231,6 +232,17 @@ def loops_around(
         if function.parent and function.parent.name:
             found += loops_around(project, function.parent, function.node, hops - 1)
     return found
+
+
+def are_in_other_branches(function: Function, first: ast.AST, second: ast.AST) -> bool:
+    """Whether two nodes are in the two branches of the innermost `if` that contains both."""
+    module = function.module
+    mine, other = [first, *module.ancestors(first)], [second, *module.ancestors(second)]
+    for inner, outer in pairwise(mine):
+        if isinstance(outer, ast.If) and outer in other and inner is not outer.test:
+            theirs = other[other.index(outer) - 1]
+            return (inner in outer.body) != (theirs in outer.body)
+    return False
 
 
 # Checkpoints

@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from ..findings import Finding
 from ..project import Project
 from ..source import Definition, Function, called, is_constant, keyword, path_of, receiver
-from ..torch_code import is_without_gradients, loops_around, needs_gradients
+from ..torch_code import (
+    are_in_other_branches,
+    is_without_gradients,
+    loops_around,
+    needs_gradients,
+)
 from .check import finding
 
 # Hooks that Lightning runs without gradients, and methods that a framework calls itself.
@@ -91,7 +96,7 @@ def forwards_of(
             or is_repeated
             or (is_in_callers_loop and not SHOWS.search(function.name))
         )
-        if is_often and not is_in_other_branch(function, before[-1][2], call):
+        if is_often and not are_in_other_branches(function, before[-1][2], call):
             found.append(call)
     if found:
         at = module.place(next(call for _, mode, call in switches if mode == "eval"))
@@ -167,19 +172,6 @@ def is_switch_of_branches(
         for _, mode, other in switches:
             if mode == "train" and outer in function.module.ancestors(other):
                 return True
-    return False
-
-
-def is_in_other_branch(function: Function, switch: ast.Call, call: ast.Call) -> bool:
-    """Whether the mode was switched in the branch that the forward pass isn't in."""
-    module = function.module
-    around = module.ancestors(call)
-    inner: ast.AST = switch
-    for outer in module.ancestors(switch):
-        if isinstance(outer, ast.If) and outer in around and inner is not outer.test:
-            mine = around[around.index(outer) - 1] if around.index(outer) else call
-            return (inner in outer.body) != (mine in outer.body)
-        inner = outer
     return False
 
 

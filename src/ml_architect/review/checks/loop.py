@@ -11,6 +11,7 @@ from ..project import Project
 from ..source import Function, called, path_of, receiver
 from ..torch_code import (
     OPTIMIZER,
+    are_in_other_branches,
     is_without_gradients,
     kind_of_state,
     last_names,
@@ -329,17 +330,6 @@ def clips_scaled(project: Project) -> Iterator[Finding]:
 def unscales(function: Function) -> bool:
     """Whether a function unscales gradients."""
     return "unscale_" in names_in(function) or "unscale_gradients" in names_in(function)
-
-
-def are_in_other_branches(function: Function, first: ast.AST, second: ast.AST) -> bool:
-    """Whether two nodes are in the two branches of one `if`."""
-    module = function.module
-    mine, other = [first, *module.ancestors(first)], [second, *module.ancestors(second)]
-    for index, outer in enumerate(mine):
-        if isinstance(outer, ast.If) and outer in other and index:
-            theirs = other[other.index(outer) - 1]
-            return (mine[index - 1] in outer.body) != (theirs in outer.body)
-    return False
 
 
 CHECKS = {"ML110": accumulates_graph, "ML111": never_zeroes, "ML112": clips_scaled}
