@@ -81,7 +81,7 @@ def test_the_plan_shows_the_source_of_each_constant_and_takes_a_measured_one(
 ) -> None:
     result = tool(tmp_path, "plan", "--model-parameters", "8e9", "--gpus", "256")
     assert result.returncode == 0, result.stdout
-    assert result.stdout.startswith("A model on paper, not measured on GPUs: 8 billion weights")
+    assert result.stdout.startswith("An estimate, not a measurement: 8 billion weights")
     assert "doesn't fit into 60 GB" in result.stdout
     assert "NVIDIA's data sheet" in result.stdout
     slower = Constants(write_speed=1e8)
@@ -97,7 +97,7 @@ def test_the_plan_shows_the_source_of_each_constant_and_takes_a_measured_one(
         ("--model-parameters nan --gpus 8", "nan: expected a positive number"),
         ("--model-parameters 8e9 --gpus 0", "0: expected a whole number of at least 1"),
         ("--model-parameters 8e9 --gpus 12", "--gpus 12: expected at most 8, or whole nodes"),
-        ("--model-parameters 8e9 --gpus 8 --utilization 40", "expected a share of at most 1"),
+        ("--model-parameters 8e9 --gpus 8 --utilization 40", "expected a fraction of at most 1"),
     ],
 )
 def test_a_plan_of_nonsense_is_refused(options: str, message: str, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_job_of_slurm_can_be_read_and_is_valid(stub: StudiedProject) -> None:
 
 ONLY_SLURM = [
     (("--time", "1 day", *TRAIN), "--time 1 day: expected a limit such as 24:00:00"),
-    (("--time", "3", *TRAIN), "--time 3: expected over a minute more than the 120 seconds"),
+    (("--time", "3", *TRAIN), "--time 3: expected over a minute longer than the 120 seconds"),
     (("--sbatch=gpu", *TRAIN), "--sbatch 'gpu': expected an option of sbatch"),
     (("--sbatch=--a\n#SBATCH -b", *TRAIN), "expected an option of sbatch"),
 ]
@@ -196,8 +196,8 @@ def test_processes_that_cannot_share_the_parts_of_a_batch_are_refused_before_a_s
     [
         *ONLY_SLURM,
         (("--nodes", "0", *TRAIN), "--nodes: 0: expected a whole number of at least 1"),
-        ((), "after --: nothing: expected the training of a run"),
-        (("--", "evaluate", "runs/full"), "expected the training of a run"),
+        ((), "after --: nothing: expected the command that trains a run"),
+        (("--", "evaluate", "runs/full"), "expected the command that trains a run"),
         (("--", "train"), "expected --run-name NAME, or --config FILE"),
         ((*TRAIN, "--run-name", "../up"), "--run-name '../up': expected letters, digits"),
         ((*TRAIN, "--resume", "runs/full"), "--resume: a job starts its run and continues it"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ml_architect.review.checklist import answers
-from ml_architect.review.checks import RULES, find
-from ml_architect.review.findings import Stage
+from ml_architect.review.checks import find
 from ml_architect.review.project import Project, read_project
+from ml_architect.review.rules import RULES
 from ml_architect.review.source import Class
 
 
@@ -173,7 +173,7 @@ def test_imports_resolve_by_package_folder_and_script(tmp_path: Path) -> None:
     assert symbol.module.path == "src/p/core.py"
 
 
-def test_a_notebook_is_read_without_magics_and_its_places_are_lines_of_the_file(
+def test_a_notebook_is_read_without_magics_and_its_places_are_those_of_cell_and_file(
     tmp_path: Path,
 ) -> None:
     cells = [
@@ -197,8 +197,9 @@ def test_a_notebook_is_read_without_magics_and_its_places_are_lines_of_the_file(
     (entry,) = read.training_entries
     place = entry.module.place(entry.training[0].call)
     assert "loss.backward()" in path.read_text(encoding="utf-8").splitlines()[place.line - 1]
+    assert str(place) == "train.ipynb, cell 5, line 2"
     assert [each.reason for each in read.unread] == [
-        "1 of 4 cells can't be parsed; the others were read"
+        "1 of 4 code cells can't be parsed; the others were read"
     ]
 
 
@@ -208,7 +209,15 @@ def test_files_that_cannot_be_parsed_are_named_and_the_review_goes_on(tmp_path: 
     (tmp_path / "zero.py").write_bytes(b"a = 1\x00\n")
     (tmp_path / "huge.py").write_text("x = 'aaaaaaaaaaaaaaaa'\n" * 50_000, encoding="utf-8")
     (tmp_path / "deep.py").write_text("x = " + "(" * 5000 + ")" * 5000, encoding="utf-8")
-    (tmp_path / "old.ipynb").write_text("{}", encoding="utf-8")
+    notebooks = {
+        "old": b"{}",
+        "half": b"{",
+        "list": b"[]",
+        "number": b'{"cells": 3}',
+        "bytes": b"\xff",
+    }
+    for name, content in notebooks.items():
+        (tmp_path / f"{name}.ipynb").write_bytes(content)
     (tmp_path / "circle").symlink_to(tmp_path)
     read = project(tmp_path, two="print 'hello'\n", broken="def f(:\n", good="x = 1\n")
     reasons = {each.path: each.reason for each in read.unread}
@@ -217,15 +226,8 @@ def test_files_that_cannot_be_parsed_are_named_and_the_review_goes_on(tmp_path: 
     assert reasons["broken.py"].startswith("syntax error")
     assert "UTF-8" in reasons["latin.py"]
     assert "larger than" in reasons["huge.py"]
-    assert set(reasons) == {
-        "two.py",
-        "broken.py",
-        "latin.py",
-        "zero.py",
-        "huge.py",
-        "deep.py",
-        "old.ipynb",
-    }
+    names = {f"{name}.py" for name in ("broken", "deep", "huge", "latin", "two", "zero")}
+    assert set(reasons) == names | {f"{name}.ipynb" for name in notebooks}
     assert all("\n" not in reason for reason in reasons.values())
 
 
@@ -275,20 +277,18 @@ def test_the_bound_of_torch_is_read(name: str, text: str, may_refuse: bool, tmp_
     assert read_project(tmp_path).metadata.torch_may_refuse is may_refuse
 
 
-def test_the_stage_and_settings_are_read(tmp_path: Path) -> None:
-    (tmp_path / ".copier-answers.yml").write_text("stage: production\n", encoding="utf-8")
+def test_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("trainer: &a\n  epochs: 3\nother: *a\n", encoding="utf-8")
     (tmp_path / "evil.yaml").write_text(
         "!!python/object/apply:os.system ['true']\n", encoding="utf-8"
     )
     read = read_project(tmp_path)
-    assert read.stage is Stage.PRODUCTION
     assert [(each.key, each.value) for each in read.metadata.settings] == [("trainer.epochs", 3)]
 
 
 def test_every_item_of_the_checklist_is_answered_even_for_nothing(tmp_path: Path) -> None:
     for read in (read_project(tmp_path), project(tmp_path, train=FRAMEWORKS["PyTorch"])):
-        listed = answers(read, find(read, RULES))
+        listed = answers(read, find(read, RULES.values()))
         assert len(listed) == 8
         assert all(each.text and each.searched for each in listed)
     empty = [each.kind for each in answers(Project(tmp_path, [], [], read.metadata), [])]

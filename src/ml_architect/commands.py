@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
     places = launch.add_subparsers(required=True, metavar="COMMAND")
     help_texts = {
         "local": "on this machine, by torchrun",
-        "slurm": "write a job that queues itself again until the run has ended",
+        "slurm": "write a job that requeues itself until the run has ended",
         "kubernetes": "write a Job with a pod per node",
     }
     for place, text in help_texts.items():
@@ -116,8 +116,9 @@ def _add_review(commands: Any) -> None:
     review.add_argument("path", metavar="PATH", type=Path, nargs="?", default=Path())
     stages = ("exploration", "prototype", "production")
     review.add_argument("--stage", choices=stages, help="how mature the project is")
-    review.add_argument("--select", metavar="IDS", default="", help="such as ML101,ML3")
-    review.add_argument("--ignore", metavar="IDS", default="", help="such as ML307")
+    text = "ids or prefixes, such as ML101,ML3"
+    review.add_argument("--select", metavar="IDS", default="", help=text)
+    review.add_argument("--ignore", metavar="IDS", default="", help="the same, such as ML307")
     review.add_argument("--top", metavar="N", type=int, help="show the N most important only")
     review.add_argument("--format", choices=formats, default="terminal")
     review.add_argument("--output", metavar="FILE", type=Path, help="by default the terminal")
@@ -127,6 +128,8 @@ def _add_review(commands: Any) -> None:
     review.add_argument("--write-baseline", action="store_true", help=text)
     text = "also train it, if ml-architect made it: repeats, resumes, memory, types"
     review.add_argument("--run", dest="trains", action="store_true", help=text)
+    text = "print the page of a rule; a prefix such as ML1 lists rules"
+    review.add_argument("--explain", metavar="ID", help=text)
     review.set_defaults(run=_review)
 
 
@@ -359,6 +362,11 @@ def _report(options: argparse.Namespace) -> int:
 
 @no_garbage_collection()
 def _review(options: argparse.Namespace) -> int:
+    if options.explain is not None:
+        from .review.rules import explain
+
+        print(explain(options.explain))
+        return 0
     with _extra("review --run"):
         from .review.review import Options, review
 

@@ -64,7 +64,7 @@ def require_plain(answers: Mapping[str, Any], file: str) -> None:
         items = cast("list[Any]", value) if isinstance(value, list) else [value]
         if not all(item is None or isinstance(item, (str, int, float)) for item in items):
             raise CommandError(
-                f"{file}: {name} isn't a text, or a list of texts. Write it in quotes"
+                f"{file}: {name} isn't a string or a list of strings. Write it in quotes"
             )
 
 

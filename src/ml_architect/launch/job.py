@@ -1,4 +1,4 @@
-"""What a job trains, and on what. Written as a file that a cluster's administrator can read."""
+"""A job: what it trains, on which resources, and the file that a cluster reads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Resources:
     sbatch: Sequence[str] = ()  # more options of sbatch
 
     def __post_init__(self) -> None:
-        """Reject what the cluster would refuse, or misunderstand.
+        """Reject what the cluster would reject or misread.
 
         Raises:
             CommandError: with the option's name.
@@ -45,7 +45,7 @@ class Resources:
             )
         if self.time and _seconds(self.time) <= self.grace + 60:  # a signal may be a minute early
             raise CommandError(
-                f"--time {self.time}: expected over a minute more than the {self.grace} seconds "
+                f"--time {self.time}: expected over a minute longer than the {self.grace} seconds "
                 "for saving (--grace)"
             )
         for option in self.sbatch:
@@ -75,7 +75,7 @@ def _seconds(time: str) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a cluster trains, as often as it takes until the run has ended."""
+    """A run that a cluster starts again until it has ended."""
 
     name: str
     project: Project
@@ -116,7 +116,7 @@ def render(template: str, **values: Any) -> str:
 def plan_job(project: Project, arguments: Sequence[str], processes: int) -> Job:
     """Make a job of the arguments of a training.
 
-    It is started several times, so it gets a name and `--or-resume`.
+    It may be started several times, so it gets a name and `--or-resume`.
 
     Raises:
         CommandError: they aren't those of a training, or the project refuses the settings.
@@ -125,19 +125,19 @@ def plan_job(project: Project, arguments: Sequence[str], processes: int) -> Job:
     if words[:1] != ["train"]:
         given = shlex.join(words) or "nothing"
         raise CommandError(
-            f"after --: {given}: expected the training of a run, such as: "
+            f"after --: {given}: expected the command that trains a run, such as: "
             "-- train --config configs/full.toml"
         )
     if any(word.split("=")[0] == "--resume" for word in words):
         raise CommandError(
-            "--resume: a job starts its run and continues it, so give the run's name: "
+            "--resume: a job starts its run and continues it, so give the run's name instead: "
             "--run-name NAME"
         )
     name = option(words, "--run-name")
     if not name:
         name = Path(option(words, "--config")).stem
         if not name:
-            raise CommandError("after --: expected --run-name NAME, or --config FILE, named alike")
+            raise CommandError("after --: expected --run-name NAME, or --config FILE for its name")
         words += ["--run-name", name]
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
         raise CommandError(

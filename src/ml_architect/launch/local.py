@@ -15,7 +15,7 @@ from .job import option, quiet
 def launch_local(
     project: Project, arguments: Sequence[str], processes: int, grace: int
 ) -> NoReturn:
-    """Become torchrun, so that signals reach it and its exit code is this command's.
+    """Replace this process by torchrun, which then gets its signals and sets its exit code.
 
     Args:
         project: whose command is started.
@@ -42,14 +42,14 @@ def launch_local(
         *project.command,
         *arguments,
     ]
-    if "--dry-run" in arguments:  # it trains nothing, and a study asks dozens of times
+    if "--dry-run" in arguments:  # it trains nothing, and a study calls it dozens of times
         words = [*project.command, *arguments]
     os.chdir(project.root)
     os.execvpe(words[0], words, environment)
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,8 +1,8 @@
-"""What a training of a language model costs on many GPUs, computed before anything is bought.
+"""What training a language model costs on many GPUs, estimated before anything is bought.
 
-A model on paper, not a measurement: each constant can be replaced by what was measured. With many
-GPUs two things decide, the share of time that gradients travel, and what checkpoints and lost
-machines cost.
+Each constant can be replaced by a measurement. With many GPUs, two costs dominate: communication of
+gradients, and the time lost to checkpoints and failures.
+A training on paper. Seconds, bytes, tokens.=>A planned training. Seconds, bytes, tokens.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Constants:
     peak_flops: float = _constant(
         989e12, "FLOP/s per GPU", "H100 SXM, bfloat16, dense: NVIDIA's data sheet"
     )
-    utilization: float = _constant(0.40, "of it", "Llama 3 reports 38 to 43 %")
+    utilization: float = _constant(0.40, "of the peak", "Llama 3 reports 38 to 43 %")
     flops_per_token: float = _constant(6, "FLOP per weight", "forward and backward pass")
     gpus_per_node: float = _constant(8, "GPUs", "DGX H100")
     gpu_memory: float = _constant(80e9, "bytes", "H100 SXM")
     usable_memory: float = _constant(
-        0.75, "of it", "assumption: the rest is for activations and buffers"
+        0.75, "of the memory", "assumption: the rest is for activations and buffers"
     )
     node_bandwidth: float = _constant(
         360e9, "bytes/s per GPU", "assumption: collectives over NVLink in a node"
@@ -63,7 +63,7 @@ class Plan:
     constants: Constants = Constants()
 
     def __post_init__(self) -> None:
-        """Reject what the model can't say anything about.
+        """Reject what can't be estimated.
 
         Raises:
             CommandError: with the option's name.
@@ -78,7 +78,7 @@ class Plan:
             if getattr(self.constants, name) > 1:
                 raise CommandError(
                     f"--{name.replace('_', '-')} {getattr(self.constants, name):g}: expected a "
-                    "share of at most 1"
+                    "fraction of at most 1"
                 )
 
     @property
@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def all_reduce(self) -> float:
-        """Seconds: a ring in each node, then one between the nodes for each GPU's share."""
+        """Seconds: a ring in each node, then one between the nodes for each GPU's part."""
         constants = self.constants
         size = constants.gradient_bytes * self.model_parameters
         inside = min(self.gpus, constants.gpus_per_node)
@@ -116,7 +116,7 @@ class Plan:
         return seconds + between / constants.network_bandwidth
 
     def share(self, communication: float) -> float:
-        """Of a step's time, without overlap."""
+        """Fraction of a step's time, without overlap."""
         return communication / (communication + self.compute)
 
     def memory(self, is_sharded: bool) -> float:
@@ -149,13 +149,13 @@ class Plan:
         return math.sqrt(2 * stall * self.between_failures)
 
     def lost(self, stall: float) -> float:
-        """Share of the time: checkpoints, and half an interval and a restart for each failure."""
+        """Fraction of the time: checkpoints, and half an interval and a restart per failure."""
         interval = self.interval(stall)
         redone = interval / 2 + self.constants.restart_seconds
         return stall / interval + redone / self.between_failures
 
     def tokens_for_share(self, share: float) -> float:
-        """Tokens per GPU and step at which gradients travel for this share of the time.
+        """Tokens per GPU and step at which communication takes this fraction of the time.
 
         It doesn't depend on the size of the model, of which both times are multiples.
         """
@@ -163,7 +163,7 @@ class Plan:
         return self.all_reduce * (1 - share) / share / per_token
 
     def gpus_for_share(self, share: float) -> int:
-        """The most GPUs, in whole nodes, at which gradients travel for at most this share."""
+        """Largest number of GPUs, in whole nodes, with at most this fraction of communication."""
         per_node = int(self.constants.gpus_per_node)
         nodes = 1
         for exponent in range(30, -1, -1):
@@ -184,14 +184,15 @@ def describe(plan: Plan) -> str:
     step = plan.compute + plan.all_reduce
     machines = f"{_plural(plan.gpus, 'GPU')} in {_plural(plan.nodes, 'node')}"
     lines = [
-        f"A model on paper, not measured on GPUs: {_number(plan.model_parameters)} weights, "
-        f"{machines}, {_number(plan.tokens_per_step)} tokens a step.",
+        f"An estimate, not a measurement: {_number(plan.model_parameters)} weights, "
+        f"{machines}, {_number(plan.tokens_per_step)} tokens per step.",
         "",
         *_rows(
             {
-                "tokens per second": f"{_number(plan.tokens_per_step / step)}, {step:.3g} s a step",
+                "tokens per second": _number(plan.tokens_per_step / step),
+                "time per step": f"{step:.3g} s",
                 "all-reduce of gradients": _communication(plan, plan.all_reduce),
-                "sum in a fixed order": "as long, if nodes are summed first; in a single step "
+                "sum in a fixed order": "the same if each node is summed first; in one all-to-all "
                 + _communication(plan, plan.flat_fixed_order),
                 "memory per GPU (ddp)": _memory(plan, False),
                 "memory per GPU (fsdp)": _memory(plan, True),
@@ -207,12 +208,12 @@ def describe(plan: Plan) -> str:
     if not plan.fits(False):
         twice = 2 * plan.all_reduce
         lines.append(
-            "fsdp gathers the weights as well, about as many bytes again: communication is rather "
+            "fsdp also gathers the weights, about as many bytes again: communication is closer to "
             f"{_communication(plan, twice)}."
         )
     if not plan.fits(True):
-        lines.append("It doesn't fit: take more GPUs, or a smaller model.")
-    lines += ["", "Nothing overlaps here, so communication is an upper bound. The constants:", ""]
+        lines.append("It doesn't fit: use more GPUs or a smaller model.")
+    lines += ["", "No overlap is assumed, so communication is an upper bound. The constants:", ""]
     lines += _rows(
         {
             f"--{constant.name.replace('_', '-')} {getattr(plan.constants, constant.name):g}": (
@@ -230,9 +231,9 @@ def _scaling(plan: Plan) -> str:
     end = plan.gpus_for_share(1 / 3)
     tokens = plan.tokens_per_step / plan.gpus
     advice = (
-        f"Strong scaling ends at about {end} GPUs for this many tokens a step: with more, "
-        "gradients travel for over a third of the time. Here each GPU has "
-        f"{_number(tokens)} tokens a step"
+        f"Strong scaling ends at about {end} GPUs for this many tokens per step: beyond that, "
+        "communication takes over a third of the time. Here each GPU has "
+        f"{_number(tokens)} tokens per step"
     )
     if plan.nodes == 1:
         return f"{advice}."
@@ -277,6 +278,6 @@ def _memory(plan: Plan, is_sharded: bool) -> str:
 def _checkpoints(plan: Plan, is_sharded: bool) -> str:
     stall = plan.stall(is_sharded)
     if (lost := plan.lost(stall)) >= 1:
-        return f"{_duration(stall)} each; no progress: machines fail faster than it is written"
+        return f"{_duration(stall)} each; no progress: failures come faster than checkpoints"
     every = _duration(plan.interval(stall))
     return f"{_duration(stall)} each; best every {every}; {lost:.2%} of the time lost"

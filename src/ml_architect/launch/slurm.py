@@ -32,7 +32,7 @@ def write_array(
         resources: of each element.
         command: of the study, for an element.
         names: of the runs, an element each; none if the elements choose trials themselves.
-        jobs: how many elements run at the same time; by default as many as the cluster lets.
+        jobs: how many elements run at the same time; by default as many as the cluster allows.
     """
     folder = study.folder.relative_to(study.project.root)
     path = study.folder / "job.sbatch"
@@ -54,7 +54,7 @@ def write_array(
 
 
 def submit(path: Path) -> str:
-    """Give a job to Slurm. Returns its number.
+    """Submit a job to Slurm. Returns its number.
 
     Raises:
         CommandError: Slurm isn't there, or refuses the job.
@@ -63,7 +63,7 @@ def submit(path: Path) -> str:
         done = subprocess.run(["sbatch", "--parsable", path], capture_output=True, text=True)
     except OSError as error:
         raise CommandError(
-            f"sbatch: {error.strerror}. {path} is written: submit it on a machine of the cluster"
+            f"sbatch: {error.strerror}. {path} was written: submit it on a machine of the cluster"
         ) from None
     if done.returncode != 0:
         message = " ".join(done.stderr.replace("sbatch: error: ", "").split())

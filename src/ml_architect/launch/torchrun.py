@@ -14,7 +14,7 @@ from pathlib import Path
 
 STOPPED = 75  # the state is saved, and the same command continues: docs/run-format.md
 INVALID = 2  # the settings are wrong, which each process says in one line
-SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # torchrun would die of the last one
+SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # the last one would kill torchrun
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         )
         return 2
 
-    # Options of torchrun as variables, which versions that lack them ignore.
+    # Options of torchrun as variables, since versions without them ignore those.
     os.environ.setdefault("PET_SIGNALS_TO_HANDLE", SIGNALS)
     # What it logs is below in one line; a stop that was asked for isn't an error.
     logging.disable(logging.ERROR)
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     try:
         run(options)
     except SignalException:
-        return STOPPED  # each process was told, and had the time to save
+        return STOPPED  # each process got the signal, and time to save
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
         if first.exitcode == STOPPED:

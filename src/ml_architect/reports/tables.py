@@ -1,4 +1,4 @@
-"""Reads CSV files of the run format as columns of texts and numbers."""
+"""Reads CSV files of the run format as columns of strings and numbers."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from .sources import Sources
 
 FORMAT = 1
 DEFAULT_NAME = "review-baseline.json"
+ADVICE = "to write one: ml-architect review --baseline FILE --write-baseline"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Entry:
 
 
 def fingerprint(finding: Finding, place: Place, sources: Sources) -> str:
-    """What stays the same when lines above change, or when the line is indented anew."""
+    """What stays the same when lines above change, or the line is reindented."""
     parts = (finding.rule.id, sources.code(place), finding.scope)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
@@ -54,45 +55,22 @@ def write(path: Path, findings: Iterable[Finding], sources: Sources) -> int:
     return len(entries)
 
 
-def read(path: Path) -> list[Entry]:
-    """The entries of a baseline.
-
-    Raises:
-        CommandError: it can't be read.
-    """
-    try:
-        content = json.loads(read_bytes(path))
-        if content["format"] != FORMAT:
-            raise ValueError(f"format is {content['format']!r:.100}, expected {FORMAT}")
-        entries = [Entry(**entry) for entry in content["findings"]]
-        if not all(isinstance(text, str) for entry in entries for text in asdict(entry).values()):
-            raise TypeError
-        return entries
-    except (KeyError, TypeError, AttributeError, RecursionError):
-        raise CommandError(
-            f"{path}: expected a baseline; to write it: ml-architect review --write-baseline"
-        ) from None
-    except ValueError as error:
-        raise CommandError(f"{path}: {error}; expected a baseline in JSON") from None
-
-
-def subtract(
-    findings: Iterable[Finding],
-    entries: Sequence[Entry],
-    sources: Sources,
-    active: Collection[str],
-) -> tuple[list[Finding], list[Entry]]:
-    """Remove what the baseline accepts.
+def compare(
+    path: Path, findings: Iterable[Finding], sources: Sources, active: Collection[str]
+) -> tuple[list[Finding], list[str]]:
+    """The findings that a baseline doesn't accept, and a line for each fault that has vanished.
 
     Args:
+        path: of the baseline.
         findings: all of the project.
-        entries: of the baseline; of two equal ones, each accepts one place.
         sources: the project's files.
         active: ids of the rules that were looked for.
 
-    Returns:
-        The other findings, and the entries whose fault has vanished.
+    Raises:
+        CommandError: the baseline can't be read.
     """
+    entries = _read(path)
+    # Of two equal entries, each accepts one place.
     accepted = Counter(entry.fingerprint for entry in entries)
     kept: list[Finding] = []
     for finding in findings:
@@ -105,9 +83,34 @@ def subtract(
                 places.append(place)
         if places:
             kept.append(replace(finding, places=tuple(places)))
-    vanished: list[Entry] = []
+    lines: list[str] = []
     for entry in entries:
         if entry.id in active and accepted[entry.fingerprint]:
             accepted[entry.fingerprint] -= 1
-            vanished.append(entry)
-    return kept, vanished
+            what = f"{entry.id} in {entry.path} is in {path.name} and no longer in the code"
+            lines.append(f"{what}: {entry.text}")
+    if lines:
+        lines.append(f"to remove what has vanished from {path.name}: --write-baseline")
+    return kept, lines
+
+
+def _read(path: Path) -> list[Entry]:
+    """The entries of a baseline.
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    if not path.exists():
+        raise CommandError(f"{path}: no such baseline; {ADVICE}")
+    try:
+        content = json.loads(read_bytes(path))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format is {content['format']!r:.100}, expected {FORMAT}")
+        entries = [Entry(**entry) for entry in content["findings"]]
+        if not all(isinstance(text, str) for entry in entries for text in asdict(entry).values()):
+            raise TypeError
+        return entries
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        raise CommandError(f"{path}: not a baseline; {ADVICE}") from None
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}; not a baseline; {ADVICE}") from None

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from .findings import Finding
+from .findings import Finding, count, listed
 from .project import Project
-from .source import Definition, Function, Module, called, path_of, receiver
+from .source import Definition, Function, Module, called, path_of, receiver, text_of
 
-AnswerKind = Literal["findings", "coverage", "question", "seen"]
+NUMBERS = ("math.", "numpy.", "torch.", "jax.", "scipy.", "tensorflow.math.")
+"""Packages whose `log` is the logarithm."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Answer:
     """The answer to one item; none of them says that all is well."""
 
     item: str
-    kind: AnswerKind
+    kind: Literal["findings", "coverage", "question", "seen"]
     """`findings` of checks, figures of `coverage`, something that was `seen`, or a `question`."""
     text: str
     searched: str
@@ -29,14 +30,14 @@ class Answer:
 
 def answers(project: Project, findings: Iterable[Finding]) -> list[Answer]:
     """Answers to the eight items, in their order."""
-    listed = list(findings)
+    found = list(findings)
     return [
         validation(project),
-        repeatable(project, pick(listed, "ML108", "ML109", "ML113", "ML114")),
-        checkpoints(project, pick(listed, "ML102", "ML103", "ML104", "ML105", "ML106", "ML107")),
+        repeatable(project, pick(found, "ML108", "ML109", "ML113", "ML114")),
+        checkpoints(project, pick(found, "ML102", "ML103", "ML104", "ML105", "ML106", "ML107")),
         small_scale(project),
         metrics(project),
-        released(project, pick(listed, "ML101", "ML110", "ML115", "ML306")),
+        released(project, pick(found, "ML101", "ML110", "ML115", "ML306")),
         hints(project),
         docstrings(project),
     ]
@@ -49,16 +50,10 @@ def pick(findings: list[Finding], *ids: str) -> tuple[Finding, ...]:
 
 def scope(project: Project) -> str:
     """What was read, in words."""
-    count = len(project.training_entries)
-    if count:
-        shown = ", ".join(entry.module.path for entry in project.training_entries[:3])
-        more = f" and {count - 3} more" if count > 3 else ""
-        return f"{len(project.modules)} files; trains from {shown}{more}"
-    return f"{len(project.modules)} files; no entry point that trains was found"
-
-
-NUMBERS = ("math.", "numpy.", "torch.", "jax.", "scipy.", "tensorflow.math.")
-"""Packages whose `log` is the logarithm."""
+    files = count(len(project.modules), "file")
+    if not project.training_entries:
+        return f"{files}; no entry point that trains was found"
+    return f"{files}; trains from {listed((e.module.path for e in project.training_entries), 3)}"
 
 
 def first_call(project: Project, pattern: str, argument: str = "") -> str:
@@ -76,13 +71,12 @@ def first_call(project: Project, pattern: str, argument: str = "") -> str:
                 continue
             if argument and not any(re.search(argument, each) for each in names_in(call)):
                 continue
-            place = module.place(call)
-            return f"`{path_of(call.func) or called(call)}` at {place.path}:{place.line}"
+            return f"`{path_of(call.func) or called(call)}` at {module.place(call)}"
     return ""
 
 
 def names_in(node: ast.AST) -> list[str]:
-    """Names, attributes and texts in an expression."""
+    """Names, attributes and strings in an expression."""
     names: list[str] = []
     for each in ast.walk(node):
         if isinstance(each, ast.Name):
@@ -99,21 +93,14 @@ def first_option(project: Project, pattern: str) -> str:
     compiled = re.compile(pattern, re.IGNORECASE)
     for module in project.modules:
         for call in module.all(ast.Call):
-            if called(call) in ("add_argument", "Option", "option") and call.args:
-                for each in call.args:
-                    if (
-                        isinstance(each, ast.Constant)
-                        and isinstance(each.value, str)
-                        and compiled.search(each.value)
-                    ):
-                        return f"option {each.value} at {module.path}:{module.place(call).line}"
+            if called(call) in ("add_argument", "Option", "option"):
+                for text in (text_of(each) for each in call.args):
+                    if compiled.search(text):
+                        return f"option {text} at {module.place(call)}"
         for node in module.all(ast.AnnAssign):
-            if (
-                (name := path_of(node.target))
-                and compiled.search(name)
-                and module.function_of(node) is module.script
-            ):
-                return f"setting {name} at {module.path}:{module.place(node).line}"
+            name = path_of(node.target)
+            if compiled.search(name) and module.function_of(node) is module.script:
+                return f"setting {name} at {module.place(node)}"
     setting = project.metadata.has_key(f"(?i){pattern}")
     return f"setting {setting.key} in {setting.path}" if setting else ""
 
@@ -121,31 +108,23 @@ def first_option(project: Project, pattern: str) -> str:
 def validation(project: Project) -> Answer:
     """Is data validated before expensive work?"""
     item = "Data is validated before expensive work"
+    searched = f"calls named validate_…, check_…, and pandera, in {scope(project)}"
     pattern = (
         r"(^|[._])(validate|check)_?(data|dataset|schema|frame|df|split|input|example)"
         r"|(data|dataset|cache|schema|validator)\.(validate|check)$|pandera|great_expectations"
     )
-    seen = first_call(project, pattern)
-    searched = f"calls named validate_…, check_…, and pandera, in {scope(project)}"
-    if seen:
-        return Answer(
-            item,
-            "seen",
-            f"{seen}. Does it run before the model is built, and on all splits?",
-            searched,
-        )
-    return Answer(
-        item,
-        "question",
-        "Nothing that checks data was recognized. What happens with an empty file, a missing "
-        "column, a NaN?",
-        searched,
-    )
+    if seen := first_call(project, pattern):
+        text = f"{seen}. Does it run before the model is built, and on all splits?"
+        return Answer(item, "seen", text, searched)
+    text = "No check of the data was recognized. "
+    text += "What happens with an empty file, a missing column, a NaN?"
+    return Answer(item, "question", text, searched)
 
 
 def repeatable(project: Project, findings: tuple[Finding, ...]) -> Answer:
     """Are seeds set and configs logged?"""
     item = "Seeds are set and configs are logged"
+    searched = f"seeds, and calls that store a config, in {scope(project)}"
     pattern = (
         r"(log|write|add)_?(hparams|hyperparams|params|config)|save_(config|args|hyperparameters)"
         r"|OmegaConf\.save|wandb\.init|hydra\.main"
@@ -154,80 +133,57 @@ def repeatable(project: Project, findings: tuple[Finding, ...]) -> Answer:
     logged = first_call(project, pattern)
     logged = logged or first_call(project, r"(yaml|json|toml|tomli_w)\.(safe_)?dumps?$", config)
     seed = first_call(project, r"seed|PRNGKey")
-    searched = f"seeds, and calls that store a config, in {scope(project)}"
-    text = "; ".join(
-        [f"seed: {seed or 'no call found'}", f"config: {logged or 'no call that stores it found'}"]
-    )
+    text = f"seed: {seed or 'no call found'}; config: {logged or 'no call that stores it found'}"
     if findings:
         return Answer(item, "findings", text, searched, findings)
     if not project.training_entries or not (logged and seed):
-        return Answer(
-            item, "question", f"{text}. How would you repeat the run of last week?", searched
-        )
-    return Answer(
-        item, "seen", f"{text}. Is the config stored with each run, and the commit?", searched
-    )
+        text += ". How would you repeat last week's run?"
+        return Answer(item, "question", text, searched)
+    text += ". Is the config stored with each run, and the commit?"
+    return Answer(item, "seen", text, searched)
 
 
 def checkpoints(project: Project, findings: tuple[Finding, ...]) -> Answer:
     """Is there a checkpoint for anything over ten minutes?"""
     item = "Anything over ten minutes is checkpointed"
     searched = f"calls that save or load, in {scope(project)}"
-    save = first_call(
-        project,
-        r"(^|\.)(save|save_checkpoint|save_state|save_model|ModelCheckpoint|CheckpointManager)$|torch\.save",
-    )
-    load = first_call(
-        project, r"load_state_dict|load_checkpoint|restore|load_from_checkpoint|load_state"
-    ) or first_call(project, r"resume")
+    saves = r"(^|\.)(save|save_checkpoint|save_state|save_model|ModelCheckpoint|CheckpointManager)$"
+    loads = r"load_state_dict|load_checkpoint|restore|load_from_checkpoint|load_state"
+    save = first_call(project, rf"{saves}|torch\.save")
+    load = first_call(project, loads) or first_call(project, r"resume")
     text = f"saves: {save or 'no call found'}; loads: {load or 'no call found'}"
     if findings:
         return Answer(item, "findings", text, searched, findings)
     if not save or not load:
-        return Answer(
-            item,
-            "question",
-            f"{text}. How long does a run take, and what is left of it after a crash?",
-            searched,
-        )
-    return Answer(
-        item,
-        "seen",
-        f"{text}. Has a run been killed and resumed, with the same loss after?",
-        searched,
-    )
+        text += ". How long does a run take, and what is left of it after a crash?"
+        return Answer(item, "question", text, searched)
+    text += ". Has a run been killed and resumed, with the same loss afterwards?"
+    return Answer(item, "seen", text, searched)
 
 
 def small_scale(project: Project) -> Answer:
     """Can it run at small scale?"""
     item = "It can run at small scale"
+    searched = f"command-line options, fields and configuration files, in {scope(project)}"
     pattern = (
         r"debug|dry.?run|smoke|fast_dev_run|limit_(train|val)|max_(steps|samples|train|batches)"
         r"|max_iters|overfit|subset|num_samples|small|quick|tiny|(num_)?epochs"
     )
-    seen = first_option(project, pattern)
-    searched = f"command-line options, fields and configuration files, in {scope(project)}"
-    if seen:
-        return Answer(
-            item,
-            "seen",
-            f"{seen}. Does the whole program, evaluation and saving too, run with it in under a "
-            "minute?",
-            searched,
+    if seen := first_option(project, pattern):
+        text = (
+            f"{seen}. With it, does everything, evaluation and saving too, run in under a minute?"
         )
-    return Answer(
-        item,
-        "question",
-        "No option that makes a run small was recognized. How do you try a change in a minute?",
-        searched,
-    )
+        return Answer(item, "seen", text, searched)
+    text = "No option for a small run was recognized. How do you try a change in a minute?"
+    return Answer(item, "question", text, searched)
 
 
 def metrics(project: Project) -> Answer:
     """Are the metrics logged that debugging needs?"""
     item = "Metrics that debugging needs are logged"
+    searched = f"calls that log and the names in them, in {scope(project)}"
+    searched += "; clipping alone doesn't count as logging"
     loggers = r"(^|\.)(log|log_metrics?|add_scalars?|write_scalars|log_dict|update_summary|scalar)$"
-    seen = first_call(project, loggers)
     wanted = {
         "learning rate": r"(^|_)(lr|learning_rate)($|_)|get_last_lr|LearningRateMonitor",
         "norm of the gradients": r"grad(ient)?s?_?norm|total_norm|gnorm",
@@ -235,50 +191,29 @@ def metrics(project: Project) -> Answer:
         "examples per second": r"throughput|per.sec|samples_s|tokens_s|ips|it_s",
     }
     missing = [name for name, pattern in wanted.items() if not logs(project, name, pattern)]
-    searched = (
-        f"calls that log and the names in them, in {scope(project)}; "
-        "clipping alone doesn't count as logging"
-    )
-    known = f"logs: {seen or 'no logger recognized'}"
+    text = f"logs: {first_call(project, loggers) or 'no logger recognized'}"
     if missing:
-        return Answer(
-            item,
-            "question",
-            f"{known}. Not recognized: {', '.join(missing)}. Would they tell you why a run "
-            "diverged?",
-            searched,
-        )
-    return Answer(
-        item,
-        "seen",
-        f"{known}. Are they logged at every step at which something may go wrong?",
-        searched,
-    )
+        text += f". Not recognized: {', '.join(missing)}. Would they tell you why a run diverged?"
+        return Answer(item, "question", text, searched)
+    text += ". Are they logged at every step at which something may go wrong?"
+    return Answer(item, "seen", text, searched)
 
 
 def logs(project: Project, name: str, pattern: str) -> bool:
     """Whether something that logs or prints mentions a quantity."""
     compiled = re.compile(pattern, re.IGNORECASE)
+    logger = re.compile(r"log|print|scalar|info|update|set_postfix|write", re.IGNORECASE)
     for module in project.modules:
         for call in module.all(ast.Call):
             callee = called(call)
             if name == "non-finite values" and compiled.search(callee):
                 return True
-            if not re.search(
-                r"log|print|scalar|info|update|set_postfix|write", callee, re.IGNORECASE
-            ):
-                continue
-            if any(compiled.search(each) for each in names_in(call)):
+            if logger.search(callee) and any(map(compiled.search, names_in(call))):
                 return True
         # Entries of a dictionary that is logged later: metrics["train/learning_rate"].
         keys = [each.slice for each in module.all(ast.Subscript)]
         keys += [key for each in module.all(ast.Dict) for key in each.keys if key]
-        if any(
-            isinstance(key, ast.Constant)
-            and isinstance(key.value, str)
-            and compiled.search(key.value.replace("/", "_"))
-            for key in keys
-        ):
+        if any(compiled.search(text_of(key).replace("/", "_")) for key in keys):
             return True
     return False
 
@@ -286,28 +221,21 @@ def logs(project: Project, name: str, pattern: str) -> bool:
 def released(project: Project, findings: tuple[Finding, ...]) -> Answer:
     """Are memory and files released?"""
     item = "Memory and files are released"
+    searched = "losses that keep graphs, evaluation with gradients, open() outside of `with`, "
+    searched += f"in {scope(project)}"
     opened = [
-        (module, call)
+        module.place(call)
         for module in project.modules
         for call in module.all(ast.Call)
         if path_of(call.func) == "open" and not is_managed(module, call)
     ]
-    searched = (
-        "losses that keep graphs, evaluation with gradients, open() outside of `with`, "
-        f"in {scope(project)}"
-    )
     text = f"{len(opened)} open() outside of `with`"
     if opened:
-        place = opened[0][0].place(opened[0][1])
-        text += f", the first at {place.path}:{place.line}"
+        text += f", the first at {opened[0]}"
     if findings:
         return Answer(item, "findings", text, searched, findings)
-    return Answer(
-        item,
-        "question",
-        f"{text}. Does memory stay flat over 200 steps? That can only be measured.",
-        searched,
-    )
+    text += ". Does memory stay constant over 200 steps? That can only be measured."
+    return Answer(item, "question", text, searched)
 
 
 def is_managed(module: Module, call: ast.Call) -> bool:
@@ -335,13 +263,11 @@ def definitions(project: Project) -> list[Function]:
 def hints(project: Project) -> Answer:
     """Are type hints accurate?"""
     functions = definitions(project)
-    full = [function for function in functions if is_annotated(function)]
-    text = (
-        f"{share(len(full), len(functions))} functions have hints for all parameters and the result"
-    )
-    searched = f"{len(functions)} functions in {len(project.modules)} files"
-    question = "Whether they are accurate only a type checker says: does pyright or mypy pass?"
-    return Answer("Type hints are accurate", "coverage", f"{text}. {question}", searched)
+    full = fraction(sum(map(is_annotated, functions)), len(functions))
+    text = f"{full} functions have type hints for all parameters and the result. "
+    text += "Only a type checker can say whether they are accurate: does pyright or mypy pass?"
+    searched = f"{count(len(functions), 'function')} in {scope(project)}"
+    return Answer("Type hints are accurate", "coverage", text, searched)
 
 
 def is_annotated(function: Function) -> bool:
@@ -349,8 +275,8 @@ def is_annotated(function: Function) -> bool:
     if not isinstance(function.node, Definition):
         return False
     arguments = function.node.args
-    listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    own = listed[1:] if function.owner and listed and listed[0].arg in ("self", "cls") else listed
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    own = every[1:] if function.owner and every and every[0].arg in ("self", "cls") else every
     has_result = function.node.returns is not None or function.name == "__init__"
     return has_result and all(each.annotation is not None for each in own)
 
@@ -358,22 +284,21 @@ def is_annotated(function: Function) -> bool:
 def docstrings(project: Project) -> Answer:
     """Do docstrings explain why?"""
     public = [function for function in definitions(project) if not function.name.startswith("_")]
-    documented = [
-        each
-        for each in public
-        if isinstance(each.node, Definition) and ast.get_docstring(each.node, clean=False)
+    documented = fraction(sum(map(has_docstring, public)), len(public))
+    longest = [
+        f"{each.qualified} ({each.module.place(each.node)})"
+        for each in sorted(public, key=length, reverse=True)[:3]
     ]
-    text = f"{share(len(documented), len(public))} public functions have a docstring"
-    searched = f"{len(public)} public functions in {len(project.modules)} files"
-    question = "Whether they say why no tool can tell: read those of the three longest functions"
-    longest = sorted(public, key=length, reverse=True)[:3]
-    shown = ", ".join(
-        f"{each.qualified} ({each.module.path}:{each.module.place(each.node).line})"
-        for each in longest
-    )
-    return Answer(
-        "Docstrings explain why", "coverage", f"{text}. {question}: {shown or 'none'}", searched
-    )
+    text = f"{documented} public functions have a docstring. No tool can tell whether they say "
+    text += f"why: read those of the three longest functions: {', '.join(longest) or 'none'}"
+    searched = f"{count(len(public), 'public function')} in {scope(project)}"
+    return Answer("Docstrings explain why", "coverage", text, searched)
+
+
+def has_docstring(function: Function) -> bool:
+    """Whether a function has a docstring."""
+    node = function.node
+    return isinstance(node, Definition) and bool(ast.get_docstring(node, clean=False))
 
 
 def length(function: Function) -> int:
@@ -381,6 +306,6 @@ def length(function: Function) -> int:
     return int(getattr(function.node, "end_lineno", 0)) - int(getattr(function.node, "lineno", 0))
 
 
-def share(part: int, whole: int) -> str:
+def fraction(part: int, whole: int) -> str:
     """`3 of 4 (75 %)`."""
     return f"{part} of {whole} ({100 * part // whole} %)" if whole else "0 of 0"

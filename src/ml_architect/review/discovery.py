@@ -11,14 +11,8 @@ from .source import Definition, Module
 
 SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "venv", "env", "virtualenv"}
 SKIPPED_UNLESS_PACKAGE = {
-    "build",
-    "dist",
-    "wandb",
-    "mlruns",
-    "lightning_logs",
-    "outputs",
-    "multirun",
-}
+    "build", "dist", "wandb", "mlruns", "lightning_logs", "outputs", "multirun",
+}  # fmt: skip
 UNREVIEWED_FOLDERS = {
     "tests", "testing", "unittests", "benchmark", "benchmarks", "docs", "doc",
     "third_party", "thirdparty", "3rdparty", "vendor", "_vendor", "vendored",
@@ -59,7 +53,7 @@ def files_of(root: Path) -> Iterator[Path]:
             continue
         for entry in entries:
             path = folder / entry.name
-            if entry.name.startswith(".") and entry.name != ".copier-answers.yml":
+            if entry.name.startswith("."):
                 continue
             if path.suffix in (".py", ".ipynb", *SETTINGS) and path.is_file():
                 count += 1

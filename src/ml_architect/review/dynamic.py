@@ -24,10 +24,10 @@ import tomli_w
 
 from ..errors import CommandError
 from ..runs.run import RUNS, Run, flatten, read_bytes
-from ..studies.project import Project, find_project
-from .dynamic_rules import LEAKS, REPEATS, RESUMES, TYPES
-from .findings import Finding, Place, Rule
-from .settings import ANSWERS, read_answers
+from ..studies.project import Project, find_script
+from .findings import Finding, Place, Rule, count
+from .rules import RULES
+from .settings import read_answers
 
 CONFIG = "configs/small.toml"
 STEPS = 200
@@ -46,10 +46,11 @@ MAX_SECONDS = 1800.0  # of one run
 def require_generated(root: Path) -> None:
     """Raise CommandError unless a project was made from our template."""
     answers = read_answers(root)
-    if not all(isinstance(answers.get(name), str) for name in ("_src_path", "starter", "stage")):
+    names = ("_src_path", "starter", "stage")
+    if not all(isinstance(answers.get(name), str) for name in names):
         raise CommandError(
-            f"{root}: --run trains, so it needs a project made by ml-architect, with its "
-            f"{ANSWERS}; without --run, the code is only read"
+            f"{root}: expected a project made by ml-architect, since --run trains it; without "
+            "--run, any project is reviewed by reading its code"
         )
 
 
@@ -119,15 +120,18 @@ def run_checks(root: Path, rules: Sequence[Rule]) -> tuple[list[Finding], list[s
     Raises:
         CommandError: the project isn't installed, or can't be trained.
     """
-    project = find_project(None, root)
+    project = find_script(root)
     findings: list[Finding] = []
     remarks: list[str] = []
 
-    def report(rule: Rule, failure: str, evidence: str) -> None:
+    def report(id: str, failure: str, evidence: str) -> None:  # noqa: A002 - of the rule
+        rule = RULES[id]
         if failure and rule in rules:
             findings.append(Finding(rule, (Place(CONFIG, 1),), failure, evidence))
-        verdict = "" if evidence.startswith("not checked") else f"{'yes' if failure else 'no'}; "
-        remarks.append(f"--run: {rule.title}: {verdict}{evidence}")
+        verdict = (
+            "" if evidence.startswith("not checked") else "found: " if failure else "not found: "
+        )
+        remarks.append(f"--run: {id} {rule.title}: {verdict}{evidence}")
 
     study = f"review-{uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
@@ -137,12 +141,12 @@ def run_checks(root: Path, rules: Sequence[Rule]) -> tuple[list[Finding], list[s
         try:
             first = trainer.run("first")
             grown, evidence = _growth(first, trainer.open_files)
-            report(LEAKS, grown, evidence)
+            report("ML503", grown, evidence)
 
             second = trainer.run("second")
             difference = _difference(first, second)
             evidence = f"{len(first.metrics)} lines of metrics.jsonl of two runs with {CONFIG}"
-            report(REPEATS, difference and f"two runs with one seed differ: {difference}", evidence)
+            report("ML501", difference and f"two runs with one seed differ: {difference}", evidence)
 
             killed = trainer.run("killed", kill_at=STEPS // 2)
             was_killed = killed.outcome is None
@@ -155,10 +159,10 @@ def run_checks(root: Path, rules: Sequence[Rule]) -> tuple[list[Finding], list[s
                 difference = f"a run that was killed and resumed differs: {difference}"
             else:
                 difference = ""  # a run that doesn't repeat can't be compared
-            report(RESUMES, difference if was_killed else "", evidence)
+            report("ML502", difference if was_killed else "", evidence)
         finally:
             shutil.rmtree(project.root / RUNS / study, ignore_errors=True)
-    report(TYPES, *_types(project))
+    report("ML504", *_types(project))
     return findings, remarks
 
 
@@ -250,5 +254,5 @@ def _types(project: Project) -> tuple[str, str]:
         errors = int(json.loads(done.stdout)["summary"]["errorCount"])
     except (ValueError, KeyError, TypeError):
         return "", "not checked: pyright failed"
-    evidence = f"pyright in {project.root.name}: {errors} errors"
-    return (f"{errors} type errors" if errors else ""), evidence
+    evidence = f"pyright in {project.root.name}: {count(errors, 'error')}"
+    return (count(errors, "type error") if errors else ""), evidence

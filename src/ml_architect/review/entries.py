@@ -17,6 +17,10 @@ COMMANDS = re.compile(
     r"(^|\.)(hydra\.main|click\.(command|group)|command|group|callback|hydra_runner|flow|call_parse)$"
 )
 HIDDEN_STEP = re.compile(r"^(on_|__)")
+QUIET = {
+    "append", "insert", "filterwarnings", "basicConfig", "getLogger", "register", "simplefilter",
+    "seed",
+}  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -65,18 +69,18 @@ class References:
     is_registry: bool
     """Whether it fetches classes out of a file that its callers name."""
     files: list[Module]
-    """Files that it hands on."""
+    """Files that it passes to other functions."""
 
 
 class Reach:
-    """Functions that may run from a start; calls of methods count for every class that is made."""
+    """Functions that may run from a start; a method call counts for every instantiated class."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
         self._references: dict[Function, References] = {}
 
     def references(self, function: Function) -> References:
-        """What a function mentions, worked out once."""
+        """What a function mentions; cached."""
         if function not in self._references:
             module = function.module
             names = set(function.names)
@@ -107,7 +111,7 @@ class Reach:
                     for each in module.top.values()
                     if isinstance(each, Function) and is_command(each)
                 ]
-                if module.is_notebook:  # a cell may define a name anew: both run
+                if module.is_notebook:  # a cell may define a name again: both run
                     kept += [each for each in function.children if each.name in names]
             if "app.run" in names or "tf.app.run" in names or "compat.v1.app.run" in names:
                 kept += [each for name, each in module.top.items() if name == "main"]
@@ -120,14 +124,7 @@ class Reach:
         """Functions that may run."""
         reached: set[Function] = set()
         live: set[Class] = set()
-        wanted: set[str] = {
-            "__call__",
-            "forward",
-            "__init__",
-            "__enter__",
-            "__iter__",
-            "__post_init__",
-        }
+        wanted = {"__call__", "forward", "__init__", "__enter__", "__iter__", "__post_init__"}
         waiting: dict[str, list[Function]] = defaultdict(list)
         is_open = False
         files: set[Module] = set()
@@ -253,21 +250,11 @@ def is_command(function: Function) -> bool:
 
 def works(script: Function) -> bool:
     """Whether a file does something when it is run: calls something other than to set up names."""
-    quiet = (
-        "append",
-        "insert",
-        "filterwarnings",
-        "basicConfig",
-        "getLogger",
-        "register",
-        "simplefilter",
-        "seed",
-    )
     tree = script.module.tree
     for statement in tree.body:
         if isinstance(statement, ast.For | ast.While):
             return True
         call = statement.value if isinstance(statement, ast.Expr) else None
-        if isinstance(call, ast.Call) and called(call) not in quiet:
+        if isinstance(call, ast.Call) and called(call) not in QUIET:
             return True
     return False

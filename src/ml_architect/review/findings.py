@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Category(IntEnum):
-    """What a fault costs, the dearest first: the order of a report."""
+    """What a fault costs, the most costly first: the order of a report."""
 
     WRONG_RESULT = 1
     LOST_WORK = 2
@@ -26,7 +27,7 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of fault, and everything that its page in docs/review says."""
+    """One kind of fault, as its page in `pages` describes it."""
 
     id: str
     title: str
@@ -39,13 +40,15 @@ class Rule:
     fix: str
     verify: str
     bad: str
-    """A short module in which the fault is found."""
+    """A short module in which the fault is found; empty if only `--run` finds it."""
     good: str
     """The same module without it."""
     lines_to_fix: int
     """Roughly; within a category the cheapest fix comes first."""
-    is_default: bool = True
+    is_default: bool
     """Whether it is on without being asked for."""
+    ruff: str
+    """Code of the rule of ruff that finds it, if it isn't a check of ours."""
 
 
 @dataclass(frozen=True, order=True)
@@ -55,7 +58,17 @@ class Place:
     path: str
     """Relative to the project, with forward slashes."""
     line: int
+    """Of a notebook: in its JSON file."""
     column: int = 1
+    cell: int = 0
+    """Of a notebook: number of the cell, and the line in it; else 0."""
+    cell_line: int = 0
+
+    def __str__(self) -> str:
+        """As terminals and editors link it."""
+        if self.cell:
+            return f"{self.path}, cell {self.cell}, line {self.cell_line}"
+        return f"{self.path}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -71,3 +84,19 @@ class Finding:
     """Name of the enclosing function or class: part of its identity in a baseline."""
     is_note: bool = False
     """Whether it counts at no stage, since its code explores."""
+
+
+def title(name: Category | Stage) -> str:
+    """A category or stage in words."""
+    return name.name.lower().replace("_", " ")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def listed(items: Iterable[object], most: int) -> str:
+    """The first items, and how many more there are."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:most]) + f" and {len(texts) - most} more" * (len(texts) > most)

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from ..reports.page import bullets, code, link, paragraph, render_page, section, table
-from .findings import Finding, Rule
-from .report import Report, answered, by_rule, change, frame, severity, title, where
+from ..reports.page import bullets, code, link, paragraph, render_page, section
+from .findings import Finding, title
+from .report import EXAMPLE, Report, change, explanation, frame, one_line, severity
+from .rules import more
 
 
 def render(report: Report) -> str:
     """The whole page."""
-    parts: list[str] = []
-    explained: set[Rule] = set()
-    for finding in report.findings:
-        parts.append(_finding(report, finding, is_new=finding.rule not in explained))
-        explained.add(finding.rule)
-    if report.notes:
-        rows = [
-            (rule.id, rule.title, ", ".join(map(where, places)))
-            for rule, places in by_rule(report.notes).items()
-        ]
-        parts.append(section("Notes", table(rows, ("id", "what", "where"))))
-    answers = [(one.item, answered(one), one.searched) for one in report.answers]
-    parts.append(section("Checklist", table(answers, ("", "answer", "searched"))))
-    for heading, lines in {"Not looked at": report.gaps, "Also": report.remarks}.items():
-        if lines:
-            parts.append(section(heading, bullets(lines)))
-    parts.insert(0, paragraph(f"{report.read}."))
+    parts = [paragraph(f"{report.read}.")]
+    parts += [_finding(report, finding) for finding in report.findings]
+    parts += [section(heading, bullets(lines)) for heading, lines in report.lists.items()]
     return render_page(f"Review of {report.name}", report.summary, parts)
 
 
-def _finding(report: Report, finding: Finding, is_new: bool) -> str:
+def _finding(report: Report, finding: Finding) -> str:
     rule = finding.rule
-    places = ", ".join(map(where, finding.places))
-    level = severity(finding, report.stage)
-    parts = [paragraph(f"{level}, {title(rule.category)}: {places}")]
+    places = ", ".join(one_line(str(place)) for place in finding.places)
+    parts = [paragraph(f"{severity(finding, report.stage)}, {title(rule.category)}: {places}")]
     if lines := frame(finding.places[0], report.sources):
         parts.append(code("\n".join(lines)))
     parts.append(paragraph(f"Evidence: {finding.evidence}"))
-    if is_new:
-        parts += [paragraph(f"Why: {rule.why}"), link(rule.source), paragraph(f"Fix: {rule.fix}")]
+    if report.is_first_of_rule(finding):
+        texts = explanation(rule).items()
+        parts += [paragraph(f"{heading.capitalize()}: {text}") for heading, text in texts]
+        addresses = (rule.source, more(rule))
+        parts += [link(one) for one in addresses if one.startswith("https://")]
         if rule.good:
-            parts.append(code("\n".join(change(rule))))
-        parts.append(paragraph(f"Verify: {rule.verify}"))
+            parts += [paragraph(f"{EXAMPLE.capitalize()}:"), code("\n".join(change(rule)))]
     return section(f"{rule.id} {finding.message}", *parts)

@@ -8,40 +8,13 @@ import tokenize
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ..errors import nearest
-from .findings import Category, Finding, Place, Rule, Stage
+from .findings import Finding, Place
+from .rules import NO_RULE, RULES
 
 COMMENT = re.compile(r"#\s*review:\s*ignore\b\s*(?:\[([^\]]*)\])?\s*(.*)")
 
-UNUSED = Rule(
-    id="ML401",
-    title="An ignore comment that ignores nothing",
-    category=Category.HYGIENE,
-    stage=Stage.PROTOTYPE,
-    why="The fault that it accepted is gone, or has moved. Left in place, it hides the next one.",
-    source="https://docs.astral.sh/ruff/rules/unused-noqa/",
-    fix="Remove the comment, or the id from it.",
-    verify="Run the review again.",
-    bad="# review: ignore[ML303] the list is a cache\ndef collect(loss, losses=None):\n"
-    "    return [*(losses or []), loss]\n",
-    good="def collect(loss, losses=None):\n    return [*(losses or []), loss]\n",
-    lines_to_fix=1,
-)
-INVALID = Rule(
-    id="ML402",
-    title="An ignore comment without an id or without a reason",
-    category=Category.HYGIENE,
-    stage=Stage.PROTOTYPE,
-    why="The next reader can't tell a decision from an oversight. The comment has no effect.",
-    source="https://docs.astral.sh/ruff/linter/#error-suppression",
-    fix="Write ids in brackets, then a reason: `# review: ignore[ML303] the list is a cache`.",
-    verify="Run the review again.",
-    bad="def collect(loss, losses=[]):  # review: ignore[ML303]\n    return [*losses, loss]\n",
-    good="def collect(loss, losses=[]):  # review: ignore[ML303] never changed here\n"
-    "    return [*losses, loss]\n",
-    lines_to_fix=1,
-)
-RULES = (UNUSED, INVALID)
+UNUSED = RULES["ML401"]
+INVALID = RULES["ML402"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +29,6 @@ class Ignore:
 def apply(
     findings: Iterable[Finding],
     sources: Mapping[str, str],
-    known: Collection[str],
     active: Collection[str],
 ) -> list[Finding]:
     """Remove what comments accept, and add a finding for each comment that doesn't work.
@@ -64,14 +36,13 @@ def apply(
     Args:
         findings: of the checks.
         sources: text of every file by its path.
-        known: ids of all rules.
         active: ids of the rules that were looked for; comments about others may stay.
     """
     ignores: dict[tuple[str, int, str], Ignore] = {}
     kept: list[Finding] = []
     for path, text in sources.items():
         if "review:" in text:
-            valid, invalid = _read(path, text, known)
+            valid, invalid = _read(path, text)
             ignores |= {(path, ignore.line, ignore.id): ignore for ignore in valid}
             kept += [finding for finding in invalid if INVALID.id in active]
     used: set[Ignore] = set()
@@ -92,7 +63,7 @@ def apply(
     return kept
 
 
-def _read(path: str, text: str, known: Collection[str]) -> tuple[list[Ignore], list[Finding]]:
+def _read(path: str, text: str) -> tuple[list[Ignore], list[Finding]]:
     """The comments of a file: those that work, and a finding for each that doesn't."""
     valid: list[Ignore] = []
     invalid: list[Finding] = []
@@ -102,11 +73,7 @@ def _read(path: str, text: str, known: Collection[str]) -> tuple[list[Ignore], l
             continue
         ids = [word.strip() for word in (match[1] or "").split(",") if word.strip()]
         place = Place(path, line, column)
-        problems = [
-            f"{word}: no such rule; {nearest(word, known, 'see docs/review')}"
-            for word in ids
-            if word not in known
-        ]
+        problems = [f"{word}: {NO_RULE}" for word in ids if word not in RULES]
         if not ids:
             problems.append("it names no rule")
         elif not match[2].strip():

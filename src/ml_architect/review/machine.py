@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
 from ..generate.origin import PACKAGE
 from .baseline import fingerprint
-from .findings import Finding, Place, Rule
-from .report import Report, answered, severity, title
+from .findings import Finding, Place, Rule, title
+from .report import Report, answered, severity
+from .rules import explain, more
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -20,34 +22,36 @@ SCHEMA = (
 
 def as_json(report: Report) -> str:
     """A list of findings and notes; the rest of a report isn't one."""
-    entries: list[dict[str, Any]] = []
-    for finding in (*report.findings, *report.notes):
-        rule, first = finding.rule, finding.places[0]
-        entries.append(
-            {
-                "id": rule.id,
-                "path": first.path,
-                "line": first.line,
-                "column": first.column,
-                "severity": severity(finding, report.stage),
-                "category": title(rule.category),
-                "stage": title(rule.stage),
-                "message": finding.message,
-                "evidence": finding.evidence,
-                "scope": finding.scope,
-                "places": [
-                    {"path": place.path, "line": place.line, "column": place.column}
-                    for place in finding.places
-                ],
-                "why": rule.why,
-                "source": rule.source,
-                "fix": rule.fix,
-                "example": rule.good,
-                "verify": rule.verify,
-                "fingerprint": fingerprint(finding, first, report.sources),
-            }
-        )
-    return _dump(entries)
+    return _dump([_entry(report, finding) for finding in (*report.findings, *report.notes)])
+
+
+def _entry(report: Report, finding: Finding) -> dict[str, Any]:
+    rule, first = finding.rule, finding.places[0]
+    return {
+        "id": rule.id,
+        "path": first.path,
+        "line": first.line,
+        "column": first.column,
+        "severity": severity(finding, report.stage),
+        "category": title(rule.category),
+        "stage": title(rule.stage),
+        "message": finding.message,
+        "evidence": finding.evidence,
+        "scope": finding.scope,
+        "places": [_place(place) for place in finding.places],
+        "why": rule.why,
+        "source": rule.source,
+        "fix": rule.fix,
+        "example": rule.good,
+        "verify": rule.verify,
+        "more": more(rule),
+        "fingerprint": fingerprint(finding, first, report.sources),
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    known = asdict(place)
+    return known if place.cell else {name: known[name] for name in ("path", "line", "column")}
 
 
 def as_sarif(report: Report) -> str:
@@ -81,8 +85,11 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
-        "help": {"text": f"{rule.fix}\n\n{rule.good}\n{rule.verify}"},
-        "helpUri": rule.source,
+        "help": {
+            "text": f"{rule.fix} {rule.verify}",
+            "markdown": explain(rule.id).split("---\n", 2)[2],
+        },
+        "helpUri": page if (page := more(rule)).startswith("https://") else rule.source,
         "properties": {"tags": [title(rule.category)]},
     }
 
@@ -92,6 +99,8 @@ def _result(report: Report, finding: Finding, index: int) -> dict[str, Any]:
     location = _location(first)
     if finding.scope:
         location["logicalLocations"] = [{"fullyQualifiedName": finding.scope}]
+    if first.cell:  # whose line is that of the JSON file, as a location has to be
+        location["message"] = {"text": str(first)}
     result: dict[str, Any] = {
         "ruleId": finding.rule.id,
         "ruleIndex": index,

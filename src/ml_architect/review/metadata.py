@@ -14,8 +14,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from .findings import Stage
-
 MAX_BYTES = 200_000
 MAX_TOTAL = 3_000_000
 MAX_SETTINGS = 50_000
@@ -35,14 +33,13 @@ class Setting:
 
 @dataclass
 class Metadata:
-    """Scripts, requirements, settings and stage."""
+    """Scripts, requirements and settings."""
 
     scripts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """`package.module:function` with the file that names it."""
     torch: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Version specifiers of torch with the file that holds them."""
     settings: list[Setting] = field(default_factory=list[Setting])
-    stage: Stage | None = None
     total: int = 0
 
     @property
@@ -152,13 +149,9 @@ def add_toml(metadata: Metadata, path: str, table: dict[str, Any]) -> None:
 
 
 def add_yaml(metadata: Metadata, path: str, text: str) -> None:
-    """Read settings, a conda environment or Copier's answers."""
+    """Read settings or a conda environment."""
     loader = cast(type[yaml.SafeLoader], getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     for document in yaml.load_all(text, Loader=loader):
-        if path == ".copier-answers.yml":
-            stage = str(document.get("stage", "")).upper() if isinstance(document, dict) else ""
-            metadata.stage = Stage[stage] if stage in Stage.__members__ else None
-            return
         name = path.rpartition("/")[2]
         if name.startswith("env") and isinstance(document, dict) and "dependencies" in document:
             lines = [str(each.value) for each in flatten(path, document, 1000)]

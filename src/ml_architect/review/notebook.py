@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from .findings import Place
 from .source import Module, UnreadableError, index, parse
 
 MAGIC_VALUE = re.compile(r"[\w, ]+=\s*[!%]\s*\w|[\w.]+\?+$")
@@ -16,39 +17,41 @@ def read_notebook(path: str, data: bytes) -> Module:
     try:
         text = data.decode()
         notebook: Any = json.loads(text)
-        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in cells]
+        cells = {
+            number: "".join(cell["source"])
+            for number, cell in enumerate(notebook["cells"], 1)
+            if cell["cell_type"] == "code"
+        }
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreadableError("not a notebook of format 4") from error
 
     code: list[str] = []
-    places: list[int] = []
+    places: list[Place] = []
     broken = 0
     position, line_of_file = 0, 1
-    for source in sources:
+    for number, source in cells.items():
         lines = without_magics(source)
         try:
             parse("\n".join(lines))
         except UnreadableError:
             broken += 1
             lines = ["" for _ in lines]
-        for line, original in zip(lines, source.splitlines(), strict=True):
-            # The line of the JSON file, for editors: the next one that holds this text.
-            for encoded in (
-                json.dumps(original)[1:-1],
-                json.dumps(original, ensure_ascii=False)[1:-1],
-            ):
+        for line_of_cell, original in enumerate(source.splitlines(), 1):
+            # The line of the JSON file, for other programs: the next one that holds this text.
+            for is_ascii in (True, False):
+                encoded = json.dumps(original, ensure_ascii=is_ascii)[1:-1]
                 start = text.find(encoded, position) if original.strip() else -1
                 if start >= 0:
                     line_of_file += text.count("\n", position, start)
                     position = start + len(encoded)
                     break
-            code.append(line)
-            places.append(line_of_file)
+            places.append(Place(path, line_of_file, cell=number, cell_line=line_of_cell))
+        code += lines
     joined = "\n".join(code) + "\n"
-    module = Module(path, joined, parse(joined), is_notebook=True, lines_of_cells=places or [1])
+    module = Module(path, joined, parse(joined), cells=cells, places=places or [Place(path, 1)])
     if broken:
-        module.left_out = f"{broken} of {len(sources)} cells can't be parsed; the others were read"
+        count = f"{broken} of {len(cells)} code cells"
+        module.left_out = f"{count} can't be parsed; the others were read"
     index(module)
     return module
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from .discovery import files_of, is_reviewed
 from .entries import Entry, find_entries
-from .findings import Place, Stage
 from .metadata import Metadata, add_file, add_setup_py
 from .notebook import read_notebook
 from .resolve import Resolver
@@ -36,11 +35,6 @@ class Project:
         self.unread = unread
         self.metadata = metadata
         self.resolver = Resolver(modules, metadata)
-
-    @property
-    def stage(self) -> Stage | None:
-        """Stage in .copier-answers.yml."""
-        return self.metadata.stage
 
     @cached_property
     def modules(self) -> list[Module]:
@@ -84,10 +78,6 @@ class Project:
     def functions(self) -> list[Function]:
         """Functions of all files that are reviewed."""
         return [function for module in self.modules for function in module.functions]
-
-    def place(self, function: Function, node: ast.AST) -> Place:
-        """Where a node of a function stands."""
-        return function.module.place(node)
 
     @cached_property
     def lines(self) -> int:

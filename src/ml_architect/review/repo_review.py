@@ -15,18 +15,16 @@ class ML001:
     def check(root: Traversable) -> str | None:
         """None if there is nothing to read, an empty string if there is nothing to change."""
         from ..errors import CommandError
-        from .report import where
-        from .review import Options, gather, make_report
+        from .review import Options, make_report
 
         if not isinstance(root, Path):  # a repository that isn't on this machine
             return None
         try:
-            options = Options(root)
-            report = make_report(gather(options), options)
+            report = make_report(Options(path=root))
         except CommandError:
             return None
         return "\n".join(
-            f"- `{where(one.places[0])}` {one.rule.id}: {one.message}" for one in report.findings
+            f"- `{one.places[0]}` {one.rule.id}: {one.message}" for one in report.findings
         )
 
 

@@ -14,7 +14,7 @@ MAX_HOPS = 6  # aliases and re-exports followed
 
 
 class Resolver:
-    """Answers questions about names; the answers are kept, so each is worked out once."""
+    """Resolves names; results are cached."""
 
     def __init__(self, modules: Iterable[Module], metadata: Metadata) -> None:
         self.modules = {module.path: module for module in modules}
@@ -53,7 +53,7 @@ class Resolver:
         around = [folder]
         while around[-1]:
             around.append(around[-1].rpartition("/")[0])
-        # A module of a package sees its neighbours by bare names only when it is run as a script.
+        # A module of a package can import its siblings by bare names only if it is run as a script.
         packages = [each for each in around if f"{each}/__init__.py" in self.modules]
         roots = [each for each in around if each not in packages]
         if first in sys.stdlib_module_names and (folder in packages or folder not in places):
@@ -62,7 +62,7 @@ class Resolver:
             for candidate in (outer, f"{outer}/src".lstrip("/")):
                 if candidate in places:
                     return candidate
-        # A folder that a script adds to sys.path: believed where only one has the name.
+        # A folder that a script adds to sys.path: accepted if only one folder has the name.
         return next(iter(places)) if len(places) == 1 else None
 
     def at(self, location: str) -> Module | None:
@@ -173,7 +173,7 @@ class Resolver:
         """The function, class or file of this project that `a.b.c` means in a file."""
         key = (module.path, written)
         if key not in self._symbols:
-            self._symbols[key] = None  # a circle of re-exports ends here
+            self._symbols[key] = None  # breaks cycles of re-exports
             self._symbols[key] = self._find_symbol(module, written, hops)
         return self._symbols[key]
 
@@ -293,7 +293,7 @@ class Resolver:
         for where, value in self.values(function, written):
             if isinstance(value, ast.Await):
                 value = value.value
-            # `Net().to(device)`, `DDP(Net())`, `torch.compile(model)` hold what they are given.
+            # `Net().to(device)`, `DDP(Net())`, `torch.compile(model)` wrap their argument.
             while (
                 isinstance(value, ast.Call)
                 and isinstance(value.func, ast.Attribute)
@@ -385,7 +385,7 @@ class Resolver:
 
 
 def start_of(value: ast.expr) -> tuple[str, bool]:
-    """The constant start of a computed text, and whether it is the whole text."""
+    """The constant prefix of a computed string, and whether it is the whole string."""
     match value:
         case ast.Constant(value=str(text)):
             return text, True

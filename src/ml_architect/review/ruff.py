@@ -17,13 +17,15 @@ from typing import Any
 
 from .findings import Finding, Place, Rule
 from .ruff_filters import is_fault
-from .ruff_rules import RULES
+from .rules import RULES as ALL_RULES
 from .source import Module
 
 # -P: a file ruff.py in the current folder isn't ours.
 COMMAND = (sys.executable, "-P", "-m", "ruff")
 INSTALL = "pip install 'ml-architect[review]'"
-NEWEST_PYTHON = "py314"  # whatever a project is written for, its syntax is the parser's matter
+RULES = {rule.ruff: rule for rule in ALL_RULES.values() if rule.ruff}
+"""By ruff's code."""
+NEWEST_PYTHON = "py314"  # syntax errors are reported by our parser
 
 
 def check(
@@ -48,22 +50,25 @@ def check(
     ]
     if not codes or not files:
         return [], unlisted if codes else []
+    problems: list[str] = []
     # In an empty folder, since a relative PYTHONPATH would let Python import the project's files.
     with tempfile.TemporaryDirectory(prefix="ml-architect-") as folder:
-        listed = _run(["rule", "--all", "--output-format", "json"], folder)
-        if listed is None or listed.returncode != 0:
-            ids = ", ".join(sorted(RULES[code].id for code in codes))
-            return [], [f"{ids}: not checked, since ruff isn't installed: {INSTALL}"]
-        known = {entry["code"] for entry in json.loads(listed.stdout)}
-        problems = [
-            f"{RULES[code].id}: not checked, since this ruff has no rule {code}: {INSTALL}"
-            for code in sorted(codes - known)
-        ]
         arguments = Path(folder) / "files.txt"  # a command line may be too short for all
         arguments.write_text("".join(f"{file}\n" for file in files), encoding="utf-8")
         options = ["--isolated", "--no-cache", "--exit-zero", "--output-format", "json"]
-        options += ["--target-version", NEWEST_PYTHON, "--select", ",".join(sorted(codes & known))]
-        done = _run(["check", *options, f"@{arguments}"], folder)
+        options += ["--target-version", NEWEST_PYTHON, f"@{arguments}", "--select"]
+        done = _run(["check", *options, ",".join(sorted(codes))], folder)
+        if done is None or done.returncode != 0:  # it may lack one of the rules
+            listed = _run(["rule", "--all", "--output-format", "json"], folder)
+            if listed is None or listed.returncode != 0:
+                ids = ", ".join(sorted(RULES[code].id for code in codes))
+                return [], [f"{ids}: not checked, since ruff isn't installed: {INSTALL}"]
+            known = {entry["code"] for entry in json.loads(listed.stdout)}
+            problems = [
+                f"{RULES[code].id}: not checked, since this ruff has no rule {code}: {INSTALL}"
+                for code in sorted(codes - known)
+            ]
+            done = _run(["check", *options, ",".join(sorted(codes & known))], folder)
     try:
         results: list[dict[str, Any]] = json.loads(done.stdout if done else "")
     except ValueError:
@@ -75,7 +80,7 @@ def check(
 
 
 def _can_be_listed(file: Path) -> bool:
-    """Whether a path can stand on a line of UTF-8."""
+    """Whether a path fits on one line of UTF-8."""
     try:
         return b"\n" not in str(file).encode()
     except UnicodeEncodeError:

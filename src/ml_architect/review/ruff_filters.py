@@ -1,7 +1,7 @@
-"""Which of ruff's results are faults: some of its rules say what could be one.
+"""Which of ruff's results are faults: some of its rules report what may be one.
 
-On two large repositories all 15 results of B023 were functions that are called in the same turn of
-the loop, and nearly all 168 of B006 were defaults that nothing changes.
+On two large repositories all 15 results of B023 were functions that are called in the same
+iteration, and nearly all 168 of B006 were defaults that nothing changes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_fault(code: str, module: Module, line: int, column: int) -> bool:
             return False
         if any(_is_text(module, node) for node in around):  # an annotation that isn't evaluated
             return False
-        # What the end of a loop assigns is there in its next turn; ruff reads from top to bottom.
+        # What the end of a loop assigns is there in the next iteration: ruff reads top to bottom.
         scope = functions[-1] if functions else module.tree
         is_in_loop = any(isinstance(node, ast.For | ast.AsyncFor | ast.While) for node in around)
         return not (is_in_loop and _assigned(scope) & _names(around))
@@ -80,7 +80,7 @@ def _names(nodes: list[ast.AST]) -> set[str]:
 
 
 def _changes_default(function: Anonymous, line: int, column: int) -> bool:
-    """Whether a function changes the parameter whose default stands at a place."""
+    """Whether a function changes the parameter whose default is at a place."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
@@ -172,7 +172,7 @@ def _makes_objects(_module: Module, around: list[ast.AST]) -> bool:
 
 
 def _may_leave_folder(module: Module, around: list[ast.AST]) -> bool:
-    """Whether members of an archive may lie outside: zipfile and a check before it prevent that."""
+    """Whether members of an archive may be outside: zipfile and a check before it prevent that."""
     call = next(node for node in reversed(around) if isinstance(node, ast.Call))
     function = module.function_of(call)
     held = call.func.value if isinstance(call.func, ast.Attribute) else call
@@ -210,7 +210,7 @@ def _target_of(function: Anonymous, name: ast.Name) -> ast.AST | None:
 
 
 def _is_kept(module: Module, function: Anonymous) -> bool:
-    """Whether a function made in a loop is still there after its turn: appended, registered."""
+    """Whether a function made in a loop is still used after its iteration: appended, registered."""
     uses: list[ast.AST] = [function]
     if isinstance(function, Definition):
         scope = module.function_of(function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -12,18 +12,24 @@ from typing import Any, cast
 from ..errors import CommandError, load_yaml, nearest
 from ..runs.run import read_bytes
 from .findings import Rule, Stage
+from .rules import NO_RULE, RULES
 
 TABLE = "tool.ml-architect.review"
 ANSWERS = ".copier-answers.yml"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The table of a project's pyproject.toml."""
+class Selection:
+    """Ids of rules, or beginnings of ids; by default the rules that are on by default."""
 
     select: tuple[str, ...] = ()
-    """Ids, or beginnings of ids; by default the rules that are on by default."""
     ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings(Selection):
+    """The table of a project's pyproject.toml."""
+
     stage: str = ""
     exclude: tuple[str, ...] = ()
     """Patterns of paths below the project, such as `vendor/**`."""
@@ -58,47 +64,39 @@ def read_settings(root: Path) -> Settings:
             hint = nearest(name, kinds, f"expected one of {', '.join(kinds)}")
             raise CommandError(f"{file}: {TABLE}.{name}: no such setting; {hint}")
         if kinds[name] is str and not isinstance(value, str):
-            raise CommandError(f"{file}: {TABLE}.{name} is {value!r:.100}, expected a text")
+            raise CommandError(f"{file}: {TABLE}.{name} is {value!r:.100}, expected a string")
         if kinds[name] is tuple:
             words = cast("list[Any]", value) if isinstance(value, list) else [None]
             if not all(isinstance(word, str) for word in words):
                 raise CommandError(
-                    f"{file}: {TABLE}.{name} is {value!r:.100}, expected a list of texts"
+                    f"{file}: {TABLE}.{name} is {value!r:.100}, expected a list of strings"
                 )
             given[name] = tuple(words)
     return Settings(**given)
 
 
-def choose_rules(
-    rules: Sequence[Rule], select: Iterable[str], ignore: Iterable[str], given_by: str
-) -> list[Rule]:
-    """The rules to look for.
-
-    Args:
-        rules: all rules.
-        select: ids or beginnings of ids; the rules that are on by default if there are none.
-        ignore: the same.
-        given_by: the option or the file, for messages.
+def choose_rules(options: Selection, settings: Settings, file: Path) -> list[Rule]:
+    """The rules to look for; an option replaces the setting of its name.
 
     Raises:
         CommandError: a word is the beginning of no id.
     """
-    ids = [rule.id for rule in rules]
-    selected, ignored = tuple(select), tuple(ignore)
-    for word in (*selected, *ignored):
-        if not word or not any(name.startswith(word) for name in ids):
-            hint = nearest(word, ids, "expected an id such as ML101, or the beginning of ids")
-            raise CommandError(f"{given_by}: {word}: no such rule; {hint}")
+    for given, source in ((options, "--"), (settings, f"{file}: {TABLE}.")):
+        for name, words in (("select", given.select), ("ignore", given.ignore)):
+            for word in words:
+                if not word or not any(rule.startswith(word) for rule in RULES):
+                    raise CommandError(f"{source}{name}: {word or 'empty'}: {NO_RULE}")
+    select, ignore = options.select or settings.select, options.ignore or settings.ignore
     return [
         rule
-        for rule in rules
-        if (rule.id.startswith(selected) if selected else rule.is_default)
-        and not (ignored and rule.id.startswith(ignored))
+        for rule in RULES.values()
+        if (rule.id.startswith(select) if select else rule.is_default)
+        and not rule.id.startswith(ignore)
     ]
 
 
 def find_stage(root: Path, option: str | None, settings: Settings) -> tuple[Stage, str]:
-    """The stage of a project, and who says so.
+    """The stage of a project, and where it was given.
 
     Raises:
         CommandError: the stage in pyproject.toml doesn't exist.
@@ -116,7 +114,7 @@ def find_stage(root: Path, option: str | None, settings: Settings) -> tuple[Stag
     answer = read_answers(root).get("stage")
     if isinstance(answer, str) and answer in names:
         return Stage[answer.upper()], ANSWERS
-    return Stage.PROTOTYPE, "the default; --stage names another"
+    return Stage.PROTOTYPE, "the default; --stage chooses another"
 
 
 def read_answers(root: Path) -> dict[str, Any]:

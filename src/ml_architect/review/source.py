@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from .findings import Place
 
-MAX_BYTES = 1_000_000  # larger files are generated: they cost seconds and nobody edits them
+MAX_BYTES = 1_000_000  # larger files are generated: they take seconds, and nobody edits them
 PYTHON_2 = re.compile(
     r"^\s*(print\s+[\"'\w%]|exec\s+[\"'\w]|except\s+[\w.]+\s*,\s*\w+\s*:|raise\s+\w+\s*,)"
 )
@@ -104,9 +104,10 @@ class Module:
     text: str
     tree: ast.Module
     is_reviewed: bool = True
-    is_notebook: bool = False
-    lines_of_cells: list[int] | None = None
-    """For a notebook: the line of the file in which each line of code stands."""
+    cells: dict[int, str] = field(default_factory=dict[int, str])
+    """The code of a notebook by the number of the cell."""
+    places: list[Place] | None = None
+    """For a notebook: of each line of code."""
     left_out: str = ""
     """What of it could not be read."""
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict[ast.AST, ast.AST])
@@ -118,6 +119,10 @@ class Module:
         default_factory=list[ast.Import | ast.ImportFrom]
     )
     top: dict[str, Function | Class] = field(default_factory=dict[str, Function | Class])
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.places is not None
 
     @property
     def script(self) -> Function:
@@ -134,15 +139,15 @@ class Module:
         return [node for function in self.functions for node in function.all(kind)]
 
     def place(self, node: ast.AST) -> Place:
-        """Where a node stands in the file."""
+        """Where a node is in the file."""
         line = int(getattr(node, "lineno", 1))
         column = int(getattr(node, "col_offset", 0)) + 1
-        if self.lines_of_cells is not None:
-            return Place(self.path, self.lines_of_cells[min(line, len(self.lines_of_cells)) - 1])
+        if self.places is not None:
+            return self.places[min(line, len(self.places)) - 1]
         return Place(self.path, line, column)
 
     def function_of(self, node: ast.AST) -> Function:
-        """The function in which a node stands."""
+        """The function that contains a node."""
         here: ast.AST | None = node
         while here is not None:
             here = self.parents.get(here)
@@ -151,7 +156,7 @@ class Module:
         return self.script
 
     def ancestors(self, node: ast.AST) -> list[ast.AST]:
-        """Nodes around a node, the nearest first, up to the function that it stands in."""
+        """Nodes around a node, the nearest first, up to its function."""
         around: list[ast.AST] = []
         here = self.parents.get(node)
         while here is not None:
@@ -162,7 +167,7 @@ class Module:
         return around
 
     def loops(self, node: ast.AST) -> list[ast.For | ast.AsyncFor | ast.While]:
-        """Loops whose body a node stands in, the innermost first, inside its function."""
+        """Loops whose body contains a node, the innermost first, inside its function."""
         around: list[ast.For | ast.AsyncFor | ast.While] = []
         inner = node
         for outer in self.ancestors(node):
@@ -214,6 +219,16 @@ def receiver(call: ast.Call) -> str:
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
     """Value of a keyword argument."""
     return next((each.value for each in call.keywords if each.arg == name), None)
+
+
+def text_of(node: ast.AST) -> str:
+    """A constant string, or ""."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def is_constant(node: ast.AST | None, value: object) -> bool:
+    """Whether a node is a constant of this value."""
+    return isinstance(node, ast.Constant) and node.value == value
 
 
 def decode(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The text of a project's files, by line."""
+"""The text of a project's files and notebooks' cells, by line."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ LINE_BREAK = re.compile(r"\r\n|\r|\n")  # Python's; str.splitlines also breaks a
 
 @dataclass(frozen=True)
 class Sources:
-    """The text of every file that was read, by its path."""
+    """The text of everything that was read, by its path and cell."""
 
-    texts: Mapping[str, str]
-    _lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    texts: Mapping[tuple[str, int], str]
+    _lines: dict[tuple[str, int], list[str]] = field(
+        default_factory=dict[tuple[str, int], list[str]]
+    )
 
-    def lines(self, path: str) -> list[str]:
-        """The lines of a file; none if it wasn't read."""
-        if path not in self._lines:
-            self._lines[path] = LINE_BREAK.split(self.texts.get(path, ""))
-        return self._lines[path]
+    def lines(self, place: Place) -> list[str]:
+        """The lines of a file or cell; none if it wasn't read."""
+        key = (place.path, place.cell)
+        if key not in self._lines:
+            self._lines[key] = LINE_BREAK.split(self.texts.get(key, ""))
+        return self._lines[key]
 
     def code(self, place: Place) -> str:
         """The line of a place, with single spaces."""
-        lines = self.lines(place.path)
-        return " ".join(lines[place.line - 1].split()) if 0 < place.line <= len(lines) else ""
+        lines, at = self.lines(place), place.cell_line or place.line
+        return " ".join(lines[at - 1].split()) if 0 < at <= len(lines) else ""

@@ -7,10 +7,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from .entries import Entry
 from .project import Project
-from .source import Class, Definition, Function, called, keyword, path_of, receiver
+from .source import (
+    Class,
+    Definition,
+    Function,
+    called,
+    is_constant,
+    keyword,
+    path_of,
+    receiver,
+    text_of,
+)
 
 GUARDS = {"no_grad", "inference_mode", "set_grad_enabled"}
 OPTIMIZER = re.compile(r"optim|(^|[._])opt([._\d]|$)|(^|[._])opt[A-Z]|solver", re.IGNORECASE)
@@ -154,13 +165,6 @@ def is_without_gradients(
 # Optimizers, schedulers, models
 
 
-def maker_matches(
-    project: Project, function: Function, written: str, pattern: re.Pattern[str]
-) -> bool:
-    """Whether a name holds something whose class matches."""
-    return any(pattern.search(name) for _, name in project.resolver.constructors(function, written))
-
-
 def kind_of_state(project: Project, function: Function, written: str) -> str:
     """`optimizer`, `scheduler`, `scaler` or "" by the class that a name holds, else by the name."""
     makers = [name for _, name in project.resolver.constructors(function, written)]
@@ -230,6 +234,17 @@ def loops_around(
     return found
 
 
+def are_in_other_branches(function: Function, first: ast.AST, second: ast.AST) -> bool:
+    """Whether two nodes are in the two branches of the innermost `if` that contains both."""
+    module = function.module
+    mine, other = [first, *module.ancestors(first)], [second, *module.ancestors(second)]
+    for inner, outer in pairwise(mine):
+        if isinstance(outer, ast.If) and outer in other and inner is not outer.test:
+            theirs = other[other.index(outer) - 1]
+            return (inner in outer.body) != (theirs in outer.body)
+    return False
+
+
 # Checkpoints
 
 
@@ -260,7 +275,7 @@ class Save:
                         or re.search(r"model|net", holder.lower())
                     )
                     found.add(kind or ("model" if is_model else "other"))
-            is_none = isinstance(value, ast.Constant) and value.value is None
+            is_none = is_constant(value, None)
             if OPTIMIZER.search(key) and "model" not in key and not is_none:
                 found.add("optimizer")
             if isinstance(value, ast.Name | ast.Attribute) and (
@@ -329,14 +344,9 @@ def pairs(function: Function, value: ast.expr) -> Iterator[tuple[Function, str, 
         yield function, "", value
 
 
-def text_of(node: ast.AST) -> str:
-    """A constant text, or ""."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
-def is_in(entry: Entry, function: Function) -> bool:
-    """Whether a function may run from an entry point."""
-    return function in entry.reached
+def in_order(functions: set[Function]) -> list[Function]:
+    """Functions in the order of the source."""
+    return sorted(functions, key=lambda each: (each.module.path, getattr(each.node, "lineno", 0)))
 
 
 def calls_in(entry: Entry) -> Iterator[tuple[Function, ast.Call]]:

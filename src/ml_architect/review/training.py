@@ -92,7 +92,7 @@ def kind_of(resolver: Resolver, packages: set[str], function: Function, call: as
 
 
 def kind_of_backward(packages: set[str], call: ast.Call, name: str) -> str:
-    """A backward pass: whose?"""
+    """Framework of a backward pass."""
     holder = receiver(call).lower()
     if name == "manual_backward":
         return "Lightning"
@@ -106,7 +106,7 @@ def kind_of_backward(packages: set[str], call: ast.Call, name: str) -> str:
 
 
 def kind_of_update(packages: set[str], dotted: str, name: str) -> str:
-    """An update of parameters outside of torch: whose?"""
+    """Framework of a parameter update outside of torch, or ""."""
     if name == "apply_updates":
         return "JAX" if dotted.startswith("optax") or packages & {"optax", "equinox", "jax"} else ""
     if packages & {"tensorflow", "keras"} and "jax" not in packages:

@@ -152,12 +152,11 @@ class Project:
             ) from None
 
 
-def find_project(command: str | None, start: Path | None = None) -> Project:
-    """The project of a folder.
+def find_project(command: str | None) -> Project:
+    """The project of the current folder.
 
     Args:
         command: to start it, such as `uv run digits`; by default the script in `pyproject.toml`.
-        start: by default the current folder.
 
     Raises:
         CommandError: there is no script, there are several, or it isn't installed.
@@ -172,14 +171,21 @@ def find_project(command: str | None, start: Path | None = None) -> Project:
                 f'--command {command!r}: expected a command, such as --command "uv run digits"'
             )
         return Project(Path.cwd(), tuple(words))
+    try:
+        return find_script(find_root())
+    except CommandError as error:
+        raise CommandError(f'{error}. Or give the command: --command "python train.py"') from None
 
-    root = find_root(start)
+
+def find_script(root: Path) -> Project:
+    """The project of a folder, with the one script of its `pyproject.toml`.
+
+    Raises:
+        CommandError: there is no script, there are several, or it isn't installed.
+    """
     file = root / "pyproject.toml"
     if not file.exists():
-        raise CommandError(
-            f"{root}: no pyproject.toml here or above. Go to a project's folder, or give its "
-            'command: --command "python train.py"'
-        )
+        raise CommandError(f"{root}: no pyproject.toml here or above. Go to a project's folder")
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -187,7 +193,7 @@ def find_project(command: str | None, start: Path | None = None) -> Project:
     scripts = list(content.get("project", {}).get("scripts", {}))
     if len(scripts) != 1:
         given = f"has the scripts {', '.join(scripts)}" if scripts else "has no [project.scripts]"
-        raise CommandError(f'{file} {given}. Choose the one that trains: --command "NAME"')
+        raise CommandError(f"{file} {given}; expected one, which trains")
     return Project(root, (_find_executable(scripts[0], root),))
 
 
@@ -202,6 +208,5 @@ def _find_executable(name: str, root: Path) -> str:
             return executable
     raise CommandError(
         f"{name}: not installed in the active environment or in {root / '.venv'}. First: "
-        'pip install --editable . (or give its command: --command "uv run '
-        f'{name}")'
+        f"pip install --editable {root}"
     )

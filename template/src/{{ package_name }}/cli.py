@@ -120,9 +120,9 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
 
 def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
     print(*checks, sep="\n")
-    passed = sum(check.passed for check in checks)
-    summary = f"{passed} of {len(checks)} checks passed"
-    return report(passed == len(checks), summary, result, next_command)
+    failed = sum(not check.passed for check in checks)
+    summary = f"{failed or len(checks)} of {len(checks)} checks"
+    return report(not failed, summary, result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:

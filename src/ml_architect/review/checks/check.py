@@ -1,57 +1,40 @@
-"""A check: a rule with the function that finds where it is broken."""
+"""What the checks share: how a finding is made, and what kind of program an entry point is."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..entries import Entry
-from ..findings import Finding, Place, Rule
-from ..project import Project
+from ..findings import Finding, count
+from ..rules import RULES
 from ..source import Function, Module, called
 
 
-@dataclass(frozen=True)
-class Check:
-    """A rule and its search."""
-
-    rule: Rule
-    run: Callable[[Project], Iterator[Finding]]
-
-
 def finding(
-    rule: Rule, function: Function, nodes: list[ast.AST] | ast.AST, message: str, evidence: str
+    id: str,  # noqa: A002 - of the rule
+    function: Function,
+    nodes: list[ast.AST] | ast.AST,
+    message: str,
+    evidence: str,
 ) -> Finding:
     """A finding in one function, at one or more places."""
     listed = nodes if isinstance(nodes, list) else [nodes]
     places = tuple(sorted({function.module.place(node) for node in listed}))
-    return Finding(rule, places, message, evidence, function.qualified)
+    return Finding(RULES[id], places, message, evidence, function.qualified)
 
 
 def searched(entry: Entry) -> str:
     """What was read to say that something is never done, in words."""
-    count = len(entry.closure)
     training = entry.loops or entry.training
-    at = ", ".join(f"{place.path}:{place.line}" for place in training_places(entry)[:2])
-    files = "1 file" if count == 1 else f"{count} files"
-    text = (
-        f"trains at {at}; searched {entry.module.path} and what it imports ({files})"
-        if training
-        else files
-    )
+    places = sorted({each.function.module.place(each.call) for each in training})
+    text = f"trains at {', '.join(map(str, places[:2]))}; " if places else ""
+    files = count(len(entry.closure), "file")
+    text += f"searched {entry.module.path} and what it imports ({files})"
     if entry.unfollowed:
-        place = entry.unfollowed[0]
-        text += f"; not followed: the import by a computed name at {place.path}:{place.line}"
+        text += f"; not followed: the import by a computed name at {entry.unfollowed[0]}"
     return text
-
-
-def training_places(entry: Entry) -> list[Place]:
-    """Where an entry point trains."""
-    training = entry.loops or entry.training
-    return sorted({each.function.module.place(each.call) for each in training})
 
 
 OPTIONS = re.compile(
@@ -84,12 +67,12 @@ def reads_options(module: Module) -> bool:
 
 
 def is_trial(entry: Entry) -> bool:
-    """Whether a program looks for settings, so that its weights and its luck don't matter."""
+    """Whether a program searches for settings, so its weights and its seed matter less."""
     return bool(TRIES.search(entry.module.path.rpartition("/")[2].lower()))
 
 
 def plays_games(entry: Entry) -> bool:
-    """Whether an agent learns in an environment: many such programs show how it is done."""
+    """Whether an agent learns in an environment: many such programs are demonstrations."""
     return any(
         each.dotted.partition(".")[0] in GAMES
         for module in entry.closure
@@ -98,7 +81,7 @@ def plays_games(entry: Entry) -> bool:
 
 
 def is_optimizing_inputs(entry: Entry) -> bool:
-    """Whether what is optimized is an input, as in style transfer: the picture is what is kept."""
+    """Whether what is optimized is an input, as in style transfer: its result is an image."""
     made = [
         call.args[0]
         for function in entry.reached

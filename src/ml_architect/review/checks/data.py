@@ -6,92 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding
 from ..project import Project
-from ..source import Function, called, keyword, path_of, receiver
+from ..source import Function, called, is_constant, keyword, path_of, receiver
 from ..torch_code import HELD_OUT, last_names
-from .check import Check, finding
-
-SOFTMAX_TWICE = Rule(
-    id="ML202",
-    title="Softmax before a loss that applies it",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="`cross_entropy` applies log-softmax itself. On probabilities the gradients are small "
-    "and the loss "
-    "can't come near 0: training works, but badly.",
-    source="https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html",
-    fix="Pass the logits to the loss, and apply softmax where probabilities are shown.",
-    verify="The loss of a correct prediction with large logits is near 0.",
-    bad="import torch\nfrom torch.nn import functional as F\n\nlogits = torch.tensor([[9.0, "
-    "0.0]])\n"
-    "print(F.cross_entropy(F.softmax(logits, dim=1), torch.tensor([0])))\n",
-    good="import torch\nfrom torch.nn import functional as F\n\nlogits = torch.tensor([[9.0, "
-    "0.0]])\n"
-    "print(F.cross_entropy(logits, torch.tensor([0])))\n",
-    lines_to_fix=1,
-    is_default=False,
-)
-AUGMENTED = Rule(
-    id="ML203",
-    title="Held-out data is augmented at random",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="The score is of distorted examples and changes from one evaluation to the next.",
-    source="https://pytorch.org/vision/stable/transforms.html",
-    fix="Give held-out data a transform of its own, without `Random…`.",
-    verify="Two evaluations of one model give the same score.",
-    bad="""\
-from torchvision import datasets, transforms
-
-augment = transforms.Compose([transforms.RandomHorizontalFlip(), transforms.ToTensor()])
-train_set = datasets.FakeData(transform=augment)
-test_set = datasets.FakeData(transform=augment)
-""",
-    good="""\
-from torchvision import datasets, transforms
-
-augment = transforms.Compose([transforms.RandomHorizontalFlip(), transforms.ToTensor()])
-train_set = datasets.FakeData(transform=augment)
-test_set = datasets.FakeData(transform=transforms.ToTensor())
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
-FITTED_EARLY = Rule(
-    id="ML204",
-    title="Statistics are fitted before the split",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="The held-out part takes part in the statistics, so its score is too good. Found by the "
-    "names of "
-    "scikit-learn only.",
-    source="https://scikit-learn.org/stable/common_pitfalls.html#data-leakage",
-    fix="Split first and fit on the training part, or put the step into a `Pipeline`.",
-    verify="`scaler.n_samples_seen_` is the size of the training part.",
-    bad="""\
-import numpy as np
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
-
-inputs = np.arange(20.0).reshape(10, 2)
-scaled = StandardScaler().fit_transform(inputs)
-train, test = train_test_split(scaled, random_state=0)
-print(len(train), len(test))
-""",
-    good="""\
-import numpy as np
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
-
-inputs = np.arange(20.0).reshape(10, 2)
-train, test = train_test_split(inputs, random_state=0)
-scaler = StandardScaler().fit(train)
-print(len(scaler.transform(train)), len(scaler.transform(test)))
-""",
-    lines_to_fix=3,
-    is_default=False,
-)
+from .check import finding
 
 
 def softmax_twice(project: Project) -> Iterator[Finding]:
@@ -102,7 +21,7 @@ def softmax_twice(project: Project) -> Iterator[Finding]:
                 continue
             if source := softmax_source(project, function, call.args[0]):
                 yield finding(
-                    SOFTMAX_TWICE,
+                    "ML202",
                     function,
                     call,
                     "the loss applies softmax to probabilities",
@@ -177,7 +96,7 @@ def augments_held_out(project: Project) -> Iterator[Finding]:
                 ):
                     continue
                 train = keyword(value, "train")
-                is_test = isinstance(train, ast.Constant) and train.value is False
+                is_test = is_constant(train, False)
                 is_named = bool(HELD_OUT.search(name)) and "train" not in name.lower()
                 if not (is_test or is_named):
                     continue
@@ -192,7 +111,7 @@ def augments_held_out(project: Project) -> Iterator[Finding]:
                 )
                 if drawn:
                     yield finding(
-                        AUGMENTED,
+                        "ML203",
                         function,
                         value,
                         f"`{name}` is transformed at random",
@@ -232,16 +151,12 @@ def fits_before_split(project: Project) -> Iterator[Finding]:
             ]
             if steps and used:
                 yield finding(
-                    FITTED_EARLY,
+                    "ML204",
                     function,
                     call,
                     f"`{steps[0].rpartition('.')[2]}` is fitted on data that is split afterwards",
-                    f"its result is split on line {function.module.place(used[0]).line}",
+                    f"its result is split at {function.module.place(used[0])}",
                 )
 
 
-CHECKS = (
-    Check(SOFTMAX_TWICE, softmax_twice),
-    Check(AUGMENTED, augments_held_out),
-    Check(FITTED_EARLY, fits_before_split),
-)
+CHECKS = {"ML202": softmax_twice, "ML203": augments_held_out, "ML204": fits_before_split}

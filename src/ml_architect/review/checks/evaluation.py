@@ -6,118 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding
 from ..project import Project
-from ..source import Definition, Function, called, keyword, path_of, receiver
-from ..torch_code import is_without_gradients, loops_around, needs_gradients
-from .check import Check, finding
-
-WITH_GRADIENTS = Rule(
-    id="ML101",
-    title="Evaluation computes gradients",
-    category=Category.MEMORY_AND_SPEED,
-    stage=Stage.PROTOTYPE,
-    why="`model.eval()` changes dropout and batch norm only. Without `torch.no_grad()` each "
-    "forward pass "
-    "stores every activation for a backward pass that never comes: evaluation takes several "
-    "times the "
-    "memory, and a batch that fits in training may not fit here.",
-    source="https://pytorch.org/docs/stable/notes/autograd.html#locally-disabling-gradient-computation",
-    fix="Put the forward pass inside `with torch.no_grad():`, or decorate the function with "
-    "`@torch.no_grad()`; `torch.inference_mode()` is faster where no result is used in training.",
-    verify="`assert not model(inputs).requires_grad` inside the function holds.",
-    bad="""\
-import torch
-from torch import nn
-
-
-def evaluate(model: nn.Module, batches: list[torch.Tensor]) -> float:
-    model.eval()
-    total = 0.0
-    for batch in batches:
-        total += model(batch).mean().item()
-    return total
-
-
-print(evaluate(nn.Linear(4, 1), [torch.ones(2, 4)]))
-""",
-    good="""\
-import torch
-from torch import nn
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, batches: list[torch.Tensor]) -> float:
-    model.eval()
-    total = 0.0
-    for batch in batches:
-        total += model(batch).mean().item()
-    return total
-
-
-print(evaluate(nn.Linear(4, 1), [torch.ones(2, 4)]))
-""",
-    lines_to_fix=1,
+from ..source import Definition, Function, called, is_constant, keyword, path_of, receiver
+from ..torch_code import (
+    are_in_other_branches,
+    is_without_gradients,
+    loops_around,
+    needs_gradients,
 )
-NO_WAY_BACK = Rule(
-    id="ML201",
-    title="Training goes on in evaluation mode",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="After `model.eval()` dropout is off and batch norm's statistics are frozen until "
-    "`model.train()` "
-    "is called. An epoch loop that evaluates and never goes back trains all later epochs that way.",
-    source="https://pytorch.org/docs/stable/notes/autograd.html#evaluation-mode-nn-module-eval",
-    fix="Call `model.train()` at the start of each epoch.",
-    verify="`assert model.training` before the forward pass of each training step holds.",
-    bad="""\
-import torch
-from torch import nn
-
-model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-batches = [torch.ones(2, 4)]
-
-
-def evaluate() -> float:
-    model.eval()
-    with torch.no_grad():
-        return model(batches[0]).mean().item()
-
-
-for epoch in range(2):
-    for batch in batches:
-        optimizer.zero_grad()
-        model(batch).mean().backward()
-        optimizer.step()
-    print(epoch, evaluate())
-""",
-    good="""\
-import torch
-from torch import nn
-
-model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-batches = [torch.ones(2, 4)]
-
-
-def evaluate() -> float:
-    model.eval()
-    with torch.no_grad():
-        return model(batches[0]).mean().item()
-
-
-for epoch in range(2):
-    model.train()
-    for batch in batches:
-        optimizer.zero_grad()
-        model(batch).mean().backward()
-        optimizer.step()
-    print(epoch, evaluate())
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
+from .check import finding
 
 # Hooks that Lightning runs without gradients, and methods that a framework calls itself.
 FRAMEWORK = re.compile(r"^(on_(validation|test|predict|sanity)|validation_|test_step|predict_step)")
@@ -134,7 +32,7 @@ def mode_of(call: ast.Call) -> str:
         return "eval"
     if name == "train" and receiver(call) and len(call.args) + len(call.keywords) <= 1:
         value = call.args[0] if call.args else next((each.value for each in call.keywords), None)
-        if isinstance(value, ast.Constant) and value.value is False:
+        if is_constant(value, False):
             return "eval"
         return "train"
     return ""
@@ -189,7 +87,7 @@ def forwards_of(
             project, function, call
         ):
             continue
-        # A single forward pass costs little.
+        # A single forward pass is cheap.
         is_in_callers_loop = bool(loops_around(project, function, call))
         repeats = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
         is_repeated = any(isinstance(each, repeats) for each in module.ancestors(call))
@@ -198,16 +96,16 @@ def forwards_of(
             or is_repeated
             or (is_in_callers_loop and not SHOWS.search(function.name))
         )
-        if is_often and not is_in_other_branch(function, before[-1][2], call):
+        if is_often and not are_in_other_branches(function, before[-1][2], call):
             found.append(call)
     if found:
-        line = module.place(next(call for _, mode, call in switches if mode == "eval")).line
+        at = module.place(next(call for _, mode, call in switches if mode == "eval"))
         yield finding(
-            WITH_GRADIENTS,
+            "ML101",
             function,
             found,
             f"`{holder}` is run in evaluation mode, but gradients are on",
-            f"{holder}.eval() on line {line}; no torch.no_grad(), inference_mode() or "
+            f"{holder}.eval() at {at}; no torch.no_grad(), inference_mode() or "
             "set_grad_enabled(False) around the forward pass, on the function or in all of its "
             "callers",
         )
@@ -219,7 +117,7 @@ def makes_volatile(project: Project, function: Function) -> bool:
     helpers = {each for call in calls for each in project.resolver.callees(function, call)}
     inside = [call for each in helpers for call in each.all(ast.Call)]
     values = [keyword(call, "volatile") for call in (*calls, *inside)]
-    return any(isinstance(value, ast.Constant) and value.value is True for value in values)
+    return any(is_constant(value, True) for value in values)
 
 
 def names_of(function: Function) -> set[str]:
@@ -277,19 +175,6 @@ def is_switch_of_branches(
     return False
 
 
-def is_in_other_branch(function: Function, switch: ast.Call, call: ast.Call) -> bool:
-    """Whether the mode was switched in the branch that the forward pass isn't in."""
-    module = function.module
-    around = module.ancestors(call)
-    inner: ast.AST = switch
-    for outer in module.ancestors(switch):
-        if isinstance(outer, ast.If) and outer in around and inner is not outer.test:
-            mine = around[around.index(outer) - 1] if around.index(outer) else call
-            return (inner in outer.body) != (mine in outer.body)
-        inner = outer
-    return False
-
-
 def feeds_backward(
     function: Function, call: ast.Call, switches: list[tuple[int, str, ast.Call]]
 ) -> bool:
@@ -303,15 +188,14 @@ def feeds_backward(
         same = not loops or loops[0] in function.module.loops(each)
         if same and (
             is_before_switch
-            or (loops and is_inside(function, each, loops[0]) and not has_eval(loops[0], switches))
+            or (
+                loops
+                and loops[0] in function.module.loops(each)
+                and not has_eval(loops[0], switches)
+            )
         ):
             return True
     return any("backward" in names_of(child) for child in function.children)
-
-
-def is_inside(function: Function, node: ast.AST, loop: ast.AST) -> bool:
-    """Whether a node stands in a loop."""
-    return loop in function.module.loops(node)
 
 
 def has_eval(
@@ -322,7 +206,7 @@ def has_eval(
 
 
 def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
-    """Epoch loops in which the mode goes to evaluation and never back."""
+    """Epoch loops in which the model switches to evaluation and never back."""
     for function in project.functions:
         for loop in [*function.all(ast.For), *function.all(ast.While)]:
             if function.module.loops(loop):
@@ -353,13 +237,13 @@ def evaluates_without_way_back(project: Project) -> Iterator[Finding]:
             if trains and is_network and all(mode == "eval" for _, _, mode in is_network):
                 owner, call, _ = is_network[0]
                 yield finding(
-                    NO_WAY_BACK,
+                    "ML201",
                     owner,
                     call,
                     f"`{receiver(call)}.eval()` runs in the training loop, and `.train()` never "
                     "does",
                     "loop at "
-                    f"{function.module.place(loop).path}:{function.module.place(loop).line}; "
+                    f"{function.module.place(loop)}; "
                     "no `.train()` in it or in the functions that it calls, two levels deep",
                 )
 
@@ -387,7 +271,4 @@ def with_callees(
                 ]
 
 
-CHECKS = (
-    Check(WITH_GRADIENTS, evaluates_with_gradients),
-    Check(NO_WAY_BACK, evaluates_without_way_back),
-)
+CHECKS = {"ML101": evaluates_with_gradients, "ML201": evaluates_without_way_back}

@@ -6,61 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding, count
 from ..project import Project
 from ..source import Function, Module, called
-from .check import Check, finding
-
-IMPORT_WORK = Rule(
-    id="ML115",
-    title="Importing a module does its work",
-    category=Category.HYGIENE,
-    stage=Stage.PROTOTYPE,
-    why="The module is imported elsewhere, so data is read, arguments are parsed or training "
-    "starts there "
-    "too: in tests, in each worker of a loader, and for `--help`.",
-    source="https://docs.python.org/3/library/__main__.html#what-is-the-top-level-code-environment",
-    fix='Move the work into a function, and call it under `if __name__ == "__main__":` or where '
-    "it is needed.",
-    verify="`python -X importtime -c 'import module'` is fast and prints nothing else.",
-    bad="""\
-import argparse
-
-arguments = argparse.ArgumentParser().parse_args()
-
-
-def double(value: int) -> int:
-    return 2 * value
-""",
-    good="""\
-import argparse
-
-
-def double(value: int) -> int:
-    return 2 * value
-
-
-if __name__ == "__main__":
-    arguments = argparse.ArgumentParser().parse_args()
-""",
-    lines_to_fix=5,
-    is_default=False,
-)
-ABSOLUTE_PATH = Rule(
-    id="ML206",
-    title="A path exists on one person's machine only",
-    category=Category.HYGIENE,
-    stage=Stage.PROTOTYPE,
-    why="The path names a person's home folder: elsewhere the program fails, or reads another "
-    "file.",
-    source="https://docs.python.org/3/library/pathlib.html",
-    fix="Take the path from an argument, the config or an environment variable.",
-    verify="The program runs for another user, or in a container.",
-    bad='from pathlib import Path\n\nDATA = Path("/home/maria/data/train.csv")\nprint(DATA)\n',
-    good='from pathlib import Path\n\nDATA = Path("data/train.csv")\nprint(DATA)\n',
-    lines_to_fix=2,
-    is_default=False,
-)
+from .check import finding
 
 WORK = {
     "parse_args", "parse_known_args", "read_csv", "read_parquet", "read_pickle", "read_json",
@@ -68,13 +17,9 @@ WORK = {
     "backward", "fit_transform", "train_test_split",
 }  # fmt: skip
 WORK_BY_NAME = {
-    "torch.load",
-    "numpy.load",
-    "requests.get",
-    "urllib.request.urlopen",
-    "torch.hub.load",
+    "torch.load", "numpy.load", "requests.get", "urllib.request.urlopen", "torch.hub.load",
     "joblib.load",
-}
+}  # fmt: skip
 
 
 def works_at_import(project: Project) -> Iterator[Finding]:
@@ -102,7 +47,7 @@ def works_at_import(project: Project) -> Iterator[Finding]:
         if found:
             by = importers[module]
             yield finding(
-                IMPORT_WORK,
+                "ML115",
                 script,
                 found,
                 "importing this file runs "
@@ -134,7 +79,7 @@ def imports_for_real(project: Project, module: Module, other: Module) -> bool:
 
 
 def is_postponed(script: Function, call: ast.Call) -> bool:
-    """Whether a call stands in a lambda, a class or a branch that asks for the main program."""
+    """Whether a call is in a lambda or a `try`."""
     return any(isinstance(each, ast.Lambda | ast.Try) for each in script.module.ancestors(call))
 
 
@@ -163,7 +108,7 @@ def is_trial_run(project: Project, module: Module, node: ast.AST) -> bool:
 
 
 def names_a_person(project: Project) -> Iterator[Finding]:
-    """Text constants that begin with somebody's home folder, once per file."""
+    """Strings that begin with somebody's home folder, once per file."""
     for module in project.modules:
         found: list[ast.AST] = []
         person = ""
@@ -182,12 +127,12 @@ def names_a_person(project: Project) -> Iterator[Finding]:
                 person = match[2]
         if found:
             yield finding(
-                ABSOLUTE_PATH,
+                "ML206",
                 module.function_of(found[0]),
                 found,
-                f"the path lies in the home folder of {person}",
-                f"{len(found)} text constant(s) of this file begin with a home folder",
+                f"the path is in the home folder of {person}",
+                f"{count(len(found), 'string')} of this file that begin with a home folder",
             )
 
 
-CHECKS = (Check(IMPORT_WORK, works_at_import), Check(ABSOLUTE_PATH, names_a_person))
+CHECKS = {"ML115": works_at_import, "ML206": names_a_person}

@@ -6,135 +6,25 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding, count
 from ..project import Project
 from ..source import Function, called, path_of, receiver
 from ..torch_code import (
     OPTIMIZER,
+    are_in_other_branches,
     is_without_gradients,
     kind_of_state,
     last_names,
     loops_around,
     names_in,
 )
-from .check import Check, finding
-from .examples import MODEL
-
-GRAPH_KEPT = Rule(
-    id="ML110",
-    title="A running sum of losses keeps every graph",
-    category=Category.MEMORY_AND_SPEED,
-    stage=Stage.PROTOTYPE,
-    why="`total += loss` with a tensor keeps the graph of every step alive, so memory grows by "
-    "about "
-    "200 KiB a step even for a small network, until it runs out long after the start.",
-    source="https://pytorch.org/docs/stable/notes/faq.html#my-model-reports-cuda-runtime-error-2-out-of-memory",
-    fix="Add the number: `total += loss.item()`, or `loss.detach()` to stay on the device.",
-    verify="`assert not torch.is_tensor(total) or not total.requires_grad` after the loop holds.",
-    bad=MODEL
-    + """
-total = 0.0
-for batch in batches:
-    optimizer.zero_grad()
-    loss = model(batch).mean()
-    loss.backward()
-    optimizer.step()
-    total += loss
-print(total / len(batches))
-""",
-    good=MODEL
-    + """
-total = 0.0
-for batch in batches:
-    optimizer.zero_grad()
-    loss = model(batch).mean()
-    loss.backward()
-    optimizer.step()
-    total += loss.item()
-print(total / len(batches))
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
-NO_ZERO_GRAD = Rule(
-    id="ML111",
-    title="Gradients are never set to zero",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="`backward()` adds to the gradients that are there. Without `zero_grad()` every step "
-    "follows the "
-    "sum of all gradients since the start.",
-    source="https://pytorch.org/docs/stable/generated/torch.optim.Optimizer.zero_grad.html",
-    fix="Call `optimizer.zero_grad()` before each `backward()`, or after each `step()`.",
-    verify="The norm of the gradients of one batch is the same in the first and the second step "
-    "with a "
-    "learning rate of 0.",
-    bad=MODEL
-    + """
-for batch in batches:
-    model(batch).mean().backward()
-    optimizer.step()
-""",
-    good=MODEL
-    + """
-for batch in batches:
-    optimizer.zero_grad()
-    model(batch).mean().backward()
-    optimizer.step()
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
-CLIP_SCALED = Rule(
-    id="ML112",
-    title="Gradients are clipped while they are scaled",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="After `scaler.scale(loss).backward()` the gradients are multiplied by the scale, 65,536 "
-    "at the "
-    "start. Clipping them to a norm of 1 then leaves almost nothing once they are unscaled.",
-    source="https://pytorch.org/docs/stable/notes/amp_examples.html#gradient-clipping",
-    fix="Call `scaler.unscale_(optimizer)` before clipping.",
-    verify="The norm that `clip_grad_norm_` returns is the same with and without mixed precision.",
-    bad=MODEL
-    + """
-scaler = torch.amp.GradScaler(enabled=torch.cuda.is_available())
-for batch in batches:
-    optimizer.zero_grad()
-    scaler.scale(model(batch).mean()).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    scaler.step(optimizer)
-    scaler.update()
-""",
-    good=MODEL
-    + """
-scaler = torch.amp.GradScaler(enabled=torch.cuda.is_available())
-for batch in batches:
-    optimizer.zero_grad()
-    scaler.scale(model(batch).mean()).backward()
-    scaler.unscale_(optimizer)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    scaler.step(optimizer)
-    scaler.update()
-""",
-    lines_to_fix=1,
-)
+from .check import finding
 
 # What leaves the graph: a number, an array, a tensor without history.
 DETACHES = {
-    "item",
-    "detach",
-    "data",
-    "float",
-    "int",
-    "numpy",
-    "tolist",
-    "detach_",
-    "no_grad",
-    "format",
-    "str",
-    "len",
-}
+    "item", "detach", "data", "float", "int", "numpy", "tolist", "detach_", "no_grad", "format",
+    "str", "len",
+}  # fmt: skip
 
 
 def backward_roots(function: Function) -> dict[str, list[ast.Call]]:
@@ -216,10 +106,10 @@ def accumulates_graph(project: Project) -> Iterator[Finding]:
             found.append((node, target, loss))
         for node, target, loss in found:
             yield finding(
-                GRAPH_KEPT,
+                "ML110",
                 function,
                 node,
-                f"`{target}` collects `{loss}` with its graph in a loop",
+                f"`{target}` accumulates `{loss}` with its graph in a loop",
                 f"`{loss}` is what backward() is called on; no .item(), .detach() or float() "
                 "between, "
                 f"and `{target}` isn't part of a backward pass",
@@ -281,7 +171,7 @@ def is_detached(function: Function, loss: str, node: ast.AST) -> bool:
 
 
 def is_started_inside(function: Function, target: str, loop: ast.AST) -> bool:
-    """Whether a sum begins anew in each turn of the loop, or isn't this function's."""
+    """Whether a sum starts again in each iteration, or isn't this function's."""
     starts = [
         value for value in function.values.get(target, ()) if not isinstance(value, ast.BinOp)
     ]
@@ -337,14 +227,14 @@ def never_zeroes(project: Project) -> Iterator[Finding]:
         loop_function, loop = loops_around(project, function, steps[0])[0]
         at = loop_function.module.place(loop)
         yield finding(
-            NO_ZERO_GRAD,
+            "ML111",
             function,
             [*steps],
             f"`{receiver(steps[0])}.step()` follows backward() in a loop, and nothing sets "
             "gradients to zero",
-            f"loop at {at.path}:{at.line}; searched zero_grad(), grad = None and grad.zero_() in "
+            f"loop at {at}; searched zero_grad(), grad = None and grad.zero_() in "
             "this function, "
-            f"its callers and the functions that they call ({len(around)} functions)",
+            f"its callers and the functions that they call ({count(len(around), 'function')})",
         )
 
 
@@ -386,7 +276,7 @@ def zeroes(function: Function) -> bool:
 
 
 def is_handed_on(project: Project, function: Function, step: ast.Call) -> bool:
-    """Whether the optimizer is given to code that isn't known."""
+    """Whether the optimizer is passed to unknown code."""
     holder = receiver(step)
     for call in function.all(ast.Call):
         is_given = any(path_of(each) == holder for each in call.args)
@@ -427,11 +317,11 @@ def clips_scaled(project: Project) -> Iterator[Finding]:
         ]
         if found:
             yield finding(
-                CLIP_SCALED,
+                "ML112",
                 function,
                 list(found),
-                f"`{called(found[0])}` clips gradients that `{receiver(steps[0])}` still scales",
-                f"scale(…).backward() on line {function.module.place(scaled[0]).line}; no "
+                f"`{called(found[0])}` clips gradients before `{receiver(steps[0])}` unscales them",
+                f"scale(…).backward() at {function.module.place(scaled[0])}; no "
                 "unscale_() in this function, its "
                 "callers and the functions that they call",
             )
@@ -442,19 +332,4 @@ def unscales(function: Function) -> bool:
     return "unscale_" in names_in(function) or "unscale_gradients" in names_in(function)
 
 
-def are_in_other_branches(function: Function, first: ast.AST, second: ast.AST) -> bool:
-    """Whether two nodes stand in the two branches of one `if`."""
-    module = function.module
-    mine, other = [first, *module.ancestors(first)], [second, *module.ancestors(second)]
-    for index, outer in enumerate(mine):
-        if isinstance(outer, ast.If) and outer in other and index:
-            theirs = other[other.index(outer) - 1]
-            return (mine[index - 1] in outer.body) != (theirs in outer.body)
-    return False
-
-
-CHECKS = (
-    Check(GRAPH_KEPT, accumulates_graph),
-    Check(NO_ZERO_GRAD, never_zeroes),
-    Check(CLIP_SCALED, clips_scaled),
-)
+CHECKS = {"ML110": accumulates_graph, "ML111": never_zeroes, "ML112": clips_scaled}

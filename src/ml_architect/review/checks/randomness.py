@@ -7,192 +7,58 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from ..entries import Entry
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding, count
 from ..project import Project
-from ..source import Class, Function, Module, called, keyword, path_of, receiver
+from ..source import Class, Function, Module, called, is_constant, keyword, path_of, receiver
 from ..torch_code import HELD_OUT, last_names
-from .check import Check, finding, is_optimizing_inputs, is_trial, searched, takes_options
-from .examples import EPOCHS, OPTIONS
+from .check import finding, is_optimizing_inputs, is_trial, searched, takes_options
 
-SAVE = 'torch.save(model.state_dict(), "/tmp/model.pt")\n'
-NO_SEED = Rule(
-    id="ML108",
-    title="No seed is set",
-    category=Category.NOT_REPEATABLE,
-    stage=Stage.PROTOTYPE,
-    why="Initial weights, shuffling and dropout differ in each run, so a change of the score "
-    "can't be told "
-    "from luck, and a bad run can't be repeated to look into it.",
-    source="https://pytorch.org/docs/stable/notes/randomness.html",
-    fix="Set the seeds of `random`, NumPy and the framework at the start, from the config, and "
-    "log the seed.",
-    verify="Two runs of ten steps with the same seed print the same loss.",
-    bad=OPTIONS.replace("torch.manual_seed(0)\n", "") + EPOCHS + SAVE,
-    good=OPTIONS + EPOCHS + SAVE,
-    lines_to_fix=2,
-    is_default=False,
-)
-SPLIT = Rule(
-    id="ML109",
-    title="Data is split by chance, without a seed",
-    category=Category.NOT_REPEATABLE,
-    stage=Stage.PROTOTYPE,
-    why="Each run, each process of a distributed run and each resumed run draws another split: "
-    "scores can't "
-    "be compared, and after resuming the held-out examples have been trained on.",
-    source="https://pytorch.org/docs/stable/data.html#torch.utils.data.random_split",
-    fix="Pass `generator=torch.Generator().manual_seed(seed)` to `random_split`, or "
-    "`random_state=seed` to "
-    "scikit-learn; better, store the split in a file.",
-    verify="The indices of the held-out part are the same in two runs.",
-    bad="""\
-import torch
-from torch.utils.data import TensorDataset, random_split
-
-examples = TensorDataset(torch.arange(10))
-train, held_out = random_split(examples, [8, 2])
-print(held_out.indices)
-""",
-    good="""\
-import torch
-from torch.utils.data import TensorDataset, random_split
-
-examples = TensorDataset(torch.arange(10))
-train, held_out = random_split(examples, [8, 2], generator=torch.Generator().manual_seed(0))
-print(held_out.indices)
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
-NO_SET_EPOCH = Rule(
-    id="ML113",
-    title="A distributed run sees the same order in every epoch",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="`DistributedSampler` shuffles with its seed plus the epoch, and the epoch stays 0 until "
-    "`set_epoch` is called: all epochs have the same order and the same share for each process.",
-    source="https://pytorch.org/docs/stable/data.html#torch.utils.data.distributed.DistributedSampler",
-    fix="Call `sampler.set_epoch(epoch)` at the start of each epoch.",
-    verify="`list(sampler)` differs between the first and the second epoch.",
-    bad="""\
-import torch
-from torch.utils.data import DataLoader, TensorDataset
-from torch.utils.data.distributed import DistributedSampler
-
-train_set = TensorDataset(torch.arange(10))
-sampler = DistributedSampler(train_set, num_replicas=2, rank=0)
-loader = DataLoader(train_set, sampler=sampler)
-for epoch in range(2):
-    print([batch for batch in loader])
-""",
-    good="""\
-import torch
-from torch.utils.data import DataLoader, TensorDataset
-from torch.utils.data.distributed import DistributedSampler
-
-train_set = TensorDataset(torch.arange(10))
-sampler = DistributedSampler(train_set, num_replicas=2, rank=0)
-loader = DataLoader(train_set, sampler=sampler)
-for epoch in range(2):
-    sampler.set_epoch(epoch)
-    print([batch for batch in loader])
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
-COPIED_GENERATOR = Rule(
-    id="ML114",
-    title="Each worker of a loader draws the same random numbers",
-    category=Category.WRONG_RESULT,
-    stage=Stage.EXPLORATION,
-    why="A generator made in `Dataset.__init__` is copied to each worker with its state. "
-    "Measured with 4 "
-    "workers and 16 draws: 4 different values, and the second epoch repeats the first. (The "
-    "global generators "
-    "are seeded for each worker by PyTorch.)",
-    source="https://pytorch.org/docs/stable/notes/faq.html#dataloader-workers-random-seed",
-    fix="Draw from torch's global generator in `__getitem__`, or make the generator there from a "
-    "seed and the index.",
-    verify="The draws of one epoch with four workers are all different, and differ from the next "
-    "epoch's.",
-    bad="""\
-import numpy as np
-from torch.utils.data import DataLoader, Dataset
+# A generator of its own, whose seed says nothing about the global ones.
+PRIVATE = re.compile(r"generator|randomstate|default_rng|\brandom\(")
 
 
-class Noisy(Dataset):
-    def __init__(self) -> None:
-        self.generator = np.random.default_rng(0)
-
-    def __len__(self) -> int:
-        return 16
-
-    def __getitem__(self, index: int) -> float:
-        return self.generator.normal()
+def seeds_globally(function: Function, call: ast.Call) -> bool:
+    """Whether a call seeds a global generator, and not one such as `torch.Generator()`."""
+    name = called(call)
+    if "seed" not in name.lower() or name in ("get_seed", "initial_seed"):
+        return False
+    made = function.values.get(receiver(call), ())
+    return not any(PRIVATE.search(ast.unparse(each).lower()) for each in (call.func, *made))
 
 
-if __name__ == "__main__":
-    print(list(DataLoader(Noisy(), num_workers=4)))
-""",
-    good="""\
-import numpy as np
-from torch.utils.data import DataLoader, Dataset
-
-
-class Noisy(Dataset):
-    def __init__(self) -> None:
-        self.seed = 0
-
-    def __len__(self) -> int:
-        return 16
-
-    def __getitem__(self, index: int) -> float:
-        return np.random.default_rng((self.seed, index)).normal()
-
-
-if __name__ == "__main__":
-    print(list(DataLoader(Noisy(), num_workers=4)))
-""",
-    lines_to_fix=3,
-    is_default=False,
-)
+@lru_cache(maxsize=100_000)
+def sets_global_seed(module: Module) -> bool:
+    """Whether a file seeds a global generator."""
+    return any(
+        seeds_globally(function, call)
+        for function in module.functions
+        for call in function.all(ast.Call)
+    )
 
 
 @lru_cache(maxsize=100_000)
 def sets_seed(module: Module) -> bool:
-    """Whether a file seeds a generator, or passes a seed to something that does."""
+    """Whether a file seeds a global generator, or passes a seed to something that may do so."""
+    if sets_global_seed(module):
+        return True
     for call in module.all(ast.Call):
         name = called(call)
-        if "seed" in name.lower() and name not in ("get_seed", "initial_seed"):
+        if name in ("PRNGKey", "PRNGSequence", "Rngs"):
             return True
-        dotted = module.dotted(call.func)
-        if dotted in ("jax.random.PRNGKey", "jax.random.key") or name in (
-            "PRNGKey",
-            "PRNGSequence",
-            "Rngs",
-        ):
+        if module.dotted(call.func) == "jax.random.key":
             return True
-        if (
-            name in ("default_rng", "RandomState", "Random", "Generator")
-            and call.args
-            and "random" in dotted
-        ):
+        seed = keyword(call, "seed")
+        is_given = seed is not None and not is_constant(seed, None)
+        if is_given and not PRIVATE.search(f"{name.lower()}("):
             return True
-        for option in ("random_state", "seed"):
-            value = keyword(call, option)
-            if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
-                return True
-    for node in module.all(ast.Assign):
-        # `cfg.random_seed = 0` for a framework that reads it
-        for each in node.targets:
-            if (
-                isinstance(each, ast.Attribute)
-                and "seed" in each.attr
-                and not path_of(each).startswith("self.")
-            ):
-                return True
-    return False
+    # `cfg.random_seed = 0` for a framework that reads it
+    targets = (each for node in module.all(ast.Assign) for each in node.targets)
+    return any(
+        isinstance(each, ast.Attribute)
+        and "seed" in each.attr
+        and not path_of(each).startswith("self.")
+        for each in targets
+    )
 
 
 def trains_without_seed(project: Project) -> Iterator[Finding]:
@@ -210,14 +76,14 @@ def trains_without_seed(project: Project) -> Iterator[Finding]:
             continue
         if not takes_options(entry) or is_trial(entry) or is_optimizing_inputs(entry):
             continue
-        if kinds <= {"TensorFlow"} and not any(makes_by_chance(module) for module in entry.closure):
+        if kinds <= {"TensorFlow"} and not any(draws_at_random(module) for module in entry.closure):
             continue
         first = (entry.loops or entry.training)[0]
         if first.call in seen:
             continue  # two programs that share one loop
         seen.add(first.call)
         yield finding(
-            NO_SEED,
+            "ML108",
             first.function,
             first.call,
             f"{entry.module.path} trains ({first.kind}) without setting any seed",
@@ -232,8 +98,8 @@ DRAWS = re.compile(
 
 
 @lru_cache(maxsize=100_000)
-def makes_by_chance(module: Module) -> bool:
-    """Whether a file of TensorFlow makes weights or batches by chance; variables may be zeros."""
+def draws_at_random(module: Module) -> bool:
+    """Whether a file of TensorFlow draws weights or batches at random; variables may be zeros."""
     return any(DRAWS.search(module.dotted(call.func)) for call in module.all(ast.Call))
 
 
@@ -256,26 +122,17 @@ def splits_without_seed(project: Project) -> Iterator[Finding]:
             continue
         for function, call in found:
             yield finding(
-                SPLIT,
+                "ML109",
                 function,
                 call,
-                f"`{called(call)}` draws another split in each run",
-                f"no generator or random_state is passed, and no seed is set in {len(files)} "
-                "file(s) that run with it",
+                f"`{called(call)}` gives a different split in every run",
+                "no generator or random_state is passed, and no global seed is set in "
+                f"{count(len(files), 'file')} that it runs with",
             )
 
 
-@lru_cache(maxsize=100_000)
-def sets_global_seed(module: Module) -> bool:
-    """Whether a file seeds a global generator, which splits without a generator use."""
-    for call in module.all(ast.Call):
-        if "seed" in called(call).lower() and "generator" not in module.dotted(call.func).lower():
-            return True
-    return False
-
-
 def is_unseeded_split(function: Function, call: ast.Call) -> bool:
-    """Whether a call splits data by chance, and is given no seed."""
+    """Whether a call splits data at random, and gets no seed."""
     name = called(call)
     if any(each.arg is None for each in call.keywords):
         return False  # **options
@@ -286,12 +143,12 @@ def is_unseeded_split(function: Function, call: ast.Call) -> bool:
     if not imports or not imports.module.startswith("sklearn"):
         return False
     state = keyword(call, "random_state")
-    is_unseeded = state is None or (isinstance(state, ast.Constant) and state.value is None)
+    is_unseeded = state is None or is_constant(state, None)
     shuffle = keyword(call, "shuffle")
     if name == "train_test_split":
-        return is_unseeded and not (isinstance(shuffle, ast.Constant) and shuffle.value is False)
+        return is_unseeded and not is_constant(shuffle, False)
     if name in ("KFold", "StratifiedKFold"):
-        return is_unseeded and isinstance(shuffle, ast.Constant) and shuffle.value is True
+        return is_unseeded and is_constant(shuffle, True)
     return name in ("ShuffleSplit", "StratifiedShuffleSplit", "GroupShuffleSplit") and is_unseeded
 
 
@@ -318,31 +175,18 @@ def never_sets_epoch(project: Project) -> Iterator[Finding]:
                     seen.add(call)
                     if is_for_training(function, call):
                         yield finding(
-                            NO_SET_EPOCH,
+                            "ML113",
                             function,
                             call,
-                            "the sampler shuffles alike in every epoch: set_epoch is never called",
-                            epochs_evidence(entry),
+                            "every epoch has the same order: set_epoch is never called",
+                            f"no call of set_epoch; {searched(entry)}",
                         )
-
-
-@lru_cache(maxsize=100_000)
-def mentions_set_epoch(module: Module) -> bool:
-    """Whether a file calls set_epoch."""
-    return any(each.attr == "set_epoch" for each in module.all(ast.Attribute))
-
-
-def epochs_evidence(entry: Entry) -> str:
-    """What was searched for set_epoch."""
-    if entry.training:
-        return searched(entry)
-    return f"no set_epoch in {entry.module.path} and what it imports ({len(entry.closure)} files)"
 
 
 def is_for_training(function: Function, call: ast.Call) -> bool:
     """Whether a sampler shuffles, and isn't named after held-out data."""
     shuffle = keyword(call, "shuffle")
-    if isinstance(shuffle, ast.Constant) and shuffle.value is False:
+    if is_constant(shuffle, False):
         return False
     if shuffle is not None and not isinstance(shuffle, ast.Constant):
         return False
@@ -367,9 +211,7 @@ def copies_generator(project: Project) -> Iterator[Finding]:
         if called(call) == "DataLoader"
     ]
     workers = [keyword(call, "num_workers") for call in loaders]
-    is_single = all(
-        each is None or (isinstance(each, ast.Constant) and each.value == 0) for each in workers
-    )
+    is_single = all(each is None or is_constant(each, 0) for each in workers)
     is_open = any(each.arg is None for call in loaders for each in call.keywords)
     if loaders and is_single and not is_open:
         return
@@ -391,13 +233,13 @@ def copies_generator(project: Project) -> Iterator[Finding]:
                     and draws(project, cls, target)
                 ):
                     yield finding(
-                        COPIED_GENERATOR,
+                        "ML114",
                         made,
                         value,
                         f"`{target}` is copied to each worker, and all draw the same numbers",
                         f"made in {cls.name}.__init__ and used in __getitem__; "
                         + (
-                            f"{len(loaders)} DataLoader(s) in the project"
+                            f"{count(len(loaders), 'DataLoader')} in the project"
                             if loaders
                             else "no DataLoader seen here"
                         ),
@@ -424,9 +266,9 @@ def draws(project: Project, cls: Class, target: str) -> bool:
     )
 
 
-CHECKS = (
-    Check(NO_SEED, trains_without_seed),
-    Check(SPLIT, splits_without_seed),
-    Check(NO_SET_EPOCH, never_sets_epoch),
-    Check(COPIED_GENERATOR, copies_generator),
-)
+CHECKS = {
+    "ML108": trains_without_seed,
+    "ML109": splits_without_seed,
+    "ML113": never_sets_epoch,
+    "ML114": copies_generator,
+}

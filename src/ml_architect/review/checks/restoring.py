@@ -1,4 +1,4 @@
-"""Checks of how training goes on from a checkpoint."""
+"""Checks of how training resumes from a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,115 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..entries import Entry
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding, count
 from ..project import Project
-from ..source import Function, Module, called, keyword, path_of, receiver
-from ..torch_code import Save, is_in, kind_of_state, saves, text_of, trace
-from .check import Check, finding, searched
-from .examples import EPOCHS, SEEDED
-
-SAVE = """\
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
-    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")
-"""
-LOAD_MODEL = """
-start = 0
-if Path("/tmp/checkpoint_0.pt").exists():
-    checkpoint = torch.load("/tmp/checkpoint_0.pt")
-    model.load_state_dict(checkpoint["model"])
-    start = checkpoint["epoch"] + 1
-"""
-LOAD_BOTH = LOAD_MODEL.replace(
-    "    start", '    optimizer.load_state_dict(checkpoint["optimizer"])\n    start', 1
-)
-WITH_PATH = SEEDED.replace("import torch\n", "from pathlib import Path\n\nimport torch\n", 1)
-LOOP = EPOCHS.replace("range(100)", "range(start, 100)")
-NOT_RESTORED = Rule(
-    id="ML102",
-    title="State is saved, but never restored",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="The checkpoint holds the state, and resuming leaves it there: the run goes on with a "
-    "fresh "
-    "optimizer, and its loss differs from that of a run that wasn't stopped.",
-    source="https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint-for-inference-and-or-resuming-training",
-    fix="Call `load_state_dict` for each thing whose state is saved.",
-    verify="A run that is stopped and resumed has the same loss at the same step as one that "
-    "isn't.",
-    bad=WITH_PATH + LOAD_MODEL + LOOP + SAVE,
-    good=WITH_PATH + LOAD_BOTH + LOOP + SAVE,
-    lines_to_fix=1,
-)
-REFUSED = Rule(
-    id="ML103",
-    title="The checkpoint holds what its own loader refuses",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="Since torch 2.6 `torch.load` reads tensors and plain values only, by default. A "
-    "Namespace or a "
-    "NumPy number in the checkpoint makes it raise: the run can't be resumed.",
-    source="https://pytorch.org/docs/stable/notes/serialization.html#weights-only",
-    fix="Save plain values: `vars(args)`, `float(score)`. For old files, allow the type with "
-    "`torch.serialization.safe_globals`.",
-    verify="`torch.load(path, weights_only=True)` works on a new checkpoint.",
-    bad="""\
-import argparse
-
-import torch
-from torch import nn
-
-args = argparse.ArgumentParser().parse_args([])
-model = nn.Linear(4, 1)
-torch.save({"model": model.state_dict(), "args": args}, "/tmp/checkpoint.pt")
-try:
-    model.load_state_dict(torch.load("/tmp/checkpoint.pt")["model"])
-except Exception as error:
-    print(type(error).__name__)
-""",
-    good="""\
-import argparse
-
-import torch
-from torch import nn
-
-args = argparse.ArgumentParser().parse_args([])
-model = nn.Linear(4, 1)
-torch.save({"model": model.state_dict(), "args": vars(args)}, "/tmp/checkpoint.pt")
-model.load_state_dict(torch.load("/tmp/checkpoint.pt")["model"])
-""",
-    lines_to_fix=1,
-    is_default=False,
-)
-SCHEDULE = """
-scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)
-"""
-STEP = "    scheduler.step()\n"
-NO_SCHEDULER = Rule(
-    id="ML104",
-    title="The schedule starts anew when training resumes",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="The optimizer is restored and the scheduler isn't: it counts from 0, so the learning "
-    "rate rises "
-    "again, or decays too late.",
-    source="https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",
-    fix="Save `scheduler.state_dict()` with the optimizer, and load both.",
-    verify="The learning rate that is logged after resuming continues the one before.",
-    bad=WITH_PATH + SCHEDULE + LOAD_BOTH + LOOP + STEP + SAVE,
-    good=WITH_PATH
-    + SCHEDULE
-    + LOAD_BOTH.rstrip("\n").replace(
-        "    start =", '    scheduler.load_state_dict(checkpoint["scheduler"])\n    start =', 1
-    )
-    + "\n"
-    + LOOP
-    + STEP
-    + SAVE.replace(
-        '"epoch": epoch}', '"epoch": epoch}\n    state["scheduler"] = scheduler.state_dict()'
-    ),
-    lines_to_fix=2,
-    is_default=False,
-)
+from ..source import Function, Module, called, is_constant, keyword, path_of, receiver, text_of
+from ..torch_code import Save, in_order, kind_of_state, names_in, saves, trace
+from .check import finding, searched
 
 
 @dataclass(frozen=True)
@@ -129,18 +25,16 @@ class Load:
     keys: frozenset[str]
 
 
-def loads(project: Project, functions: list[Function]) -> list[Load]:
-    """Checkpoints that are read, with their keys."""
+@lru_cache(maxsize=4)
+def all_loads(project: Project) -> tuple[Load, ...]:
+    """Checkpoints that the project reads, with their keys."""
     found: list[Load] = []
-    for function in functions:
+    for function in project.functions:
         for call in function.all(ast.Call):
-            holder = receiver(call).lower()
-            is_load = function.module.dotted(call.func) == "torch.load" or (
-                called(call) == "load" and "fabric" in holder
-            )
-            if is_load:
+            is_fabric = called(call) == "load" and "fabric" in receiver(call).lower()
+            if is_fabric or function.module.dotted(call.func) == "torch.load":
                 found.append(Load(function, call, frozenset(keys_of(project, function, call))))
-    return found
+    return tuple(found)
 
 
 def keys_of(project: Project, function: Function, call: ast.Call) -> set[str]:
@@ -183,12 +77,6 @@ def keys_read(function: Function, name: str) -> set[str]:
     return found - {""}
 
 
-@lru_cache(maxsize=4)
-def all_loads(project: Project) -> tuple[Load, ...]:
-    """Checkpoints that the project reads."""
-    return tuple(loads(project, project.functions))
-
-
 PROGRESS_KEYS = re.compile(r"epoch|step|iter", re.IGNORECASE)
 
 
@@ -197,7 +85,9 @@ def never_restored(project: Project) -> Iterator[Finding]:
     seen: set[ast.Call] = set()
     for entry in project.training_entries:
         mine = [
-            each for each in saves(project) if is_in(entry, each.function) and each.call not in seen
+            each
+            for each in saves(project)
+            if each.function in entry.reached and each.call not in seen
         ]
         if not entry.loops or not mine:
             continue
@@ -232,14 +122,14 @@ def never_restored(project: Project) -> Iterator[Finding]:
                 load = next(each for each in reading if each.keys & saved)
                 at = load.function.module.place(load.call)
                 yield finding(
-                    NOT_RESTORED,
+                    "ML102",
                     save.function,
                     save.call,
                     f"the state of the {' and the '.join(lost)} is saved, but resuming never "
                     "loads it",
-                    f"resumes at {at.path}:{at.line}, reading "
+                    f"resumes at {at}, reading "
                     f"{', '.join(sorted(load.keys & saved))}; "
-                    f"no load_state_dict for it in {len(entry.closure)} file(s)",
+                    f"no load_state_dict for it in {count(len(entry.closure), 'file')}",
                 )
 
 
@@ -297,9 +187,7 @@ def refuses_own_checkpoint(project: Project) -> Iterator[Finding]:
     """A Namespace or NumPy number in a checkpoint that a bare torch.load of the project reads."""
     if not project.metadata.torch_may_refuse:
         return
-    if any(
-        "safe_globals" in name for function in project.functions for name in mentioned(function)
-    ):
+    if any("safe_globals" in name for function in project.functions for name in names_in(function)):
         return
     bare = [each for each in all_loads(project) if is_bare(each.call)]
     for save in saves(project):
@@ -317,11 +205,11 @@ def refuses_own_checkpoint(project: Project) -> Iterator[Finding]:
         if refused:
             at = readers[0].function.module.place(readers[0].call)
             yield finding(
-                REFUSED,
+                "ML103",
                 save.function,
                 save.call,
-                f"torch.load refuses this checkpoint: {'; '.join(dict.fromkeys(refused))}",
-                f"read at {at.path}:{at.line} without weights_only=False or safe_globals; "
+                f"torch.load rejects this checkpoint: {'; '.join(dict.fromkeys(refused))}",
+                f"read at {at} without weights_only=False or safe_globals; "
                 f"torch 2.6 or later is allowed ({project.metadata.torch_text})",
             )
 
@@ -334,19 +222,14 @@ def are_together(project: Project, load: Load, save: Save) -> bool:
     return mine in project.resolver.closure(other) or other in project.resolver.closure(mine)
 
 
-def mentioned(function: Function) -> set[str]:
-    """Names and attributes of a function."""
-    return {each.attr for each in function.all(ast.Attribute)} | function.names
-
-
 def is_bare(call: ast.Call) -> bool:
-    """Whether torch.load isn't told what to allow, or is told to allow nothing."""
+    """Whether torch.load reads tensors and plain values only, as far as its arguments say."""
     if keyword(call, "pickle_module") is not None or any(
         each.arg is None for each in call.keywords
     ):
         return False
     value = keyword(call, "weights_only")
-    return value is None or (isinstance(value, ast.Constant) and value.value is True)
+    return value is None or is_constant(value, True)
 
 
 NUMPY_NUMBERS = re.compile(
@@ -355,7 +238,7 @@ NUMPY_NUMBERS = re.compile(
 
 
 def refused_value(project: Project, function: Function, value: ast.expr) -> str:
-    """What of a value torch.load refuses, or ""."""
+    """What torch.load rejects in a value, or ""."""
     if not isinstance(value, ast.Name | ast.Attribute):
         return ""
     for where, each in trace(project, function, value):
@@ -413,7 +296,7 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
     """A scheduler that is stepped and not saved, where the optimizer is saved and restored."""
     for entry in project.training_entries:
         if not entry.loops or not any(
-            "optimizer" in each.kinds(project) and is_in(entry, each.function)
+            "optimizer" in each.kinds(project) and each.function in entry.reached
             for each in saves(project)
         ):
             continue
@@ -439,7 +322,7 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
             continue
         function, call = steps[0]
         yield finding(
-            NO_SCHEDULER,
+            "ML104",
             function,
             call,
             f"`{receiver(call)}` is stepped, but its state isn't in the checkpoint",
@@ -449,13 +332,8 @@ def forgets_scheduler(project: Project) -> Iterator[Finding]:
         )
 
 
-def in_order(functions: set[Function]) -> list[Function]:
-    """Functions in the order of the source."""
-    return sorted(functions, key=lambda each: (each.module.path, getattr(each.node, "lineno", 0)))
-
-
 def counts_itself(entry: Entry, function: Function, call: ast.Call) -> bool:
-    """Whether a scheduler is told where it is: `step(epoch)`, `last_epoch=…`."""
+    """Whether a scheduler gets its position: `step(epoch)`, `last_epoch=…`."""
     if any(PROGRESS_KEYS.search(path_of(each)) for each in call.args):
         return True
     return any(sets_position(module) for module in entry.closure)
@@ -484,8 +362,4 @@ def sets_position(module: Module) -> bool:
     return False
 
 
-CHECKS = (
-    Check(NOT_RESTORED, never_restored),
-    Check(REFUSED, refuses_own_checkpoint),
-    Check(NO_SCHEDULER, forgets_scheduler),
-)
+CHECKS = {"ML102": never_restored, "ML103": refuses_own_checkpoint, "ML104": forgets_scheduler}

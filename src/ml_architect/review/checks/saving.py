@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..entries import Entry
-from ..findings import Category, Finding, Rule, Stage
+from ..findings import Finding
 from ..project import Project
 from ..source import Class, Function, Module, called, path_of, receiver
 from ..torch_code import (
     OPTIMIZER,
     PROGRESS,
     Save,
-    is_in,
+    in_order,
     kind_of_state,
     known_epochs,
     last_names,
@@ -25,7 +25,6 @@ from ..torch_code import (
     trace,
 )
 from .check import (
-    Check,
     finding,
     is_optimizing_inputs,
     is_trial,
@@ -33,89 +32,8 @@ from .check import (
     searched,
     takes_options,
 )
-from .examples import EPOCHS, OPTIONS, SEEDED
 
-RESUMABLE = """
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
-"""
-IN_PLACE = Rule(
-    id="ML105",
-    title="The only checkpoint is overwritten in place",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="Writing takes seconds. A job that is killed in them leaves half a file where the last "
-    "good "
-    "checkpoint was, and the whole run is lost.",
-    source="https://docs.python.org/3/library/os.html#os.replace",
-    fix="Write to a temporary name in the same folder, then `os.replace(temporary, path)`.",
-    verify="Kill the run while it saves: the old checkpoint still loads.",
-    bad=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, "/tmp/checkpoint.pt")\n',
-    good=SEEDED.replace("import torch\n", "import os\n\nimport torch\n", 1)
-    + EPOCHS
-    + RESUMABLE
-    + '    torch.save(state, "/tmp/checkpoint.pt.part")\n'
-    + '    os.replace("/tmp/checkpoint.pt.part", "/tmp/checkpoint.pt")\n',
-    lines_to_fix=2,
-    is_default=False,
-)
-NO_SAVE = Rule(
-    id="ML106",
-    title="Training saves nothing",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="When the process ends, the trained weights are gone: the time was spent for what was "
-    "printed.",
-    source="https://pytorch.org/tutorials/beginner/saving_loading_models.html",
-    fix="Save the model, the optimizer and the epoch after each epoch, or every ten minutes.",
-    verify="After a short run there is a file from which a new process continues.",
-    bad=OPTIONS + EPOCHS,
-    good=OPTIONS
-    + EPOCHS
-    + RESUMABLE
-    + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
-    lines_to_fix=3,
-    is_default=False,
-)
-NO_OPTIMIZER = Rule(
-    id="ML107",
-    title="The checkpoint lacks the optimizer",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="The checkpoint is there to go on from, but the optimizer's moments are gone: after "
-    "resuming the "
-    "first steps are as large as at the start, and the loss jumps.",
-    source="https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint-for-inference-and-or-resuming-training",
-    fix="Save `optimizer.state_dict()` (and the scheduler's) with the model, and load both.",
-    verify="A run that is stopped and resumed has the same loss at the same step as one that "
-    "isn't.",
-    bad=SEEDED + "\nstart_epoch = 0\nif start_epoch > 0:\n    "
-    'model.load_state_dict(torch.load("/tmp/model_0.pt"))\n'
-    + EPOCHS.replace("range(100)", "range(start_epoch, 100)")
-    + '    torch.save(model.state_dict(), f"/tmp/model_{epoch % 2}.pt")\n',
-    good=SEEDED + EPOCHS + RESUMABLE + '    torch.save(state, f"/tmp/checkpoint_{epoch % 2}.pt")\n',
-    lines_to_fix=4,
-    is_default=False,
-)
-WHOLE_MODULE = Rule(
-    id="ML205",
-    title="The whole module is saved instead of its state",
-    category=Category.LOST_WORK,
-    stage=Stage.PROTOTYPE,
-    why="The file holds the path of the class: it stops loading when the class moves or changes, "
-    "and since "
-    "torch 2.6 `torch.load` refuses it by default.",
-    source="https://pytorch.org/docs/stable/notes/serialization.html#saving-and-loading-torch-nn-modules",
-    fix="Save `model.state_dict()`, and build the model before loading it.",
-    verify="`torch.load(path, weights_only=True)` works.",
-    bad="import torch\nfrom torch import nn\n\nmodel = nn.Linear(4, 1)\nmodel.eval()\n"
-    'torch.save(model, "/tmp/model.pt")\n',
-    good="import torch\nfrom torch import nn\n\nmodel = nn.Linear(4, 1)\nmodel.eval()\n"
-    'torch.save(model.state_dict(), "/tmp/model.pt")\n',
-    lines_to_fix=2,
-    is_default=False,
-)
-
-# Pictures, logs and settings: not what was trained.
+# Images, logs and settings: not what was trained.
 NO_MODEL = re.compile(
     r"savefig|save_?(image|img|video|fig|plot|gif|audio|wav|hyperparam|config|args|log|metric|result|history|sample|prediction|csv|txt|json|html|text|dataset|for_backward)|savetxt|imsave",
     re.IGNORECASE,
@@ -124,22 +42,19 @@ KEEPS = re.compile(
     r"save|checkpoint|(^|_)ckpt|export|write_(model|weights)|log_model|push_to_hub|torchscript",
     re.IGNORECASE,
 )
+DUMPS = {
+    "pickle.dump", "joblib.dump", "dill.dump", "cloudpickle.dump", "pickle.dumps", "torch.save",
+}  # fmt: skip
+FIELD = re.compile(r"\{\d*\}|%[\d.]*[dsf]")  # of `"{}".format(…)` and `"%d" %`
 # A copy is another file to resume from.
 REPLACES = {"replace", "rename", "move", "renames", "copyfile", "copy", "copy2"}
 
 
 def is_model_save(module: Module, call: ast.Call) -> bool:
-    """Whether a call may keep what was trained."""
+    """Whether a call may save what was trained."""
     name = called(call)
     dotted = module.dotted(call.func)
-    if dotted in (
-        "pickle.dump",
-        "joblib.dump",
-        "dill.dump",
-        "cloudpickle.dump",
-        "pickle.dumps",
-        "torch.save",
-    ):
+    if dotted in DUMPS:
         return True
     if dotted.startswith(
         ("matplotlib", "numpy.", "PIL.", "torchvision.", "cv2.", "imageio")
@@ -154,7 +69,7 @@ def is_model_save(module: Module, call: ast.Call) -> bool:
 
 @lru_cache(maxsize=100_000)
 def keeps_model(module: Module) -> bool:
-    """Whether a file may keep what was trained."""
+    """Whether a file may save what was trained."""
     return any(is_model_save(module, call) for call in module.all(ast.Call))
 
 
@@ -181,7 +96,7 @@ def saves_nothing(project: Project) -> Iterator[Finding]:
         seen.add(first.call)
         length = f"{epochs} epochs" if epochs else "a loop of unknown length"
         yield finding(
-            NO_SAVE,
+            "ML106",
             first.function,
             first.call,
             f"{entry.module.path} trains ({length}) and saves nothing",
@@ -215,7 +130,7 @@ def resumable(project: Project, entry: Entry) -> list[Save]:
     return [
         each
         for each in saves(project)
-        if is_in(entry, each.function) and "optimizer" in each.kinds(project)
+        if each.function in entry.reached and "optimizer" in each.kinds(project)
     ]
 
 
@@ -242,11 +157,11 @@ def overwrites_in_place(project: Project) -> Iterator[Finding]:
             loop_function, loop = epochs_around(project, each)[0]
             at = loop_function.module.place(loop)
             yield finding(
-                IN_PLACE,
+                "ML105",
                 each.function,
                 each.call,
                 "the only checkpoint to resume from is overwritten in place",
-                f"written in the loop at {at.path}:{at.line} to a path that doesn't change; "
+                f"written in the loop at {at} to a path that doesn't change; "
                 "no os.replace, rename or move beside it, and no other resumable checkpoint",
             )
 
@@ -292,7 +207,7 @@ def varies(project: Project, save: Save) -> bool:
             PROGRESS.search(name.lower()) for name in names | inner
         ):
             return True
-        if formats(value) or any(PROGRESS.search(text) for text in texts_in(value)):
+        if any(PROGRESS.search(text) or FIELD.search(text) for text in texts_in(value)):
             return True
         calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
         if any(
@@ -304,20 +219,8 @@ def varies(project: Project, save: Save) -> bool:
     return False
 
 
-def formats(value: ast.expr) -> list[str]:
-    """Fields of `"{epoch}".format(…)` and `"%d" %`."""
-    texts = [
-        each.value
-        for each in ast.walk(value)
-        if isinstance(each, ast.Constant) and isinstance(each.value, str)
-    ]
-    return [
-        "epoch" for text in texts if re.search(r"\{\d*\}|%[\d.]*[dsf]|\{\w*(epoch|step|iter)", text)
-    ]
-
-
 def texts_in(value: ast.expr) -> list[str]:
-    """Constant texts in an expression."""
+    """Constants in an expression, as strings."""
     return [str(each.value) for each in ast.walk(value) if isinstance(each, ast.Constant)]
 
 
@@ -354,7 +257,7 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
     for entry in project.training_entries:
         if not entry.loops or any(not each.is_own_loop for each in entry.training):
             continue
-        mine = [each for each in saves(project) if is_in(entry, each.function)]
+        mine = [each for each in saves(project) if each.function in entry.reached]
         everywhere = [each for each in saves(project) if each.function.module in entry.files]
         if any(
             "optimizer" in each.kinds(project) or is_unknown(project, each) for each in everywhere
@@ -367,9 +270,7 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
             for each in mine
             if "model" in each.kinds(project) and loops_around(project, each.function, each.call)
         ]
-        resumes = next(
-            (each for each in sorted(entry.reached, key=order) if resume_name(each)), None
-        )
+        resumes = next((each for each in in_order(entry.reached) if resume_name(each)), None)
         epochs = known_epochs(project, entry)
         if (
             not inside
@@ -380,23 +281,18 @@ def lacks_optimizer(project: Project) -> Iterator[Finding]:
             continue
         seen.add(inside[0].call)
         yield finding(
-            NO_OPTIMIZER,
+            "ML107",
             inside[0].function,
             [each.call for each in inside if each.function is inside[0].function],
             "checkpoints hold the model and not the optimizer, and training resumes from them",
-            f"`{resume_name(resumes)}` in {resumes.module.path} says that it resumes; no "
+            f"`{resume_name(resumes)}` in {resumes.module.path} suggests that it resumes; no "
             "optimizer.state_dict() is "
-            f"saved in {len(entry.closure)} file(s); " + searched(entry),
+            "saved; " + searched(entry),
         )
 
 
-def order(function: Function) -> tuple[str, int]:
-    """Order of the source."""
-    return function.module.path, getattr(function.node, "lineno", 0)
-
-
 def resume_name(function: Function) -> str:
-    """A name in a function that tells of resuming, where weights are loaded too."""
+    """A name that suggests resuming, in a function that loads weights."""
     attributes = {each.attr for each in function.all(ast.Attribute)}
     if "load_state_dict" not in attributes:
         return ""
@@ -410,7 +306,7 @@ def resume_name(function: Function) -> str:
 
 
 def is_unknown(project: Project, save: Save) -> bool:
-    """Whether a checkpoint holds something whose content isn't known."""
+    """Whether a checkpoint contains something unknown."""
     for _, _, value in save.entries:
         if isinstance(value, ast.DictComp | ast.Starred):
             return True
@@ -429,7 +325,7 @@ def is_unknown(project: Project, save: Save) -> bool:
 
 @lru_cache(maxsize=100_000)
 def saves_state(module: Module) -> bool:
-    """Whether an optimizer's state is taken anywhere, or a launcher saves all of it."""
+    """Whether an optimizer's state is read anywhere, or a launcher saves everything."""
     for call in module.all(ast.Call):
         if called(call) in ("save_state", "save_checkpoint") and re.search(
             r"accelerator|fabric|engine|model_engine", receiver(call)
@@ -461,7 +357,7 @@ def saves_whole_module(project: Project) -> Iterator[Finding]:
             acts = {called(call) for call in function.all(ast.Call) if receiver(call) == written}
             if is_network or acts & {"parameters", "eval", "train", "state_dict", "zero_grad"}:
                 yield finding(
-                    WHOLE_MODULE,
+                    "ML205",
                     save.function,
                     save.call,
                     f"`{written}` is saved as a whole" + (f" under {key!r}" if key else ""),
@@ -469,14 +365,14 @@ def saves_whole_module(project: Project) -> Iterator[Finding]:
                     + (
                         f"made by {makers[0][1]}"
                         if makers
-                        else f"asked for {', '.join(sorted(acts))}()"
+                        else f"used by {', '.join(sorted(acts))}()"
                     ),
                 )
 
 
-CHECKS = (
-    Check(IN_PLACE, overwrites_in_place),
-    Check(NO_SAVE, saves_nothing),
-    Check(NO_OPTIMIZER, lacks_optimizer),
-    Check(WHOLE_MODULE, saves_whole_module),
-)
+CHECKS = {
+    "ML105": overwrites_in_place,
+    "ML106": saves_nothing,
+    "ML107": lacks_optimizer,
+    "ML205": saves_whole_module,
+}
