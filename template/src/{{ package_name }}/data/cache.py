@@ -35,8 +35,9 @@ def load_split(config: Config, split: Split) -> Dataset:
     dataset = Dataset(prepare(config), split, augmentation, config.seed)
     fraction = config.training.train_fraction
     if split == "train" and fraction < 1:
-        order = permutation(len(dataset), config.seed, "subset")
-        dataset = dataset.select(np.sort(order[: max(1, round(fraction * len(dataset)))]))
+        places = slice(max(1, round(fraction * len(dataset))))
+        rows = permutation(len(dataset), config.seed, "subset", places=places)
+        dataset = dataset.select(np.sort(rows))
     return dataset
 
 
