@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,7 @@ from typing import Any
 
 import forks
 import pytest
-from rendering import render
+from rendering import ROOT, render
 from test_projects import pytestmark
 
 from ml_architect.errors import CommandError
@@ -123,7 +126,7 @@ def processes_are_forks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         forked = {**vars(subprocess), "Popen": forks.Popen}
         patch.setattr(command, "subprocess", SimpleNamespace(**forked))
-        patch.setenv("PYTHONPATH", "src")
+        patch.setenv("PYTHONPATH", os.pathsep.join(["src", str(ROOT / "src")]))
         yield
 
 
@@ -245,6 +248,78 @@ def test_a_project_whose_source_has_no_shards_keeps_working_and_says_what_to_add
     assert errors[0] == "data/source.py: add read_shard, as in docs/clusters.md of ml-architect"
     one_piece = old.config("one_piece")
     assert old.run("-m", "mine.cli", "validate", "--config", str(one_piece)).returncode == 0
+
+
+def test_the_function_that_an_old_source_lacks_is_documented() -> None:
+    """The message of the test above sends its reader there."""
+    source = (ROOT / "choices/starter/language_model/source.py").read_text(encoding="utf-8")
+    function = source[source.index("def read_shard(") : source.index("def read_new(")].strip()
+    assert function in (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
+
+
+# --- the command, with a project that needs no imports --------------------------------------------
+
+STUB = """
+import os, sys, time
+from pathlib import Path
+_, count, *numbers = sys.argv[1:]
+if not numbers:
+    print(*(number for number in range(int(count)) if not Path(f"{number}.made").exists()))
+elif (number := numbers[0]) == "1" and Path("broken").exists():
+    sys.exit("1.txt isn't UTF-8")
+elif Path("slow").exists():
+    Path(f"{number}.started").write_text(str(os.getpid()))
+    time.sleep(600)
+else:
+    Path(f"{number}.made").touch()
+"""
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    module = tmp_path / "src/p/data/shards.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(STUB, encoding="utf-8")
+    return tmp_path
+
+
+def start(stub: Path) -> subprocess.Popen[str]:
+    words = ["prepare", "a.toml", "--shards=3", "--jobs=2", f"--command={sys.executable} -m p.cli"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ml_architect", *words],
+        cwd=stub,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_shard_that_cannot_be_made_is_named_and_the_others_are_made(stub: Path) -> None:
+    (stub / "broken").touch()
+    command = start(stub)
+    output, errors = command.communicate()
+    assert command.returncode == 1
+    assert output.startswith("0 of 3 shards are there\n1 of 3: shard ")
+    assert errors == (
+        "1.txt isn't UTF-8\nfailed: shard 1 of 3; the same command makes what is missing\n"
+    )
+    (stub / "broken").unlink()
+    command = start(stub)
+    assert command.communicate() == ("2 of 3 shards are there\n1 of 1: shard 1\n", "")
+    assert command.returncode == 0
+
+
+def test_the_processes_end_with_the_command(stub: Path) -> None:
+    (stub / "slow").touch()
+    command = start(stub)
+    while len(list(stub.glob("*.started"))) < 2:
+        assert command.poll() is None
+        time.sleep(0.02)
+    command.terminate()
+    assert command.communicate()[1] == "stopped\n"
+    assert command.returncode == 143
+    for file in stub.glob("*.started"):
+        assert not Path(f"/proc/{file.read_text()}").exists()
 
 
 @pytest.mark.parametrize(
