@@ -20,9 +20,9 @@ from test_projects import ENVIRONMENT
 MAX_LINES = {
     # Lines of code in src/. The goal for image and blank is 1,450, 1,800 and 2,200; for the others
     # 500 more. Decision 23 says what the rest is.
-    "exploration": {"image": 2450, "tabular": 2800, "language_model": 2650, "blank": 2200},
-    "prototype": {"image": 2450, "tabular": 2800, "language_model": 2650, "blank": 2200},
-    "production": {"image": 2550, "tabular": 2900, "language_model": 2750, "blank": 2300},
+    "exploration": {"image": 2465, "tabular": 2815, "language_model": 2740, "blank": 2210},
+    "prototype": {"image": 2465, "tabular": 2815, "language_model": 2740, "blank": 2210},
+    "production": {"image": 2565, "tabular": 2915, "language_model": 2840, "blank": 2310},
 }
 MAX_FILES = {"exploration": 40, "prototype": 54, "production": 60}  # the goal is 38, 50, 60
 MAX_LINES_OF_A_FILE = 200

@@ -2,7 +2,8 @@
 """Documents as one long sequence of tokens on disk, and the batches of windows made of them.
 
 The sequence begins with a separator, and one follows each document. An example is a window of T
-tokens; its targets are the tokens that follow each of them.
+tokens; its targets are the tokens that follow each of them. Shards count as one sequence, in which
+the last separator of one is the first of the next. No window crosses from one into another.
 
 Shapes: B windows in a batch, N in a split, D documents in a split.
 """
@@ -22,7 +23,9 @@ import torch
 from ..errors import DataError
 from ..features import transforms
 from ..settings import FeaturesConfig
+from ..training.files import flush
 from .loader import Batch, BatchKey, generator
+from .shards import load, read_manifest
 from .tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from .validation import SPLITS, Array, Example, Schema, Split
 
@@ -86,6 +89,8 @@ class CacheWriter:
         (self._folder / "layout.json").write_text(layout, encoding="utf-8")
         content = json.dumps(asdict(schema))  # with the tokenizer, if it was trained
         (self._folder / "schema.json").write_text(content, encoding="utf-8")
+        for path in self._folder.iterdir():
+            flush(path)
 
     def _read_texts(self, split: Split) -> Iterator[bytes]:
         """The text of each document."""
@@ -147,28 +152,35 @@ class Dataset:
     target_order: Array | None = None  # (N,), gives each window the targets of another one
 
     @cached_property
-    def tokens(self) -> Array:
-        """Of the whole split, memory-mapped."""
-        try:
-            path = self.folder / f"{self.split}.tokens"
-            tokens = np.memmap(path, dtype=self.schema.target_dtype, mode="r")
-        except ValueError as error:
-            raise self._corrupt(error) from None
-        return tokens.view(np.ndarray)  # indexing a memmap takes twice as long
+    def tokens(self) -> list[Array]:
+        """Of the whole split, memory-mapped: those of each shard."""
+        return load(self.folder, self.split, "tokens", self.schema.target_dtype)
+
+    @cached_property
+    def offsets(self) -> Array:
+        """The position at which each shard begins, and that of the last token."""
+        return np.cumsum([0, *(len(tokens) - 1 for tokens in self.tokens)])
+
+    @cached_property
+    def first_windows(self) -> Array:
+        """The number of the window with which each shard begins, and the number of windows."""
+        lengths = np.diff(self.offsets)
+        return np.cumsum([0, *((lengths - self.context) // self.stride + 1)])
 
     @cached_property
     def ends(self) -> Array:
         """(D + 1,), positions in the tokens: document n, with its separator, ends at n + 1."""
-        return self._load("ends")
+        pairs = zip(load(self.folder, self.split, "ends.npy"), self.offsets, strict=False)
+        return np.concatenate([[1], *(ends[1:] + offset for ends, offset in pairs)])
 
     @cached_property
     def num_bytes(self) -> Array:
         """(D,), of the text of each document."""
-        return self._load("bytes")
+        return np.concatenate(load(self.folder, self.split, "bytes.npy"))
 
     @cached_property
     def schema(self) -> Schema:
-        return Schema.load(self.folder)
+        return Schema.load(self.folder / next(iter(read_manifest(self.folder)["shards"])))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -177,7 +189,7 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """Of the documents of all splits, without their metadata."""
-        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["digest"]
+        return read_manifest(self.folder)["digest"]
 
     @property
     def context(self) -> int:
@@ -187,7 +199,7 @@ class Dataset:
     @property
     def stride(self) -> int:
         """Tokens from the start of a window to that of the next one."""
-        skipped = len(self.tokens) // VALIDATION_TOKENS if self.split == "validation" else 0
+        skipped = (self.offsets[-1] + 1) // VALIDATION_TOKENS if self.split == "validation" else 0
         return self.context * (1 + skipped)
 
     @property
@@ -203,11 +215,13 @@ class Dataset:
     def metadata(self) -> tuple[list[str], list[list[str]]]:
         """The names of the metadata columns; and of each document, its id and metadata."""
         csv.field_size_limit(2**31 - 1)  # of a cell; by default 128 KiB
-        with (self.folder / "examples.csv").open(encoding="utf-8", newline="") as file:
-            header, *lines = csv.reader(file)
+        lines: list[list[str]] = []  # the split of a header is "split"
+        for shard in read_manifest(self.folder)["shards"]:
+            with (self.folder / shard / "examples.csv").open(encoding="utf-8", newline="") as file:
+                lines += csv.reader(file)
         width = len(COLUMNS)
         documents = [[line[0], *line[width:]] for line in lines if line[1] == self.split]
-        return header[width:], documents
+        return lines[0][width:], documents
 
     @cached_property
     def ids(self) -> "WindowIds":
@@ -216,11 +230,13 @@ class Dataset:
     def __len__(self) -> int:
         if self.rows is not None:
             return len(self.rows)
-        return 1 + (len(self.tokens) - self.context - 1) // self.stride
+        return int(self.first_windows[-1])
 
     def starts(self, rows: Array) -> Array:
         """The positions in the tokens at which these windows begin, (B,)."""
-        return self.stride * (rows if self.rows is None else self.rows[rows])
+        rows = rows if self.rows is None else self.rows[rows]
+        shards = self.first_windows.searchsorted(rows, side="right") - 1
+        return self.offsets[shards] + self.stride * (rows - self.first_windows[shards])
 
     def documents(self, positions: Array) -> Array:
         """The document of each position in the tokens; the first separator belongs to the first."""
@@ -259,16 +275,12 @@ class Dataset:
 
     def _windows(self, rows: Array) -> Array:
         """Windows and the token after each, (B, T + 1)."""
-        return self.tokens[self.starts(rows)[:, None] + np.arange(self.context + 1)]
-
-    def _load(self, name: str) -> Array:
-        try:
-            return np.load(self.folder / f"{self.split}.{name}.npy")
-        except ValueError as error:
-            raise self._corrupt(error) from None
-
-    def _corrupt(self, error: Exception) -> DataError:
-        return DataError(f"{self.folder} is corrupt ({error}): delete it to rebuild")
+        starts, size = self.starts(rows), self.context + 1
+        if len(self.tokens) == 1:
+            return self.tokens[0][starts[:, None] + np.arange(size)]
+        shards = self.offsets.searchsorted(starts, side="right") - 1
+        pairs = zip(shards, starts - self.offsets[shards], strict=True)
+        return np.stack([self.tokens[shard][start : start + size] for shard, start in pairs])
 
     def __getstate__(self) -> dict[str, Any]:
         """Workers open the files themselves instead of being sent copies."""

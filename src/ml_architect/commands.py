@@ -80,6 +80,16 @@ def add_commands(commands: Any) -> None:
             text = "the project's folder in the image (default: %(default)s)"
             where.add_argument("--workdir", metavar="FOLDER", default="/work", help=text)
 
+    prepare = commands.add_parser("prepare", help="pack a large text in shards, by many processes")
+    prepare.add_argument("config", metavar="CONFIG", type=Path, help="TOML file of the training")
+    prepare.add_argument("--shards", metavar="N", type=_count, required=True, help="how many")
+    text = "processes at the same time, by default one per core"
+    prepare.add_argument("--jobs", metavar="N", type=_count, help=text)
+    text = "make only this one, as the elements of an array do"
+    prepare.add_argument("--shard", metavar="NUMBER", type=int, help=text)
+    prepare.add_argument("--command", metavar="COMMAND", help="command of the project")
+    prepare.set_defaults(run=_prepare)
+
     plan = commands.add_parser("plan", help="what training a large model costs on many GPUs")
     plan.add_argument("--model-parameters", metavar="N", type=_positive, required=True)
     plan.add_argument("--gpus", metavar="N", type=_count, required=True)
@@ -304,6 +314,16 @@ def _launch(options: argparse.Namespace) -> int:
     print(f"Wrote: {path}")
     print(f"Next: kubectl apply --filename {shlex.quote(str(path))}")
     return 0
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    with _extra("prepare"):
+        from .launch.local import cores
+        from .launch.prepare import prepare
+        from .studies.project import find_project
+
+    project, jobs = find_project(options.command), options.jobs or cores()
+    return prepare(project, options.config, options.shards, jobs, options.shard)
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 
 `data.path` names a folder of text files, a pattern such as "corpus/**/*.txt", or one file; texts.py
 finds the documents in them. By default, they are the files of Python's own standard library. To
-read anything else, rewrite the four public functions; for another tokenizer, see tokenizer.py.
+read anything else, rewrite the public functions; for another tokenizer, see tokenizer.py.
 """
 
 import glob
@@ -64,6 +64,15 @@ def read(config: DataConfig) -> Iterator[Example | Unreadable]:
         position += len(document.text)
     if layout.documents == "separator" and layout.separator and count == len(files):
         yield Unreadable(config.path, f"has no line {layout.separator!r}: change data.separator")
+
+
+def read_shard(config: DataConfig, number: int, count: int) -> Iterator[Example | Unreadable]:
+    """Every `count`-th file from this number on, for `ml-architect prepare`."""
+    root, files, layout = _find_documents(config)
+    if config.split == "position" or len(files) < count:
+        raise DataError(f"shards need data.split = 'hash', and a file each: there are {len(files)}")
+    for text in _read_files(files[number::count], root, layout):
+        yield text if isinstance(text, Unreadable) else _example(text, _split(text, None, config))
 
 
 def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:

@@ -64,7 +64,7 @@ def train_tokenizer(texts: Iterable[bytes], schema: Schema) -> Schema:
     Raises:
         DataError: the package tokenizers is missing.
     """
-    if schema.vocabulary_size == NUM_BYTES or _own_tokenizer() is not None:
+    if not needs_training(schema):
         return schema
     try:
         import tokenizers
@@ -85,6 +85,11 @@ def train_tokenizer(texts: Iterable[bytes], schema: Schema) -> Schema:
     definition = tokenizer.to_str()
     size = BytePairTokenizer(definition).size  # smaller than asked for, if there is little text
     return replace(schema, learned={"tokenizer": definition}, vocabulary_size=size)
+
+
+def needs_training(schema: Schema) -> bool:
+    is_given = schema.vocabulary_size == NUM_BYTES or _own_tokenizer() is not None
+    return not (is_given or schema.learned)
 
 
 def load_tokenizer(schema: Schema) -> Tokenizer:

@@ -63,7 +63,7 @@ def check_transforms(config: Config, train_set: Dataset, plot: Path) -> list[Che
     """Check preprocessing and augmentation on a sample, and plot examples before and after."""
     from matplotlib.figure import Figure  # half a second, which `train` doesn't need
 
-    rows = np.sort(permutation(len(train_set), config.seed, "transforms")[:512])
+    rows = np.sort(permutation(len(train_set), config.seed, "transforms", places=slice(512)))
     before = train_set.preprocess(rows)
     after, again = (
         transforms.augment(before.clone(), generator(0, "augment"), config.features)
@@ -120,7 +120,7 @@ def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> list
             "overfit: this model isn't trained by steps, so there is nothing to check"
         )
     size = config.overfit.batches * config.training.batch_size
-    rows = np.sort(permutation(len(train_set), config.seed, "overfit")[:size])
+    rows = np.sort(permutation(len(train_set), config.seed, "overfit", places=slice(size)))
     few = replace(train_set.select(rows), augmentation=None)
     initial_loss, *checks = _check_untrained(config, train_set, few)
 
