@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CommandError
+from .errors import CommandError, require_memory
 from .launch.plan import Constants, Plan, describe
 
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ def _study(options: argparse.Namespace) -> int:
     for name in ("time", "gpus", "cpus", "sbatch"):
         if getattr(options, name) and not options.on:
             raise CommandError(f"--{name}: is for a cluster: --on slurm")
+    require_memory()
     with _extra(options.kind):
         from .studies.project import STORAGE_VARIABLE, find_project
         from .studies.study import open_study
@@ -339,6 +340,7 @@ def _report(options: argparse.Namespace) -> int:
     from .runs.run import find_root, open_run
 
     root, console = find_root(), _console()
+    require_memory()
     with _extra("report"):
         if options.subject == "data":
             from .reports.data_report import report_data
