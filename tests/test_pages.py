@@ -314,7 +314,7 @@ def test_hostile_names_are_text_on_the_pages_of_scale_and_tune(
         return {name: Point(name, examples, loss, {}) for name, (examples, loss) in points}, {}
 
     monkeypatch.setattr(Study, "train_all", trained)
-    monkeypatch.setattr(Project, "resolve_all", lambda *_: None)
+    monkeypatch.setattr(Project, "resolve_all", list)
     sizes = {name: {"size": number} for number, name in enumerate(names)}
     scaling = ScaleTable(fractions=[0.5, 1.0], sizes=sizes)
     assert scale(study_of("scale"), scaling, Console(), dry_run=False) == 0

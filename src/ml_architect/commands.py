@@ -328,6 +328,7 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
+    require_memory()
     with _extra("plot"):
         from .runs.plot import plot_runs
 
