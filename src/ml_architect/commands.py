@@ -200,6 +200,8 @@ def _study(options: argparse.Namespace) -> int:
     for name in ("time", "gpus", "cpus", "sbatch"):
         if getattr(options, name) and not options.on:
             raise CommandError(f"--{name}: is for a cluster: --on slurm")
+    if sys.platform == "win32":  # it has no groups of processes to stop
+        raise CommandError(f"{options.kind}: studies run on Linux and macOS; on Windows, in WSL")
     require_memory()
     with _extra(options.kind):
         from .studies.project import STORAGE_VARIABLE, find_project
