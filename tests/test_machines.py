@@ -21,6 +21,7 @@ from typing import Any
 import forks
 import pytest
 from combinations import CHOICES
+from living import replace
 from rendering import render
 from repository import commit, git
 from studies import ENVIRONMENT
@@ -728,15 +729,25 @@ def test_leftovers_of_pip_are_passed_over(project: Project, tmp_path: Path) -> N
     shutil.rmtree(project.folder / "runs/leftovers")
 
 
-@pytest.mark.parametrize("uri", ["http://me:PASSWORD@127.0.0.1:9", "sqlite:////proc/x.db"])
+NOWHERE = "http://me:PASSWORD@127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("tracker", "env"),
+    [
+        ("mlflow", {"MLFLOW_TRACKING_URI": NOWHERE}),
+        ("mlflow", {"MLFLOW_TRACKING_URI": "sqlite:////proc/x.db"}),
+        ("wandb", {"WANDB_MODE": "online", "WANDB_BASE_URL": NOWHERE, "WANDB_API_KEY": "a" * 40}),
+    ],
+)
 def test_a_tracker_that_cannot_be_reached_costs_seconds_and_is_said_once(
-    uri: str, template: Path, tmp_path: Path
+    tracker: str, env: dict[str, str], template: Path, tmp_path: Path
 ) -> None:
-    render(template, tmp_path / "p", package_name="digits", starter="blank", tracker="mlflow")
+    render(template, tmp_path / "p", package_name="digits", starter="blank", tracker=tracker)
+    if tracker == "wandb":
+        replace(tmp_path / "p/src/digits/training/tracker.py", "init_timeout=10", "init_timeout=1")
     start = time.monotonic()
-    output = Project(tmp_path / "p").run(
-        "train", "--run-name", "x", *SHORT, env={"MLFLOW_TRACKING_URI": uri}
-    )
+    output = Project(tmp_path / "p").run("train", "--run-name", "x", *SHORT, env=env)
     assert output.count("The tracker failed") == 1
     assert "PASSWORD" not in output
     assert time.monotonic() - start < 95  # with its imports; MLflow itself tries for 100

@@ -10,15 +10,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import tomli_w
 from combinations import CHOICES
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from rich.console import Console
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from studies import ENVIRONMENT, finish, generated_project, stub_project
 from test_run_format import documented, documented_files
 
 from ml_architect.cli import main
+from ml_architect.runs.run import flatten
+from ml_architect.studies.project import Project
+from ml_architect.studies.scale import Point, ScaleTable, scale
+from ml_architect.studies.space import Range, Space
+from ml_architect.studies.study import Study, nest
+from ml_architect.studies.tune_report import FAILURE, SETTINGS, write_results
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WIDTHS = (400, 1200)  # pixels: a phone, a desktop
@@ -285,6 +295,55 @@ def test_hostile_names_are_text_on_the_page_of_a_study(
     for width in WIDTHS:
         assert problems(browser, page, width) == [], f"at {width} pixels"
     assert_escaped(browser)
+
+
+def test_hostile_names_are_text_on_the_pages_of_scale_and_tune(
+    browser: webdriver.Chrome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = [text for name, text in HOSTILE.items() if name != "empty"]
+
+    def study_of(kind: str) -> Study:
+        folder = tmp_path / f"{kind} {HOSTILE['event']} \u202e"
+        project, config = Project(tmp_path, ("train",)), nest(dict.fromkeys(names, 0.5))
+        return Study(kind, project, folder, {}, config, f"{HOSTILE['newline']} $\\frac$", "min", 1)
+
+    def trained(_: Study, runs: Sequence[str], *__: object) -> tuple[dict[str, Point], Any]:
+        outcomes = [(50, 1.0), (100, 0.5)] * len(names)
+        points = zip(runs, outcomes, strict=True)
+        return {name: Point(name, examples, loss, {}) for name, (examples, loss) in points}, {}
+
+    monkeypatch.setattr(Study, "train_all", trained)
+    monkeypatch.setattr(Project, "resolve_all", list)
+    sizes = {name: {"size": number} for number, name in enumerate(names)}
+    scaling = ScaleTable(fractions=[0.5, 1.0], sizes=sizes)
+    assert scale(study_of("scale"), scaling, Console(), dry_run=False) == 0
+
+    space: Space = {name: Range(low=0.0, high=1.0) for name in names}
+    trials = optuna.create_study()
+    for number in range(8):
+        settings = {name: (number + index) % 7 / 7 for index, name in enumerate(names)}
+        trial = optuna.trial.create_trial(
+            state=TrialState.FAIL if number == 7 else TrialState.COMPLETE,
+            value=None if number == 7 else settings[names[0]],
+            params=settings,
+            distributions=dict.fromkeys(names, FloatDistribution(0, 1)),
+            user_attrs={SETTINGS: settings, FAILURE: HOSTILE["script"] if number == 7 else ""},
+        )
+        trials.add_trial(trial)
+    assert write_results(study_of("tune"), trials, trials.trials, space) == 0
+
+    output = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e"} & {*output.out, *output.err}
+    best = tomllib.loads((study_of("tune").folder / "best.toml").read_text(encoding="utf-8"))
+    assert flatten(best) == {name: index % 7 / 7 for index, name in enumerate(names)}
+    for kind in ("scale", "tune"):
+        page = study_of(kind).folder / "report.html"
+        for width in WIDTHS:
+            assert problems(browser, page, width) == [], f"{kind} at {width} pixels"
+        assert_escaped(browser)
 
 
 def assert_escaped(browser: webdriver.Chrome) -> None:

@@ -498,3 +498,24 @@ def test_an_error_of_a_database_repeats_no_secret_however_it_is_spelled(secret: 
             raise OperationalError("connect", {}, Exception(f"can't use {spelling} there"))
         assert secret not in str(error.value)
         assert spelling not in str(error.value)
+
+
+def test_studies_are_refused_on_windows_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main(["tune", "configs/tune.toml"]) == 2
+    assert capsys.readouterr().err == "tune: studies run on Linux and macOS; on Windows, in WSL\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS doesn't limit it")
+@pytest.mark.parametrize("words", ["report data", "plot one", "tune a.toml"])
+def test_too_little_memory_for_a_report_is_one_line(words: str, project: Path) -> None:
+    make_run(project, "one")
+    script = f"ulimit -v 600000; exec {sys.executable} -m ml_architect {words}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("out of memory: ")
+    assert done.stderr.count("\n") == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 import os
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,14 @@ def test_another_encoding_is_a_setting_and_otherwise_named_with_the_command_that
     assert "unknown encoding" in problem(project, path, encoding="latin-15000")
 
 
+def zipped(size: int) -> bytes:
+    """An Excel file is a ZIP archive."""
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(9))
+        archive.filelist[0].file_size = size  # as the list of files says
+    return buffer.getvalue()
+
+
 UNREADABLE = {
     "empty.csv": (b"", "an empty file"),
     "header.csv": (b"a,label\n", "no row below the names of the columns"),
@@ -126,6 +136,13 @@ UNREADABLE = {
     "numbers.csv": (b"1,2\n3,4\n5,6\n", "expected 2 column names in the first line, got '1,2"),
     "short.csv": (b"a,label\n1,2,3\n4,5,6\n7,8,9\n", "expected 3 column names in the first line"),
     "binary.csv": (b"a,b\0\0\0,label\n", "a binary file"),
+    "excel.csv": (b"\xff" + zipped(9), "rename it if it is no text"),
+    "old.csv": (b"\xd0\xcf\x11\xe0" + bytes(9), "rename it if it is no text"),
+    "old.xls": (b"\xd0\xcf\x11\xe0" + bytes(9), "expected an existing file that ends in .csv"),
+    "old.xlsx": (b"\xd0\xcf\x11\xe0" + bytes(9), "can't be read: File is not a zip file"),
+    "torn.xlsx": (zipped(9)[:40], "can't be read: File is not a zip file"),
+    "other.xlsx": (zipped(9), "can't be read: "),
+    "bomb.xlsx": (zipped(2**31), "unpacks to over 512 MiB; save it as CSV"),
     "torn.csv.gz": (gzip.compress(CSV.encode())[:99], "can't be read"),
     "torn.parquet": (b"PAR1", "can't be read"),
     "ragged.csv": (b"a,label\n" + 99 * b"1,2\n" + b"1,2,3\n", "can't be read"),

@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hint = "; was it, or its folder, moved or deleted? Restore it, or start again"
         print(printable(f"{path}{error.strerror}{hint}"), file=sys.stderr)
         return 2
+    except MemoryError:
+        print("out of memory; raise the limit, see ulimit -v", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"stopped{_nothing_written(arguments)}", file=sys.stderr)
         return 130

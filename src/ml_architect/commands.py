@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CommandError
+from .errors import CommandError, require_memory
 from .launch.plan import Constants, Plan, describe
 
 if TYPE_CHECKING:
@@ -213,6 +213,9 @@ def _study(options: argparse.Namespace) -> int:
     for name in ("time", "gpus", "cpus", "sbatch"):
         if getattr(options, name) and not options.on:
             raise CommandError(f"--{name}: is for a cluster: --on slurm")
+    if sys.platform == "win32":  # it has no groups of processes to stop
+        raise CommandError(f"{options.kind}: studies run on Linux and macOS; on Windows, in WSL")
+    require_memory()
     with _extra(options.kind):
         from .studies.project import STORAGE_VARIABLE, find_project
         from .studies.study import open_study
@@ -350,6 +353,7 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
+    require_memory()
     with _extra("plot"):
         from .runs.plot import plot_runs
 
@@ -362,6 +366,7 @@ def _report(options: argparse.Namespace) -> int:
     from .runs.run import find_root, open_run
 
     root, console = find_root(), _console()
+    require_memory()
     with _extra("report"):
         if options.subject == "data":
             from .reports.data_report import report_data

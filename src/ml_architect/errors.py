@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -30,6 +31,18 @@ class Declined(CommandError):  # noqa: N818 - nothing went wrong
 
 class Untrusted(CommandError):  # noqa: N818 - git's term
     """The repository belongs to another user; the message has git's own remedy."""
+
+
+def require_memory() -> None:
+    """Fail in a line: without this much memory, importing SciPy may never end, and Polars aborts.
+
+    Raises:
+        CommandError: less than 1 GiB is left of a limit.
+    """
+    try:
+        mmap.mmap(-1, 2**30).close()
+    except OSError as error:
+        raise CommandError(f"out of memory: {error.strerror}; needs 1 GiB, see ulimit -v") from None
 
 
 def printable(text: str) -> str:

@@ -55,7 +55,7 @@ def report_data(root: Path, folder: Path | None, output: Path | None, console: C
         CommandError: there is no examples.csv, or it isn't as documented.
     """
     cache = root / "data" / "cache"
-    paths = cache.glob("*/examples.csv") if folder is None else folder.glob("examples.csv")
+    paths = cache.glob("[!.]*/examples.csv") if folder is None else folder.glob("examples.csv")
     path = max(paths, key=lambda path: path.stat().st_mtime, default=None)
     if path is None:
         raise CommandError(f"{folder or cache}: no examples.csv; first: COMMAND validate")

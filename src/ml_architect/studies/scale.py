@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, PositiveFloat
 from rich.console import Console
 from scipy import stats
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from ..reports.page import bullets, image, paragraph
 from ..runs.plot import drawable
 from .project import Settings
@@ -115,7 +115,9 @@ def scale(study: Study, plan: ScaleTable, console: Console, *, dry_run: bool) ->
         parts.append(image(draw(curves, laws), "Loss over the number of training examples"))
     parts += [bullets(f"{size} {law}" for size, law in laws.items()), paragraph(CAUTION)]
     rows = [point.row() for points in curves.values() for point in points]
-    print(*(f"{size}: {law}" if size else law for size, law in laws.items()), sep="\n")
+    print(
+        *(printable(f"{size}: {law}" if size else str(law)) for size, law in laws.items()), sep="\n"
+    )
     tune = study.project.root / "configs/tune.toml"
     next_step = f"ml-architect tune {tune}" if tune.exists() else ""
     return study.finish("; ".join(problems), summary, parts, HEADER, rows, next_step)

@@ -343,9 +343,9 @@ class Study:
         parts = [*parts, "<h2>All results</h2>", table(rows, header)]
         write_page(report_path, f"{self.kind.title()}: {self.folder.name}", summary, parts)
         print(printable(f"{'Failed' if problems else 'Passed'}: {summary}"))
-        print(f"Results: {report_path}, {table_path}")
+        print(printable(f"Results: {report_path}, {table_path}"))
         if next_step and not problems:
-            print(f"Next: {next_step}")
+            print(printable(f"Next: {next_step}"))
         return 1 if problems else 0
 
 

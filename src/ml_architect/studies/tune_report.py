@@ -10,9 +10,11 @@ import matplotlib as mpl
 import optuna
 import optuna.visualization.matplotlib as plots
 import tomli_w
+from matplotlib.text import Text
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
+from ..errors import printable
 from ..reports.page import image, paragraph, table
 from ..runs.plot import drawable
 from ..runs.run import flatten, write_file
@@ -73,8 +75,10 @@ def write_results(
     if best:
         settings = merge(study.settings, nest(best[0].user_attrs[SETTINGS]))
         comment = f"# {run_name(best[0])} of {study.folder.name}: {study.metric} "
-        comment += f"{_value(best[0]):.5g}, the best of {len(trials)} on the validation split.\n\n"
-        write_file(study.folder / "best.toml", (comment + tomli_w.dumps(settings)).encode())
+        comment += f"{_value(best[0]):.5g}, the best of {len(trials)} on the validation split."
+        comment = printable(comment).replace("\n", "\\n")  # of a name with two lines
+        text = f"{comment}\n\n{tomli_w.dumps(settings)}"
+        write_file(study.folder / "best.toml", text.encode())
 
     parts: list[str] = []
     if best:
@@ -123,5 +127,7 @@ def _image(axes: Axes, height: float, alternative: str) -> str:
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.set_size_inches(5.2, height)
+    for label in figure.findobj(Text):
+        label.set_parse_math(False)  # a name may contain a dollar sign
     figure.set_layout_engine("constrained")
     return image(figure, alternative)

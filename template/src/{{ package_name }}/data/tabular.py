@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from polars import selectors
 from polars.exceptions import PolarsError
 
 from ..errors import DataError, did_you_mean
-from .validation import Array, Example, Schema, Split, Unreadable
+from .validation import SPLIT_NAMES, Array, Example, Schema, Unreadable
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet", ".xlsx")
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "?")  # empty cells
@@ -28,11 +29,6 @@ BATCH_ROWS = 8192  # in memory at once
 INDEX = ("", "Unnamed: 0", "__index_level_0__")  # names that pandas gives to its row numbers
 ROW = "row number"  # a column that is added; 1 for the first row below the header
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
-SPLIT_NAMES: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "Train"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "Validation"), "validation"),
-    **dict.fromkeys(("test", "testing", "Test"), "test"),
-}
 
 
 def scan(path: Path, encoding: str = "utf-8") -> pl.LazyFrame:
@@ -48,6 +44,9 @@ def scan(path: Path, encoding: str = "utf-8") -> pl.LazyFrame:
         if suffix == ".parquet":
             table = pl.scan_parquet(path, glob=False)
         elif suffix == ".xlsx":
+            with ZipFile(path) as file:  # which may unpack to more than the memory
+                if sum(part.file_size for part in file.infolist()) > 2**29:
+                    raise DataError(f"{path}: unpacks to over 512 MiB; save it as CSV")
             table = pl.read_excel(path.read_bytes()).lazy()  # a path may be a pattern
         else:
             table = _scan_text(path, encoding)
@@ -55,9 +54,10 @@ def scan(path: Path, encoding: str = "utf-8") -> pl.LazyFrame:
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02x} isn't {encoding}; set data.encoding"
         advice = f"(latin-1?), or: iconv -f latin1 -t utf-8 {path} > {path.stem}-utf8{suffix}"
-        raise DataError(f"{path}: {byte} {advice}") from None
-    except (PolarsError, LookupError, ImportError, EOFError, OSError, TypeError) as error:
-        raise DataError(f"{path}: can't be read: {one_line(error)}") from None
+        raise DataError(f"{path}: {byte} {advice}, or rename it if it is no text") from None
+    except Exception as error:  # also of fastexcel, which is optional
+        problem = DataError(f"{path}: can't be read: {one_line(error)}")
+        raise (error if isinstance(error, DataError) else problem) from None
 
     # Spaces around a cell mean nothing, and there are many ways to say that there is none.
     table = table.rename({name: name.strip() for name in names})

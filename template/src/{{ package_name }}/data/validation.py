@@ -18,6 +18,11 @@ from ..training.files import read_json
 Array = NDArray[Any]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLIT_NAMES: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "Train"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "Validation"), "validation"),
+    **dict.fromkeys(("test", "testing", "Test"), "test"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
