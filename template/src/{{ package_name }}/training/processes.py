@@ -18,7 +18,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # later, defaults of its functions would keep the group open for ever
+
+# Imported later, its functions would keep the group open for ever: it is a default of theirs.
+import torch.distributed.nn  # pyright: ignore[reportUnusedImport]
 from torch.distributed.rendezvous import rendezvous
 
 from ..config import TrainingConfig
