@@ -17,9 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rendering import ROOT
-
-ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", ROOT / ".venv-project"))
+ENVIRONMENT = Path(os.environ.get("PROJECT_VENV", Path(__file__).parents[1] / ".venv-project"))
 PYTHON = str(ENVIRONMENT / "bin/python")
 
 # Reads requests until its standard input, a socket, is closed. The fork leaves the loop and ends as
@@ -82,14 +80,49 @@ PR_SET_CHILD_SUBREAPER = 36
 @functools.cache
 def server() -> socket.socket:
     """Start it, and become the parent of what it leaves behind."""
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
+    _adopt_orphans()
     here, there = socket.socketpair()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads wouldn't survive a fork
     subprocess.Popen([PYTHON, "-c", SERVER], stdin=there.fileno(), env=environment)
     there.close()
     atexit.register(here.close)
     return here
+
+
+def _adopt_orphans() -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+# For -c: torchrun whose processes are forks, too. Its arguments are a network namespace or "", and
+# a file or -m with a module.
+TORCHRUN = f"""
+import ctypes, os, runpy, socket, sys
+from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import forks
+sys.path.pop(0)
+
+namespace, kind, *sys.argv = sys.argv[1:]
+libc = ctypes.CDLL(None, use_errno=True)
+if namespace and libc.setns(os.open(f"/run/netns/{{namespace}}", os.O_RDONLY), 0):
+    raise OSError(ctypes.get_errno(), "setns")
+forks._adopt_orphans()
+here, there = socket.socketpair()
+if not os.fork():
+    here.close()
+    os.dup2(there.detach(), 0)
+    exec(forks.SERVER)
+    sys.exit()  # here, each fork has ended
+there.close()
+forks.server = lambda: here
+subprocess_handler.Popen = forks.Popen
+if kind == "-m":
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+else:
+    sys.argv.insert(0, kind)
+    runpy.run_path(kind, run_name="__main__")
+"""
 
 
 class Popen(subprocess.Popen[Any]):
@@ -104,7 +137,7 @@ class Popen(subprocess.Popen[Any]):
             for number, descriptor in enumerate((p2cread, c2pwrite, errwrite))
         ]
         request = {
-            "arguments": list(map(str, arguments[1:])),
+            "arguments": [str(word) for word in arguments[1:] if word != "-u"],
             "cwd": str(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
             "session": bool(session),

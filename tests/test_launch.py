@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from rendering import ROOT
+from rendering import ROOT, render
 from slurm import MISSING, Slurm, running_slurm, wait_until
 from studies import (
     ENVIRONMENT,
@@ -152,6 +153,7 @@ def test_a_job_of_slurm_can_be_read_and_is_valid(stub: StudiedProject) -> None:
         "#SBATCH --requeue",
         "#SBATCH --partition=gpu",
         "#SBATCH --output=runs/logs/full.log",
+        f"export ML_ARCHITECT_CONTINUE={shlex.quote(f'sbatch {shlex.quote(str(path))}')}",
     ):
         assert line in text.splitlines(), line
     command = next(line for line in text.splitlines() if line.startswith("' _ "))
@@ -167,6 +169,9 @@ ONLY_SLURM = [
     (("--time", "3", *TRAIN), "--time 3: expected over a minute longer than the 120 seconds"),
     (("--sbatch=gpu", *TRAIN), "--sbatch 'gpu': expected an option of sbatch"),
     (("--sbatch=--a\n#SBATCH -b", *TRAIN), "expected an option of sbatch"),
+    (("--time", "60", "--sbatch=--time=1", *TRAIN), "--sbatch=--time=1: the job has this option"),
+    (("--sbatch=-t1", *TRAIN), "already; set it by --time"),
+    (("--sbatch=--signal=USR1@10", *TRAIN), "already; set it by --grace"),
 ]
 
 
@@ -217,6 +222,37 @@ def test_a_job_that_could_not_train_is_refused_and_nothing_is_written(
     assert message in result.stdout
     assert len(result.stdout.splitlines()) == 1, result.stdout
     assert not (stub.folder / "runs").exists()
+
+
+@needs_torch
+def test_a_run_that_exists_with_other_settings_is_refused_before_the_queue(
+    template: Path, tmp_path: Path
+) -> None:
+    """Also if it has ended."""
+    folder = render(template, tmp_path / "digits", devices="ddp")
+    path = os.pathsep.join([str(ROOT / "src"), str(folder / "src")])
+    project = StudiedProject(folder, f"{PYTHON} -m digits.cli", {"PYTHONPATH": path})
+    steps = [*TRAIN, "--training.max-steps=1", "--training.warmup-steps=0"]
+    job = ("launch", "slurm", "--command", project.command, *steps)
+    (project.folder / "configs/full.toml").write_text("", encoding="utf-8")
+    shown = project.call(*steps[1:], "--dry-run")
+    run = project.folder / "runs/full"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(shown.stdout, encoding="utf-8")
+    provenance = {"id": "", "data": "", "scratch": False, "input_shape": [1], "num_outputs": 1}
+    provenance |= {"config": tomllib.loads(shown.stdout)}
+    (run / "run.json").write_text(json.dumps(provenance), encoding="utf-8")
+    (run / "outcome.json").write_text("{}", encoding="utf-8")
+
+    assert finish(project.start(*job)).returncode == 0
+    (project.folder / "runs/full.sbatch").unlink()
+    result = finish(project.start(*job, "--seed=7"))
+    assert result.returncode == 2
+    assert result.stdout == (
+        "runs/full was trained with other settings or data:\n  seed: was 0, now 7\n"
+        "Restore them, start another run, or insist with --allow-changes\n"
+    )
+    assert not (project.folder / "runs/full.sbatch").exists()
 
 
 @pytest.mark.parametrize(
@@ -376,12 +412,15 @@ def test_exit_codes_get_through_torchrun(ranks: StudiedProject) -> None:
     os.kill(int((run / "process-1").read_text()), signal.SIGTERM)
     assert finish(process).returncode == 75
 
-    process = start_local(ranks, *name)
+    process = start_local(ranks, "--run-name", "stopped")
     wait_for_step(run, 45)
-    os.kill(int((run / "process-1").read_text()), signal.SIGKILL)
+    os.kill(int((run / "process-0").read_text()), signal.SIGKILL)
     result = finish(process)
     assert result.returncode == 1
-    assert "process 1 ended first, killed by SIGKILL" in result.stdout
+    lines = result.stdout.splitlines()
+    command = ["ml-architect", "launch", "local", "--processes", "2", "--command", ranks.command]
+    assert "process 0 ended first, killed by SIGKILL; torchrun ended the others" in lines
+    assert f"Continue with: {shlex.join([*command, *TRAIN, *name])}" in lines
 
     result = finish(start_local(ranks, *name))
     assert result.returncode == 0, result.stdout

@@ -30,7 +30,7 @@ from . import processes
 from .checkpoint import TrainState, load_optimizer, module_tensors, optimizer_tensors
 from .processes import LEAD, RANK, WORLD, from_lead, gather
 
-BUCKET = 2**26  # bytes of gradients that are sent at once
+BUCKET = 2**24  # bytes of gradients that are sent at once
 process_group = processes.process_group
 
 

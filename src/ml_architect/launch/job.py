@@ -17,8 +17,24 @@ from ..runs.run import RUNS, write_file
 from ..studies.project import Project
 from ..studies.runner import command_line
 
+CONTINUE = "ML_ARCHITECT_CONTINUE"
+"""Environment variable with the command that continues a run of several processes."""
+
 TIME = r"(\d+-)?\d+(:\d+){0,2}"
 """Of Slurm: minutes, minutes:seconds, hours:minutes:seconds, and each with days before it."""
+
+OURS = {
+    "time": "--time",
+    "t": "--time",
+    "signal": "--grace",
+    "nodes": "--nodes",
+    "N": "--nodes",
+    "ntasks-per-node": "--processes",
+    "gpus-per-node": "--gpus",
+    "cpus-per-task": "--cpus",
+    "c": "--cpus",
+}
+"""Options of sbatch that a job has already, by options of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +69,11 @@ class Resources:
                 raise CommandError(
                     f"--sbatch {option!r}: expected an option of sbatch, such as "
                     "--sbatch=--partition=gpu"
+                )
+            match = re.match(r"--([\w-]+)|-(\w)", option)
+            if match and (ours := OURS.get(match[1] or match[2])):
+                raise CommandError(
+                    f"--sbatch={option}: the job has this option already; set it by {ours}"
                 )
 
     @property
@@ -144,9 +165,9 @@ def plan_job(project: Project, arguments: Sequence[str], processes: int) -> Job:
             f"--run-name {name!r}: expected letters, digits, dots and dashes, or two such names, "
             "STUDY/NAME"
         )
-    project.require_valid(words, processes)
     if "--or-resume" not in words:
         words.append("--or-resume")
+    project.require_valid(words, processes)
     return Job(name, project, tuple(words))
 
 

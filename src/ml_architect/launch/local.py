@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from ..runs.run import RUNS
 from ..studies.project import Project
-from .job import option, quiet
+from ..studies.runner import command_line
+from .job import CONTINUE, option, quiet
 
 
 def launch_local(
@@ -31,6 +32,8 @@ def launch_local(
     environment = project.environment()
     environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(grace))
+    goes_on = {"--resume", "--or-resume"} & {word.partition("=")[0] for word in arguments}
+    environment[CONTINUE] = command_line() + (" --or-resume" if not goes_on else "")
     name = option(arguments, "--run-name") or Path(option(arguments, "--config")).stem
     words = [
         *project.python(),

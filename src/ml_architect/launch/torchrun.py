@@ -61,14 +61,15 @@ def main(arguments: list[str]) -> int:
             failure.local_rank == 0 and failure.exitcode == first.exitcode
             for failure in error.failures.values()
         )
-        if first.exitcode == INVALID and said:
-            return INVALID
+        if (first.exitcode == INVALID and said) or (first.exitcode > 0 and first.local_rank == 0):
+            return first.exitcode  # the first process of a machine prints to the terminal
         reason = f"with exit code {first.exitcode}"
         if first.exitcode < 0:
             reason = f"killed by {signal.Signals(-first.exitcode).name}"
         print(f"process {rank} ended first, {reason}; torchrun ended the others", file=sys.stderr)
+        if first.local_rank == 0 and "ML_ARCHITECT_CONTINUE" in os.environ:
+            print(f"Continue with: {os.environ['ML_ARCHITECT_CONTINUE']}", file=sys.stderr)
 
-        # Only the first process of a machine prints to the terminal.
         pattern = f"{options.rdzv_id}_*/attempt_*/{first.local_rank}/stderr.log"
         for log in sorted(Path(options.log_dir or "").glob(pattern))[-1:]:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -97,7 +97,8 @@ class Project:
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines()
             shown = shlex.join([*self.command, *arguments, "--dry-run"])
-            message = "\n".join(lines[-5:]) or f"`{shown}` exited with {done.returncode}"
+            lines = lines if done.returncode == 2 else lines[-5:]  # of a traceback
+            message = "\n".join(lines) or f"`{shown}` exited with {done.returncode}"
             raise CommandError(message)
         try:
             parts = tomllib.loads(done.stdout)["training"]["parts"]

@@ -175,12 +175,12 @@ def train(args: Namespace, config: Config) -> int:
         raise RunError("--resume: can't be combined with --run-name, --or-resume or --debug")
     name = args.run_name or ("debug" if args.debug else getattr(args.config, "stem", "default"))
     folder = args.resume or run_folder(name)
-    if args.dry_run:
-        print(tomli_w.dumps(to_dict(config)), end="")
-        return 0
     run = Run.open(folder) if args.resume or (args.or_resume and folder.exists()) else None
     if run and not args.allow_changes:
         run.require_same(config)
+    if args.dry_run:
+        print(tomli_w.dumps(to_dict(config)), end="")
+        return 0
     if run and args.or_resume and run.outcome_path.exists():  # fast: torch isn't imported yet
         return report(True, "the run has ended", folder, f"{PROGRAM} evaluate {folder}")
 

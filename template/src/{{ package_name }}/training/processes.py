@@ -2,6 +2,7 @@
 """Several processes, started by torchrun: one group, one writer, one message, one exit code."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -10,11 +11,16 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
+from traceback import clear_frames
 from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Imported later, its functions would keep the group open for ever: it is a default of theirs.
+import torch.distributed.nn  # pyright: ignore[reportUnusedImport]
 from torch.distributed.rendezvous import rendezvous
 
 from ..config import TrainingConfig
@@ -24,6 +30,7 @@ from . import run
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 LEAD = RANK == 0  # whether this process writes and prints: one of them does
 SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+CONTINUE = os.environ.get("ML_ARCHITECT_CONTINUE", "the same command and --or-resume")
 ECHO = 10  # seconds in which a signal that comes again isn't a second one
 
 levels: list[Any] = []  # groups of processes; on several machines, those of a machine come first
@@ -47,6 +54,7 @@ def process_group(config: TrainingConfig) -> Generator[None]:
     try:
         with _followers_elsewhere():
             _ignore_echoes()
+            dist.barrier()  # one that fails and leaves would break the start of the others
             _connect(config)
             yield
     except Exception as error:
@@ -119,23 +127,61 @@ def _end(error: Exception, store: Any) -> None:
             dist.all_reduce(torch.zeros(1))
         if not LEAD:
             sys.exit(error.exit_code)
-        return
+        message, *_ = str(error).split("Continue with: ")  # one process
+        raise Interrupted(f"{message}Continue with: {CONTINUE}") from None
     lost = isinstance(error, dist.DistError) or "gloo" in str(error)
-    mine = first = f"{getattr(error, 'exit_code', 1)} {RANK}"
-    with suppress(dist.DistError):  # the store may be gone with another process
+    mine = f"{getattr(error, 'exit_code', 1)} {RANK}"
+
+    def first_failure() -> str:
         if not LEAD:  # only the lead knows the run's folder
             _wait(2, lambda: store.check(["failed"]))
-        first = store.compare_set("failed", "", mine).decode()
-        levels.clear()
-        dist.destroy_process_group()  # those that wait for this one notice it now
-        store.add("told", 1)
-        if LEAD and not lost:  # without torchrun, the store ends with the lead
-            _wait(20, lambda: store.add("told", 0) >= WORLD)
-    if first != mine:
+        return store.compare_set("failed", "", mine).decode()
+
+    def missing() -> list[int]:
+        store.set(f"ended {RANK}", "")
+        store.add("ended", 1)
+        if first != mine or not (LEAD or lost):
+            return []
+        # Without torchrun, the store ends with the lead.
+        _wait(2 if lost else 20, lambda: store.add("ended", 0) >= WORLD - lost)
+        return [rank for rank in range(WORLD) if not store.check([f"ended {rank}"])]
+
+    if lost:
+        clear_frames(error.__traceback__)  # their variables would keep the group open
+        _leave()
+    first = _ask(first_failure, 10)
+    if not lost:
+        _leave()
+    gone = _ask(missing, 25) if first else [0]  # which has the store
+    if first and first != mine:
         sys.exit(int(first.split()[0]))
     if lost:
-        message = f"process {RANK} of {WORLD} lost another one; look for what that one said"
-        raise TrainingError(f"{message} ({error})") from None
+        which = ", ".join(f"process {rank}" for rank in gone or []) or "another one"
+        cause = re.sub(r"^\[\S+\] |\. .*", "", str(error))  # without gloo's line, and its advice
+        raise TrainingError(
+            f"process {RANK} of {WORLD} lost {which}: killed, hanging or out of reach; look at "
+            f"what it printed last. Continue with: {CONTINUE} ({cause})"
+        ) from None
+
+
+def _leave() -> None:
+    """Those that wait for this process notice it now."""
+    levels.clear()
+    dist.destroy_process_group()
+
+
+def _ask(question: Callable[[], Any], seconds: float) -> Any:
+    """What the store answers; None if it has ended, or is out of reach: that never fails."""
+    answers: list[Any] = []
+
+    def ask() -> None:
+        with suppress(dist.DistError):
+            answers.append(question())
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else None
 
 
 def _wait(seconds: float, condition: Callable[[], bool]) -> None:
