@@ -8,15 +8,12 @@ import tomllib
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import tomli_w
 
 from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
 from .errors import PROGRAM, ConfigError, RunError, did_you_mean, printable, report_error, terminal
-
-if TYPE_CHECKING:
-    from .training.checks import Check
 
 DEBUG = {"training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1}}
 
@@ -118,11 +115,12 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
     return 0 if passed else 1
 
 
-def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
-    print(*checks, sep="\n")
-    passed = sum(check.passed for check in checks)
-    summary = f"{passed} of {len(checks)} checks passed"
-    return report(passed == len(checks), summary, result, next_command)
+def report_checks(checks: list[tuple[bool, str]], result: object, next_command: str) -> int:
+    for passed, text in checks:
+        print("passed" if passed else "FAILED", text, sep="  ")
+    count = sum(passed for passed, _ in checks)
+    summary = f"{count} of {len(checks)} checks passed"
+    return report(count == len(checks), summary, result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:
