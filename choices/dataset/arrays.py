@@ -107,14 +107,12 @@ class Dataset:
     @cached_property
     def inputs(self) -> Array:
         """(N, ...), memory-mapped, before preprocessing."""
-        inputs = self._load("inputs")
-        return inputs if self.rows is None else inputs[self.rows]
+        return self._load("inputs")
 
     @cached_property
     def targets(self) -> Array:
         """(N, ...)"""
         targets = self._load("targets")
-        targets = targets if self.rows is None else targets[self.rows]
         return targets if self.target_order is None else targets[self.target_order]
 
     @cached_property
@@ -179,7 +177,8 @@ class Dataset:
 
     def _load(self, name: str) -> Array:
         array = np.load(self.folder / f"{self.split}.{name}.npy", mmap_mode="r")
-        return array.view(np.ndarray)  # indexing a memmap takes twice as long
+        array = array.view(np.ndarray)  # indexing a memmap takes twice as long
+        return array if self.rows is None else array[self.rows]
 
     def __getstate__(self) -> dict[str, Any]:
         """Workers open the arrays themselves instead of being sent copies."""

@@ -86,13 +86,12 @@ def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) 
     Returns:
         The name of the file to look at.
     """
+    schema, targets = dataset.schema, predictions.targets
     columns: dict[str, Array] = {}
-    if dataset.schema.is_classification:
-        columns["label"] = np.array(dataset.schema.classes, dtype=object)[predictions.targets]
-    elif predictions.targets.ndim == 1:
-        columns["label"] = predictions.targets
-    if columns:  # a target is one class or one number
-        columns |= predicted_columns(predictions.values, dataset.schema)
+    if targets.ndim == 1:  # a target is one class or one number
+        classes = np.array(schema.classes, dtype=object)
+        columns["label"] = classes[targets] if schema.is_classification else targets
+        columns |= predicted_columns(predictions.values, schema)
     columns["loss"] = predictions.losses
 
     names, examples = dataset.metadata()

@@ -107,11 +107,6 @@ def _check_labels(before: Tensor, after: Tensor, labels: Tensor) -> tuple[bool, 
 
 def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> Checks:
     """Check the untrained model, overfit a few batches, then train on shuffled targets."""
-    model = build_model(config, train_set, select_device(config.training))
-    if not any(weight.requires_grad for weight in model.parameters()):
-        raise ConfigError(
-            "overfit: this model isn't trained by steps, so there is nothing to check"
-        )
     size = config.overfit.batches * config.training.batch_size
     rows = np.sort(permutation(len(train_set), config.seed, "overfit")[:size])
     few = replace(train_set.select(rows), augmentation=None)
@@ -143,28 +138,29 @@ def _check_untrained(config: Config, train_set: Dataset, few: Dataset) -> tuple[
     """
     device = select_device(config.training)
     model = build_model(config, train_set, device)
-    adapt_model(model, train_set, config)
-    optimizer = build_optimizer(model, config.training)
     missing = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    losses: list[float] = []
+    if not missing:
+        message = "this model isn't trained by steps, so there is nothing to check"
+        raise ConfigError(f"overfit: {message}")
+    adapt_model(model, train_set, config)
+    loss = _losses(model, few, config).mean().item()
+    optimizer = build_optimizer(model, config.training)
     for _ in range(3):
         for inputs, targets in few.batches(config.training.batch_size):
-            loss = per_example_loss(model(inputs.to(device)), targets.to(device)).mean()
-            losses.append(loss.item())
-            loss.backward()
+            per_example_loss(model(inputs.to(device)), targets.to(device)).mean().backward()
             for name, weight in model.named_parameters():
                 if not weight.numel() or (weight.grad is not None and weight.grad.any()):
                     missing.discard(name)
             optimizer.step()
             optimizer.zero_grad()
     names = f", except {', '.join(sorted(missing)[:5])}" if missing else ""
-    plausible, result = math.isfinite(losses[0]), f"the initial loss is {losses[0]:.4g}"
+    plausible, result = math.isfinite(loss), f"the initial loss is {loss:.4g}"
     if few.schema.is_classification or few.schema.vocabulary_size:
         expected = math.log(few.schema.num_outputs)
-        plausible = abs(losses[0] / expected - 1) <= 0.5
+        plausible = abs(loss / expected - 1) <= 0.5
         result += f"; a uniform guess has {expected:.4g}"
     gradients = (not missing, f"every parameter gets a gradient{names}")
-    return losses[0], [(plausible, result), gradients]
+    return loss, [(plausible, result), gradients]
 
 
 def _train(config: Config, name: str, train_set: Dataset, validation_set: Dataset) -> nn.Module:
