@@ -20,14 +20,14 @@ from test_projects import ENVIRONMENT
 MAX_LINES = {
     # Lines of code in src/. The goal for image and blank is 1,450, 1,800 and 2,200; for the others
     # 500 more. Decision 23 says what the rest is.
-    "exploration": {"image": 2450, "tabular": 2800, "language_model": 2650, "blank": 2200},
-    "prototype": {"image": 2450, "tabular": 2800, "language_model": 2650, "blank": 2200},
-    "production": {"image": 2550, "tabular": 2900, "language_model": 2750, "blank": 2300},
+    "exploration": {"image": 2405, "tabular": 2735, "language_model": 2600, "blank": 2155},
+    "prototype": {"image": 2405, "tabular": 2735, "language_model": 2600, "blank": 2155},
+    "production": {"image": 2505, "tabular": 2835, "language_model": 2695, "blank": 2255},
 }
 MAX_FILES = {"exploration": 40, "prototype": 54, "production": 60}  # the goal is 38, 50, 60
 MAX_LINES_OF_A_FILE = 200
 MAX_LINES_OF_THE_LOOP = 170
-MAX_FUNCTIONS = 110  # of the package, entered before the first training step; the goal is 70
+MAX_FUNCTIONS = 108  # of the package, entered before the first training step; the goal is 70
 MAX_FILES_OF_A_STEP = 11  # of the package, entered during a training step; the goal is 10
 
 SKIPPED = {
