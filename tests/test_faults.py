@@ -178,7 +178,7 @@ module.{function} = allocate
         ("train", "training.loop", "validation_metrics", 2, "numpy"),
         ("train", "training.checkpoint", "save_file", 5, "numpy"),  # in the thread that writes
         ("evaluate", "eval.evaluate", "plot_mistakes", 1, "numpy"),
-        ("predict", "eval.evaluate", "_predict_inputs", 3, "torch"),
+        ("predict", "eval.evaluate", "predicted_columns", 3, "torch"),
     ],
 )
 def test_a_lack_of_memory_is_one_line(

@@ -5,18 +5,7 @@ Each can select the best checkpoint: `checkpoint.metric = "validation/rmse"`.
 """
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    brier_score_loss,
-    f1_score,
-    log_loss,
-    mean_absolute_error,
-    r2_score,
-    recall_score,
-    roc_auc_score,
-    root_mean_squared_error,
-)
+import sklearn.metrics as sk
 
 from ..data.validation import Array
 
@@ -29,10 +18,10 @@ def metrics(predictions: Array, targets: Array) -> dict[str, float]:
     """
     if predictions.ndim == 1:
         # R² is undefined for a single example; then as good as predicting the mean.
-        r2 = r2_score(targets, predictions) if len(targets) > 1 else 0.0
+        r2 = sk.r2_score(targets, predictions) if len(targets) > 1 else 0.0
         return {
-            "rmse": float(root_mean_squared_error(targets, predictions)),
-            "mae": float(mean_absolute_error(targets, predictions)),
+            "rmse": float(sk.root_mean_squared_error(targets, predictions)),
+            "mae": float(sk.mean_absolute_error(targets, predictions)),
             "r2": float(r2),
         }
 
@@ -41,15 +30,15 @@ def metrics(predictions: Array, targets: Array) -> dict[str, float]:
     present = np.unique(targets)  # precision and recall of a class need examples of it
     one_hot = targets[:, None] == present
     values = {
-        "accuracy": accuracy_score(targets, predicted),
-        "balanced_accuracy": recall_score(targets, predicted, labels=present, average="macro"),
-        "macro_f1": f1_score(targets, predicted, labels=present, average="macro"),
-        "pr_auc": average_precision_score(one_hot, predictions[:, present]),
-        "log_loss": log_loss(targets, predictions, labels=classes),
-        "brier": brier_score_loss(targets, predictions, labels=classes),
+        "accuracy": sk.accuracy_score(targets, predicted),
+        "balanced_accuracy": sk.recall_score(targets, predicted, labels=present, average="macro"),
+        "macro_f1": sk.f1_score(targets, predicted, labels=present, average="macro"),
+        "pr_auc": sk.average_precision_score(one_hot, predictions[:, present]),
+        "log_loss": sk.log_loss(targets, predictions, labels=classes),
+        "brier": sk.brier_score_loss(targets, predictions, labels=classes),
     }
     if len(classes) == 2:
         # Undefined without examples of both classes; then as good as chance.
         both = len(present) == 2
-        values["roc_auc"] = roc_auc_score(targets, predictions[:, 1]) if both else 0.5
+        values["roc_auc"] = sk.roc_auc_score(targets, predictions[:, 1]) if both else 0.5
     return {name: float(value) for name, value in values.items()}

@@ -118,9 +118,9 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
     return 0 if passed else 1
 
 
-def report_checks(checks: list[Any], result: object, next_command: str) -> int:
-    print(*checks, sep="\n")
-    failed = sum(not check.passed for check in checks)
+def report_checks(checks: list[tuple[bool, str]], result: object, next_command: str) -> int:
+    print(*(f"{'passed' if passed else 'FAILED'}  {text}" for passed, text in checks), sep="\n")
+    failed = sum(not passed for passed, _ in checks)
     summary = f"{failed or len(checks)} of {len(checks)} checks"
     return report(not failed, summary, result, next_command)
 

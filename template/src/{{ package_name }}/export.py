@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .config import from_dict
 from .data.validation import Schema
-from .errors import ProjectError, RunError
+from .errors import RunError, report_error
 from .features.transforms import preprocess
 from .models.network import Network
 from .training.checkpoint import CheckpointManager
@@ -82,9 +82,9 @@ def export(run: Run, folder: Path) -> None:
     np.save(temporary / "example_inputs.npy", inputs.numpy())
     np.save(temporary / "example_predictions.npy", predictions.numpy())
     checkpoint = CheckpointManager(run.folder / "checkpoints", config.checkpoint).path(step)
-    for file in (checkpoint / "model.safetensors", run.config_path, run.provenance_path):
-        shutil.copy(file, temporary)
-    shutil.copy(run.folder / "schema.json", temporary)
+    for name in ("config.toml", "schema.json", "run.json"):
+        shutil.copy(run.folder / name, temporary)
+    shutil.copy(checkpoint / "model.safetensors", temporary)
     meaning = f"probabilities of {', '.join(schema.classes)}" if schema.classes else "predictions"
     text = README.format(
         title=f"{run.folder.as_posix()}, checkpoint of step {step}",
@@ -120,9 +120,8 @@ def main() -> int:
     args = parser.parse_args()
     try:
         export(Run.open(args.run), args.folder)
-    except ProjectError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        return report_error(error)
     print(f"{args.folder}: see its README.md")
     return 0
 

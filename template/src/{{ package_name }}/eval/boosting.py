@@ -1,142 +1,104 @@
 # The template's: updates improve this file and keep your edits.
 """Is the model better than gradient boosting? Run `python -m PACKAGE.eval.boosting RUN`.
 
-`train --model.kind boosting` trains the same boosting as a run of its own.
+Boosting is fitted as `train --model.kind boosting` does, with the other settings of the run.
 """
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from ..config import Config, from_dict
+from ..config import from_dict, merge
 from ..data.cache import load_split
-from ..data.dataset import Dataset
-from ..data.loader import derive_seed
 from ..data.validation import Array
-from ..errors import PROGRAM, ProjectError, RunError
-from ..models.trees import BoostedTrees
+from ..errors import PROGRAM, RunError, report_error
 from ..section import default_mode
-from ..training.loop import load_best
+from ..training.loop import adapt_model, build_model, load_best
 from ..training.run import Run
 from .evaluate import bootstrap, predict
 from .metrics import metrics
 
-ITERATIONS = 200
 
+def predict_both(run: Run) -> tuple[Array, Array, Array]:
+    """Predictions of the run's network and of boosting for the test split, and its targets.
 
-def predict_baselines(
-    train_set: Dataset, test_set: Dataset, seed: int, *, balanced: bool
-) -> dict[str, Array]:
-    """Predictions of gradient boosting, and of a constant, for the test split.
-
-    Boosting sees the same preprocessed inputs as the network.
-
-    Args:
-        train_set: what both learn from.
-        test_set: what both predict.
-        seed: of the config.
-        balanced: whether each class weighs as much as any other.
+    Raises:
+        RunError: the run is boosting itself.
     """
-    plain_set = replace(train_set, augmentation=None)
-    inputs, targets = map(torch.cat, zip(*plain_set.batches(1024), strict=True))
-    classes = train_set.schema.classes
-    torch.manual_seed(derive_seed(seed, "weights"))  # as in training
-    boosting = BoostedTrees(inputs.shape[1], len(classes) or 1, ITERATIONS)
-    boosting.fit(inputs, targets, balanced=balanced)
-    outputs = torch.cat([boosting(inputs) for inputs, _ in test_set.batches(1024)])
+    values = run.read_config()
+    config = from_dict(values)
+    boosted = from_dict(merge(values, {"model": {"kind": "boosting"}}))
+    if boosted == config:
+        raise RunError(f"{run.folder} is boosting itself: expected the run of a network")
+    train_set, test_set = load_split(config, "train"), load_split(config, "test")
+    run.require_same(config, test_set.digest)
 
-    count = len(test_set)
-    if not classes:
-        mean = train_set.targets.mean(dtype=np.float64)
-        return {"boosting": outputs[:, 0].numpy(), "constant": np.full(count, mean)}
-    frequencies = np.bincount(train_set.targets, minlength=len(classes)) / len(train_set)
-    constant = np.tile(frequencies, (count, 1))
-    return {"boosting": outputs.softmax(dim=1).numpy(), "constant": constant}
+    network, _ = load_best(config, run)
+    boosting = build_model(boosted, train_set, torch.device("cpu"))
+    adapt_model(boosting, train_set, boosted)
+    batch_size = config.training.batch_size
+    predictions = [predict(model, test_set, batch_size).values for model in (network, boosting)]
+    return predictions[0], predictions[1], test_set.targets
 
 
-def compare(predictions: Mapping[str, Array], targets: Array) -> str:
+def compare(network: Array, boosting: Array, targets: Array) -> str:
     """A table of all metrics with the differences between network and boosting, and a verdict.
 
     The differences are paired, on the same sample of examples, so that those which are hard for
     both cancel out. An interval that includes 0 means that this test split doesn't tell.
 
     Args:
-        predictions: of "network", "boosting" and others, (N, ...) each.
+        network: its predictions, (N, ...).
+        boosting: its predictions, (N, ...).
         targets: (N,).
     """
-    results = {name: metrics(values, targets) for name, values in predictions.items()}
 
     def differences(rows: Array) -> dict[str, float]:
-        network, boosting = (
-            metrics(predictions[name][rows], targets[rows]) for name in ("network", "boosting")
-        )
-        return {name: network[name] - boosting[name] for name in network}
+        of_boosting = metrics(boosting[rows], targets[rows])
+        of_network = metrics(network[rows], targets[rows])
+        return {name: value - of_boosting[name] for name, value in of_network.items()}
 
     intervals = bootstrap(differences, len(targets))
-    header = "".join(f"{name:>11}" for name in results)
-    lines = [f"{'':>18}{header}  network - boosting (95 % bootstrap interval)"]
-    better: list[str] = []
-    worse: list[str] = []
-    for name, value in results["network"].items():
+    of_boosting = metrics(boosting, targets)
+    lines = [f"{'':>18}    network   boosting  network - boosting (95 % bootstrap interval)"]
+    named: dict[str, list[str]] = {"better": [], "worse": [], "different": []}
+    for name, value in metrics(network, targets).items():
         low, high = intervals[name]
         verdict = "no significant difference"
         if not low <= 0 <= high:
             try:
                 is_better = (low > 0) == (default_mode(name) == "max")
-                (better if is_better else worse).append(name)
                 verdict = "better" if is_better else "worse"
-            except ValueError:
+            except ValueError:  # the name doesn't tell
                 verdict = "different"
-        cells = "".join(f"{result[name]:>11.4g}" for result in results.values())
-        difference = value - results["boosting"][name]
-        interval = f"{difference:+.4g} ({low:+.4g} to {high:+.4g})"
-        lines.append(f"{name:>18}{cells}  {interval}: {verdict}")
+            named[verdict].append(name)
+        interval = f"{value - of_boosting[name]:+.4g} ({low:+.4g} to {high:+.4g})"
+        lines.append(f"{name:>18}{value:>11.4g}{of_boosting[name]:>11.4g}  {interval}: {verdict}")
 
-    lines.append(f"{len(targets)} test examples. {_verdict(better, worse)}")
-    return "\n".join(lines)
-
-
-def _verdict(better: list[str], worse: list[str]) -> str:
-    if worse and not better:
+    better, worse = ", ".join(named["better"]), ", ".join(named["worse"])
+    summary = "They don't tell which one is better; boosting is the simpler model"
+    if better and worse:
+        summary = f"The network is better by {better}, boosting by {worse}"
+    elif better:
+        summary = f"The network is the better model, by {better}"
+    elif worse:
         advice = f"train it with: {PROGRAM} train --model.kind boosting --run-name boosting"
-        return f"Boosting is the better model, by {', '.join(worse)}; {advice}"
-    if better and not worse:
-        return f"The network is the better model, by {', '.join(better)}"
-    if better:
-        return f"The network is better by {', '.join(better)}, boosting by {', '.join(worse)}"
-    return "They don't tell which one is better; boosting is the simpler model"
+        summary = f"Boosting is the better model, by {worse}; {advice}"
+    return "\n".join([*lines, f"{len(targets)} test examples. {summary}"])
 
 
-def load(run: Run) -> tuple[Config, Dataset, Dataset]:
-    """The settings of a run that trained a network, and its training and test split."""
-    config = from_dict(run.read_config())
-    if getattr(config.model, "kind", "network") == "boosting":
-        raise RunError(f"{run.folder} is boosting itself: expected the run of a network")
-    train_set, test_set = load_split(config, "train"), load_split(config, "test")
-    run.require_same(config, test_set.digest)
-    return config, train_set, test_set
-
-
-def main() -> None:
-    parser = ArgumentParser(description="Compare a run with gradient boosting and a constant.")
+def main() -> int:
+    parser = ArgumentParser(description="Compare a run with gradient boosting.")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
-    run = Run.open(parser.parse_args().run)
-    config, train_set, test_set = load(run)
-    model, _ = load_best(config, run)
-    predictions = {"network": predict(model, test_set, config.training.batch_size).values}
-    balanced = getattr(config.model, "class_weights", "off") == "balanced"
-    predictions |= predict_baselines(train_set, test_set, config.seed, balanced=balanced)
-    print(compare(predictions, test_set.targets))
+    args = parser.parse_args()
+    try:
+        print(compare(*predict_both(Run.open(args.run))))
+    except Exception as error:
+        return report_error(error)
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ProjectError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main())

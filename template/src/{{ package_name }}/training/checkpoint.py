@@ -44,10 +44,9 @@ class TrainState:
 
     def update_best(self, value: float, mode: str) -> bool:
         """Record the metric at this step. Returns whether it is the best so far."""
-        if self.best_value is not None:
-            better = value < self.best_value if mode == "min" else value > self.best_value
-            if not better:
-                return False
+        sign = 1 if mode == "max" else -1
+        if self.best_value is not None and sign * value <= sign * self.best_value:
+            return False
         self.best_step, self.best_value = self.step, value
         return True
 
