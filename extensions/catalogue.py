@@ -289,8 +289,20 @@ DEVICES = Question(
         "ddp",
         title="DDP",
         buys="several GPUs or machines, and the same bits with any number",
-        costs="220 lines of code, no BatchNorm",
+        costs="240 lines of code, no BatchNorm",
         prefer="a run takes days on one device, and the model fits on it; torchrun starts it",
+    ),
+    Option(
+        "fsdp",
+        title="FSDP",
+        buys="models larger than a GPU, in shards",
+        costs="300 lines of code, no BatchNorm; other bits on more processes",
+        prefer="weights, gradients and optimizer state don't fit on one GPU; torchrun starts it",
+        conflicts={
+            "checkpoint_writer": {
+                "background": "all processes write their shards together, between two steps"
+            }
+        },
     ),
 )
 

@@ -405,10 +405,10 @@ loop.per_example_loss = lambda *batch: losses(*batch) * float("nan")
 def test_a_process_that_fails_alone_says_why(project: Path) -> None:
     script = """
 from digits.errors import DataError
-from digits.training import device, loop
+from digits.training import loop, processes
 def fail(*_):
     raise DataError("row 7 can't be read")
-if device.RANK == 1:
+if processes.RANK == 1:
     loop.train_step = fail
 """
     codes, outputs = fork(project, script + MAIN, 2, "train", "--run-name=one", *SETTINGS)
@@ -420,8 +420,8 @@ if device.RANK == 1:
 def test_a_process_that_hangs_is_given_up_after_the_timeout(project: Path) -> None:
     script = """
 import time
-from digits.training import device, loop
-if device.RANK == 1:
+from digits.training import loop, processes
+if processes.RANK == 1:
     loop.train_step = lambda *_: time.sleep(8)
 """
     arguments = ("--run-name=hangs", "--training.timeout-minutes=0.03", *SETTINGS)
@@ -495,7 +495,7 @@ from digits.training import device, processes
 
 config = from_dict({"training": {"batch_size": 8, "parts": 4}}).training
 with device.process_group(config):
-    rank, world = device.RANK, device.WORLD
+    rank, world = processes.RANK, processes.WORLD
 
     # The sum has the order of a tree, with any cut into buckets.
     generator = torch.Generator().manual_seed(0)
@@ -512,14 +512,14 @@ with device.process_group(config):
         weights = [nn.Parameter(torch.zeros_like(value)) for value in values[0][1:]]
         for weight, value in zip(weights, values[rank][1:], strict=True):
             weight.grad = value.clone()
-        loss = device.sum_over_processes(weights, values[rank][0].clone())
+        loss, _ = device.sum_and_clip(weights, values[rank][0].clone(), float("inf"))
         for one, other in zip(expected, [loss, *(w.grad for w in weights)], strict=True):
             assert torch.equal(one, other)
 
     # A weight that no part has used has no gradient, or it would decay.
     used, unused = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3))
     used.grad = torch.ones(3) if rank == 1 else None
-    device.sum_over_processes([used, unused], torch.zeros(()))
+    device.sum_and_clip([used, unused], torch.zeros(()), float("inf"))
     assert torch.equal(used.grad, torch.ones(3))
     assert unused.grad is None
 
@@ -530,7 +530,7 @@ with device.process_group(config):
     assert stop.signal_name == ("SIGUSR1" if rank == world - 1 else "")
     assert device.agree(None, 1.0, 2.0) == ("", 1.0 , 2.0)
 
-    # Each result is computed once, and all have all of them in order.
+    # Each result is computed by one, and all have all of them in order. The last is repeated.
     computed = []
     def compute(key):
         computed.append(key)
@@ -539,7 +539,7 @@ with device.process_group(config):
     assert [len(first) for first, _ in results] == list(range(11))
     thirds = [float(torch.tensor(n / 3)) for n in range(11)]
     assert [float(second) for _, second in results] == thirds
-    assert computed == list(range(11))[rank::world]
+    assert computed == [*range(11), 10][rank::world]
     assert list(device.compute_shared(compute, range(0))) == []
 
     # A signal that comes again soon is an echo.

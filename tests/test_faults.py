@@ -176,7 +176,7 @@ module.{function} = allocate
         ("validate", "data.source", "read", 1, "numpy"),
         ("train", "training.loop", "train_step", 7, "torch"),
         ("train", "training.loop", "validation_metrics", 2, "numpy"),
-        ("train", "training.checkpoint", "save_file", 5, "numpy"),  # in the thread that writes
+        ("train", "training.checkpoint", "save_files", 3, "numpy"),  # in the thread that writes
         ("evaluate", "eval.evaluate", "plot_mistakes", 1, "numpy"),
         ("predict", "eval.evaluate", "predicted_columns", 3, "torch"),
     ],
@@ -334,7 +334,7 @@ results = [
     call(*evaluation),
     shutil.rmtree("runs/faulty"),
     vanish("runs/faulty", loop, "train_step", 7, *train),
-    vanish("runs/faulty", checkpoint, "save_file", 3, *train),
+    vanish("runs/faulty", checkpoint, "save_files", 2, *train),
     vanish("runs/faulty", loop, "stop_reason", 21, *train),
     call(*train),
 ]

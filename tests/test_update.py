@@ -52,7 +52,11 @@ CHANGES = {
     "tracker": {"pyproject.toml", "src/*/training/tracker.py"},
     "checkpoint": {"src/*/training/retention.py"},
     "checkpoint_writer": {"src/*/training/writer.py"},
-    "devices": {"src/*/training/device.py", "src/*/training/processes.py"},
+    "devices": {
+        "src/*/training/device.py",
+        "src/*/training/hardware.py",
+        "src/*/training/processes.py",
+    },
     "license": {"pyproject.toml", "LICENSE"},
     "python_version": {"pyproject.toml"},
     # No code that trains.

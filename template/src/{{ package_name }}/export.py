@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .config import from_dict
@@ -20,7 +21,7 @@ from .data.validation import Schema
 from .errors import RunError, report_error
 from .features.transforms import preprocess
 from .models.network import Network
-from .training.checkpoint import CheckpointManager
+from .training.checkpoint import module_tensors
 from .training.loop import load_best
 from .training.run import Run
 
@@ -81,10 +82,9 @@ def export(run: Run, folder: Path) -> None:
     torch.export.save(program, temporary / "model.pt2")
     np.save(temporary / "example_inputs.npy", inputs.numpy())
     np.save(temporary / "example_predictions.npy", predictions.numpy())
-    checkpoint = CheckpointManager(run.folder / "checkpoints", config.checkpoint).path(step)
+    save_file(module_tensors(network), temporary / "model.safetensors")
     for name in ("config.toml", "schema.json", "run.json"):
         shutil.copy(run.folder / name, temporary)
-    shutil.copy(checkpoint / "model.safetensors", temporary)
     meaning = f"probabilities of {', '.join(schema.classes)}" if schema.classes else "predictions"
     text = README.format(
         title=f"{run.folder.as_posix()}, checkpoint of step {step}",

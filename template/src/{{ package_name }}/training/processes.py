@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +16,14 @@ from traceback import clear_frames
 from types import FrameType
 from typing import Any
 
+import numpy as np
+import safetensors.numpy
 import torch
 import torch.distributed as dist
 
 # Imported later, its functions would keep the group open for ever: it is a default of theirs.
 import torch.distributed.nn  # pyright: ignore[reportUnusedImport]
+from torch import nn
 from torch.distributed.rendezvous import rendezvous
 
 from ..config import TrainingConfig
@@ -209,3 +212,62 @@ def gather(content: bytes) -> list[bytes]:
     padded[RANK, : len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     dist.all_gather(list(padded), padded[RANK].clone())
     return [row[:size].numpy().tobytes() for row, size in zip(padded, sizes, strict=True)]
+
+
+def our_parts(parts: int) -> range:
+    if not dist.is_initialized():
+        return range(parts)
+    each = parts // WORLD
+    return range(RANK * each, (RANK + 1) * each)
+
+
+def refuse_statistics(model: nn.Module) -> None:
+    """
+    Raises:
+        ConfigError: a module learns from its inputs: each process would learn something else.
+    """
+    for module in model.modules() if WORLD > 1 else ():
+        if getattr(module, "track_running_stats", False):
+            name, advice = type(module).__name__, "GroupNorm or LayerNorm, or one process"
+            raise ConfigError(f"models/network.py: {name} keeps running statistics; use {advice}")
+
+
+def agree(stop: object, seconds: float, waited: float) -> tuple[str, float, float]:
+    """A signal that any process has heard, and the clocks of the lead.
+
+    On the CPU, so that nothing waits for a GPU.
+    """
+    global stopping
+    name = getattr(stop, "signal_name", "")
+    if not dist.is_initialized():
+        return name, seconds, waited
+    clocks = (seconds, waited) if LEAD else (0.0, 0.0)
+    agreed = torch.tensor([signal.Signals[name] if name else 0, *clocks], dtype=torch.float64)
+    dist.all_reduce(agreed, dist.ReduceOp.MAX)
+    number, seconds, waited = agreed.tolist()
+    stopping = number > 0
+    return signal.Signals(int(number)).name if number else "", seconds, waited
+
+
+def compute_shared(function: Callable[[Any], Any], keys: Iterable[Any]) -> Iterable[Any]:
+    """The results for all keys, in their order; each is computed by one process.
+
+    Those that have nothing left to compute repeat the last, since with shards of a model all have
+    to compute at the same time.
+    """
+    if not dist.is_initialized():
+        return map(function, keys)
+    keys = list(keys)
+    ours: dict[str, Any] = {}
+    # What shards were gathered to in inference mode couldn't be trained.
+    with torch.inference_mode(mode=False), torch.no_grad():
+        for first in range(0, len(keys), WORLD):
+            number = min(first + RANK, len(keys) - 1)
+            for place, array in enumerate(function(keys[number])):
+                ours[f"{number} {place}"] = np.asarray(array, order="C")
+    results: dict[int, dict[int, Any]] = {}
+    for content in gather(safetensors.numpy.save(ours)):
+        for name, array in safetensors.numpy.load(content).items():
+            number, place = map(int, name.split())
+            results.setdefault(number, {})[place] = array
+    return [[arrays[place] for place in sorted(arrays)] for _, arrays in sorted(results.items())]
