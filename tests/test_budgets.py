@@ -20,14 +20,14 @@ from test_projects import ENVIRONMENT
 MAX_LINES = {
     # Lines of code in src/. The goal for image and blank is 1,450, 1,800 and 2,200; for the others
     # 500 more. Decision 23 says what the rest is.
-    "exploration": {"image": 2430, "tabular": 2760, "language_model": 2725, "blank": 2180},
-    "prototype": {"image": 2430, "tabular": 2760, "language_model": 2725, "blank": 2180},
-    "production": {"image": 2530, "tabular": 2860, "language_model": 2825, "blank": 2280},
+    "exploration": {"image": 2435, "tabular": 2760, "language_model": 2730, "blank": 2185},
+    "prototype": {"image": 2435, "tabular": 2760, "language_model": 2730, "blank": 2185},
+    "production": {"image": 2535, "tabular": 2860, "language_model": 2825, "blank": 2280},
 }
 MAX_FILES = {"exploration": 40, "prototype": 54, "production": 60}  # the goal is 38, 50, 60
 MAX_LINES_OF_A_FILE = 200
 MAX_LINES_OF_THE_LOOP = 170
-MAX_FUNCTIONS = 109  # of the package, entered before the first training step; the goal is 70
+MAX_FUNCTIONS = 106  # of the package, entered before the first training step; the goal is 70
 MAX_FILES_OF_A_STEP = 11  # of the package, entered during a training step; the goal is 10
 
 SKIPPED = {

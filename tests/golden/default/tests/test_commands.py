@@ -74,7 +74,7 @@ def test_a_run_in_use_by_another_process_is_left_alone(
 def test_a_full_disk_ends_training_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checkpoint, "save_file", lambda _, path: path.read_bytes())  # fails
+    monkeypatch.setattr(checkpoint, "save_files", lambda _, folder: folder.read_bytes())  # fails
     assert cli.main(TRAIN) == 1
     assert "fix the cause (is the disk full?), then resume" in capsys.readouterr().err
 

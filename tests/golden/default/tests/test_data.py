@@ -2,6 +2,7 @@
 # pyright: standard
 import csv
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 import torch
 
 from digits.config import Config, from_dict, merge
-from digits.data import cache, source
+from digits.data import cache, loader, source
 from digits.data.cache import load_split  # of all examples: conftest.py replaces it in `cache`
 from digits.data.dataset import Dataset
-from digits.data.loader import batch_keys, load_batches
+from digits.data.loader import batch_keys, load_batches, permutation
 from digits.data.validation import SPLITS, Example, Schema, Unreadable, Validator
 from digits.errors import DataError
 
@@ -144,7 +145,11 @@ def test_the_cache_is_complete_or_absent(
     assert list(Path("cache").iterdir()) == []
 
 
-def test_each_epoch_is_a_permutation_that_follows_from_the_seed_and_the_step_alone() -> None:
+@pytest.mark.parametrize("limit", [loader.MAX_SHUFFLED, 0])  # 0: as above ten million examples
+def test_each_epoch_is_a_permutation_that_follows_from_the_seed_and_the_step_alone(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "MAX_SHUFFLED", limit)
     keys = list(batch_keys(9, 3, seed=0, start=0, stop=6))
     assert [(key.epoch, key.position) for key in keys[1:5]] == [(0, 1), (0, 2), (1, 0), (1, 1)]
     epochs = [np.concatenate([key.rows for key in part]) for part in (keys[:3], keys[3:])]
@@ -153,6 +158,30 @@ def test_each_epoch_is_a_permutation_that_follows_from_the_seed_and_the_step_alo
     assert len({tuple(rows) for rows in (*epochs, other_seed)}) == 3
     resumed = batch_keys(9, 3, seed=0, start=4, stop=6)
     assert all(np.array_equal(a.rows, b.rows) for a, b in zip(keys[4:], resumed, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 1000, 1024, 65_537])
+def test_a_permutation_without_a_table_has_every_example_once_and_in_no_order(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "MAX_SHUFFLED", 0)
+    order = permutation(size, 0)
+    assert sorted(order) == list(range(size))
+    assert np.array_equal(permutation(size, 0, places=slice(3, 9)), order[3:9])
+    for distance in (1, 2, 64) if size >= 1000 else ():
+        correlation = np.corrcoef(order[:-distance], order[distance:])[0, 1]
+        assert abs(correlation) < 5 / math.sqrt(size)
+
+
+def test_the_order_of_a_trillion_examples_takes_no_memory() -> None:
+    tracemalloc.start()
+    first, second = batch_keys(10**12, 512, seed=0, start=10**9, stop=10**9 + 2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    rows = np.concatenate([first.rows, second.rows])
+    assert len(set(rows)) == 1024
+    assert 0 <= rows.min() < 10**11 < 9 * 10**11 < rows.max() < 10**12
 
 
 def test_batches_are_the_same_with_any_number_of_workers(train_set: Dataset) -> None:

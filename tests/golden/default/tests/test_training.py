@@ -236,11 +236,11 @@ def test_a_corrupt_checkpoint_is_skipped_and_replaced(
 def test_a_full_disk_leaves_the_earlier_checkpoints_intact(
     manager: CheckpointManager, state: TrainState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_half(_: object, path: Path) -> NoReturn:
-        path.write_bytes(b"half")
+    def write_half(_: object, folder: Path) -> NoReturn:
+        (folder / "model.safetensors").write_bytes(b"half")
         raise SafetensorError("I/O error: No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", write_half)
+    monkeypatch.setattr(checkpoint, "save_files", write_half)
     advance(state)
     with pytest.raises(CheckpointError, match="Earlier checkpoints are intact"):
         save(manager, state)

@@ -3,20 +3,18 @@
 
 import json
 import math
+import mmap
 import sys
 import tomllib
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import tomli_w
 
 from .config import Config, descriptions, flatten, from_dict, merge, read_toml, to_dict
 from .errors import PROGRAM, ConfigError, RunError, did_you_mean, printable, report_error, terminal
-
-if TYPE_CHECKING:
-    from .training.checks import Check
 
 DEBUG = {"training": {"max_steps": 2, "warmup_steps": 0, "log_every": 1, "evaluate_every": 1}}
 
@@ -41,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = load_config(args)
         except (RecursionError, ValueError) as error:  # integers of thousands of digits
             raise ConfigError(f"the settings can't be read: {error}") from None
+        # Without this much memory, importing torch aborts, and importing SciPy may never end.
+        mmap.mmap(-1, 2**30).close()
         return COMMANDS[args.command](args, config)
     except (Exception, KeyboardInterrupt) as error:
         return report_error(error)
@@ -118,11 +118,11 @@ def report(passed: bool, summary: str, result: object, next_command: str) -> int
     return 0 if passed else 1
 
 
-def report_checks(checks: "list[Check]", result: object, next_command: str) -> int:
-    print(*checks, sep="\n")
-    passed = sum(check.passed for check in checks)
-    summary = f"{passed} of {len(checks)} checks passed"
-    return report(passed == len(checks), summary, result, next_command)
+def report_checks(checks: list[tuple[bool, str]], result: object, next_command: str) -> int:
+    print(*(f"{'passed' if passed else 'FAILED'}  {text}" for passed, text in checks), sep="\n")
+    failed = sum(not passed for passed, _ in checks)
+    summary = f"{failed or len(checks)} of {len(checks)} checks"
+    return report(not failed, summary, result, next_command)
 
 
 def validate(args: Namespace, config: Config) -> int:
@@ -175,12 +175,12 @@ def train(args: Namespace, config: Config) -> int:
         raise RunError("--resume: can't be combined with --run-name, --or-resume or --debug")
     name = args.run_name or ("debug" if args.debug else getattr(args.config, "stem", "default"))
     folder = args.resume or run_folder(name)
-    if args.dry_run:
-        print(tomli_w.dumps(to_dict(config)), end="")
-        return 0
     run = Run.open(folder) if args.resume or (args.or_resume and folder.exists()) else None
     if run and not args.allow_changes:
         run.require_same(config)
+    if args.dry_run:
+        print(tomli_w.dumps(to_dict(config)), end="")
+        return 0
     if run and args.or_resume and run.outcome_path.exists():  # fast: torch isn't imported yet
         return report(True, "the run has ended", folder, f"{PROGRAM} evaluate {folder}")
 

@@ -80,6 +80,8 @@ def report_error(error: BaseException) -> int:
     code, text = 1, str(error).partition("\n")[0]
     if isinstance(error, ProjectError):
         code, text = error.exit_code, "\n".join([str(error), *getattr(error, "__notes__", [])])
+    elif isinstance(error, MemoryError) or re.search("of memory|allocate memory|map segment", text):
+        text = f"out of memory; raise the limit, or try a lower training.batch_size. {text}"
     elif isinstance(error, OSError):  # no permission, a full disk
         reason = error.strerror or str(error).strip().rpartition("\n")[2]  # a worker's traceback
         text = f"{error.filename or 'reading or writing failed'}: {reason}"
@@ -87,8 +89,6 @@ def report_error(error: BaseException) -> int:
             text += "; was it, or its folder, moved or deleted? Restore it, or start again"
     elif isinstance(error, KeyboardInterrupt):
         code, text = 130, "interrupted"
-    elif isinstance(error, MemoryError) or re.search("of memory|allocate memory|map segment", text):
-        text = f"out of memory; try a lower training.batch_size. {text}"
     else:
         raise error
     print(printable(text), file=sys.stderr)

@@ -9,6 +9,7 @@ once. If a file was changed since, the cache is built again.
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from ..training.files import locked, read_json, sha256
 from . import source
 from .dataset import CacheWriter, Dataset
 from .loader import permutation
-from .validation import Split, Unreadable, Validator
+from .validation import Example, Schema, Split, Unreadable, Validator
 
 
 def load_split(config: Config, split: Split) -> Dataset:
@@ -35,8 +36,9 @@ def load_split(config: Config, split: Split) -> Dataset:
     dataset = Dataset(prepare(config), split, augmentation, config.seed)
     fraction = config.training.train_fraction
     if split == "train" and fraction < 1:
-        order = permutation(len(dataset), config.seed, "subset")
-        dataset = dataset.select(np.sort(order[: max(1, round(fraction * len(dataset)))]))
+        places = slice(max(1, round(fraction * len(dataset))))
+        rows = permutation(len(dataset), config.seed, "subset", places=places)
+        dataset = dataset.select(np.sort(rows))
     return dataset
 
 
@@ -47,7 +49,7 @@ def prepare(config: Config) -> Path:
         DataError: there are invalid examples.
     """
     folder = config.cache_dir / cache_key(config)
-    if not _is_intact(folder):
+    if not is_intact(folder):
         validate(config).raise_problems(shown=20)
     return folder
 
@@ -73,23 +75,27 @@ def validate(config: Config) -> Validator:
         DataError: there is nothing to read, such as a missing file.
     """
     schema = source.schema(config.data)
+    return build(config.cache_dir / cache_key(config), schema, source.read(config.data))
+
+
+def build(folder: Path, schema: Schema, examples: Iterable[Example | Unreadable]) -> Validator:
+    """Check these examples, and write them to this folder if all are valid."""
     validator = Validator(schema)
-    folder = config.cache_dir / cache_key(config)
-    temporary = config.cache_dir / f".{uuid4().hex}"
+    temporary = folder.with_name(f".{uuid4().hex}")
     temporary.mkdir(parents=True)
     try:
         with CacheWriter(temporary, schema) as writer:
-            for example in source.read(config.data):
+            for example in examples:
                 validator.check(example)
                 if not validator.problems and not isinstance(example, Unreadable):
                     writer.add(example)
             validator.finish()
             if not validator.problems:
                 writer.finish()
-                content = json.dumps({"files": _describe(temporary), "digest": _digest(temporary)})
+                content = json.dumps({"files": describe(temporary), "digest": _digest(temporary)})
                 (temporary / "manifest.json").write_text(content, encoding="utf-8")
-                with locked(config.cache_dir):
-                    if not _is_intact(folder):  # else another process was faster
+                with locked(folder.parent):
+                    if not is_intact(folder):  # else another process was faster
                         shutil.rmtree(folder, ignore_errors=True)
                         temporary.rename(folder)
     except OSError as error:
@@ -109,13 +115,14 @@ def _digest(folder: Path) -> str:
     return checksum.hexdigest()[:16]
 
 
-def _describe(folder: Path) -> dict[str, list[int]]:
-    files = [path for path in sorted(folder.iterdir()) if path.name != "manifest.json"]
+def describe(folder: Path) -> dict[str, list[int]]:
+    """Size and time of each file; shards, which are folders, have manifests of their own."""
+    files = [path for path in sorted(folder.glob("[!.]*.*")) if path.name != "manifest.json"]
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
 
 
-def _is_intact(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     try:
-        return read_json(folder / "manifest.json")["files"] == _describe(folder)
+        return read_json(folder / "manifest.json")["files"] == describe(folder)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -24,21 +24,21 @@ RESERVED = {*COLUMNS, "loss", "predicted", "confidence", "correct", "weight"}
 """Columns of examples.csv and predictions.csv; metadata of such a name gets an underscore."""
 
 
-class CacheWriter:
+class CacheWriter(ExitStack):
     """Writes one example after another, so that the data may be larger than the memory."""
 
     def __init__(self, folder: Path, schema: Schema) -> None:
+        super().__init__()  # it closes the files
         self._folder, self._schema = folder, schema
         self._targets: dict[Split, list[Any]] = {split: [] for split in SPLITS}
         self._metadata: list[str] | None = None  # names, those of the first example
-        self._files = ExitStack()
         self._inputs = {
-            split: self._files.enter_context((folder / f"{split}.inputs.npy").open("wb"))
+            split: self.enter_context((folder / f"{split}.inputs.npy").open("wb"))
             for split in SPLITS
         }
         for split in SPLITS:
             self._write_header(split)
-        self._table = self._files.enter_context(open_csv(folder / "examples.csv"))
+        self._table = csv.writer(self.enter_context(open_csv(folder / "examples.csv")))
 
     def _write_header(self, split: Split) -> None:
         """Always of the same length: NumPy leaves room for the number of examples to grow."""
@@ -53,14 +53,13 @@ class CacheWriter:
         if self._metadata is None:
             self._metadata = list(example.metadata)
             names = [f"{name}_" if name in RESERVED else name for name in self._metadata]
-            csv.writer(self._table).writerow([*COLUMNS, *names])
+            self._table.writerow([*COLUMNS, *names])
         label: Any = ""
         if self._schema.target_shape == ():
             target, classes = np.asarray(example.target).item(), self._schema.classes
             label = classes[int(target)] if classes else float(target)
         cells = [format_cell(example.metadata.get(name, "")) for name in self._metadata]
-        row = [example.id, example.split, label, example.group, *cells]
-        csv.writer(self._table).writerow(row)
+        self._table.writerow([example.id, example.split, label, example.group, *cells])
         self._inputs[example.split].write(np.ascontiguousarray(example.inputs).tobytes())
         self._targets[example.split].append(example.target)
 
@@ -71,13 +70,7 @@ class CacheWriter:
             np.save(self._folder / f"{split}.targets.npy", targets)
         schema = json.dumps(asdict(self._schema))
         (self._folder / "schema.json").write_text(schema, encoding="utf-8")
-        self._files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._files.close()
+        self.close()
 
 
 @contextmanager
@@ -114,14 +107,12 @@ class Dataset:
     @cached_property
     def inputs(self) -> Array:
         """(N, ...), memory-mapped, before preprocessing."""
-        inputs = self._load("inputs")
-        return inputs if self.rows is None else inputs[self.rows]
+        return self._load("inputs")
 
     @cached_property
     def targets(self) -> Array:
         """(N, ...)"""
         targets = self._load("targets")
-        targets = targets if self.rows is None else targets[self.rows]
         return targets if self.target_order is None else targets[self.target_order]
 
     @cached_property
@@ -186,7 +177,8 @@ class Dataset:
 
     def _load(self, name: str) -> Array:
         array = np.load(self.folder / f"{self.split}.{name}.npy", mmap_mode="r")
-        return array.view(np.ndarray)  # indexing a memmap takes twice as long
+        array = array.view(np.ndarray)  # indexing a memmap takes twice as long
+        return array if self.rows is None else array[self.rows]
 
     def __getstate__(self) -> dict[str, Any]:
         """Workers open the arrays themselves instead of being sent copies."""

@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from multiprocessing import active_children, parent_process
 from threading import Thread
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from torch.utils.data import DataLoader
 from ..errors import Interrupted, TrainingError
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, (B, ...) each
+MAX_SHUFFLED = 10_000_000  # examples whose permutation is held in memory: 8 bytes each
+MIX = 0xBF58476D1CE4E5B9  # of SplitMix64: its product carries each bit to the higher ones
 TIMEOUT = 300  # seconds that workers may take for a batch
 STOP_TIMEOUT = 10  # the same once the run has to stop; schedulers kill it soon
 
@@ -45,25 +48,44 @@ def generator(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(*key))
 
 
-def permutation(size: int, *key: int | str) -> NDArray[np.int64]:
+def permutation(size: int, *key: int | str, places: slice = slice(None)) -> NDArray[np.int64]:
+    """What is at these places of a permutation of so many examples.
+
+    Of more than MAX_SHUFFLED, only these places are computed. Four rounds of a Feistel network
+    permute the numbers of twice `bits` bits; one that isn't an example goes through them again.
+    Source: Black and Rogaway (2002), https://doi.org/10.1007/3-540-45760-7_9.
+    """
+    if size <= MAX_SHUFFLED:
+        return _shuffled(size, *key)[places]
+    bits = ((size - 1).bit_length() + 1) // 2
+    round_keys = np.random.default_rng(derive_seed(*key)).integers(2**64, size=4, dtype=np.uint64)
+    rows = np.arange(*places.indices(size), dtype=np.uint64)
+    outside = np.full(len(rows), fill_value=True)
+    while outside.any():
+        left, right = rows[outside] >> bits, rows[outside] & 2**bits - 1
+        for round_key in round_keys:
+            mixed = (right + round_key) * MIX
+            mixed = (mixed ^ mixed >> 32) * MIX
+            left, right = right, left ^ mixed >> 64 - bits
+        rows[outside] = left << bits | right
+        outside = rows >= size
+    return rows.astype(np.int64)
+
+
+@lru_cache(maxsize=1)
+def _shuffled(size: int, *key: int | str) -> NDArray[np.int64]:
     return np.random.default_rng(derive_seed(*key)).permutation(size)
 
 
 def batch_keys(size: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[BatchKey]:
     """The batches of the steps from `start` up to `stop`, without `stop`.
 
-    Each epoch is a new permutation of all examples, without those that don't fill a batch. It takes
-    8 bytes per example; above some ten million examples, permute blocks instead.
+    Each epoch is a new permutation of all examples, without those that don't fill a batch.
     """
-    batches_per_epoch = size // batch_size
-    permuted_epoch, order = -1, np.empty(0, dtype=np.int64)
     for step in range(start, stop):
-        epoch, position = divmod(step, batches_per_epoch)
-        if epoch != permuted_epoch:
-            order = permutation(size, seed, "order", epoch)
-            permuted_epoch = epoch
-        first = position * batch_size
-        yield BatchKey(epoch, position, order[first : first + batch_size])
+        epoch, position = divmod(step, size // batch_size)
+        places = slice(position * batch_size, (position + 1) * batch_size)
+        yield BatchKey(epoch, position, permutation(size, seed, "order", epoch, places=places))
 
 
 def part_keys(keys: Iterable[BatchKey], parts: int, ours: range) -> Iterator[BatchKey]:

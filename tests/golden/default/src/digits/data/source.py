@@ -17,15 +17,8 @@ import numpy as np
 
 from ..errors import DataError
 from ..settings import DataConfig
-from .images import (
-    ImageFile,
-    classes_of,
-    decode,
-    find_images,
-    image_files,
-    splits_by_id,
-    visible_files,
-)
+from . import images
+from .images import ImageFile
 from .validation import Array, Example, Schema, Split, Unreadable, split_by_hash
 
 DIGITS = "digits"
@@ -36,7 +29,7 @@ def schema(config: DataConfig) -> Schema:
     if config.path == DIGITS:
         classes = tuple("0123456789")
     else:
-        classes = classes_of(_find(config), config.task)
+        classes = images.classes_of(_find(config), config.task)
     return Schema(
         dtype="uint8",
         shape=(config.size, config.size, 3) if config.color else (config.size, config.size),
@@ -52,10 +45,10 @@ def read(config: DataConfig) -> Iterator[Example | Unreadable]:
     if config.path == DIGITS:
         yield from _read_digits(config)
         return
-    images, classes = _find(config), schema(config).classes
-    _report_ignored(Path(config.path), {image.path for image in images})
-    splits: set[Split] = {image.split for image in images if image.split}
-    for image in images:
+    listed, classes = _find(config), schema(config).classes
+    _report_ignored(Path(config.path), {image.path for image in listed})
+    splits: set[Split] = {image.split for image in listed if image.split}
+    for image in listed:
         target = classes.index(image.target) if classes else float(image.target)
         yield _read_image(image, config, target, splits)
 
@@ -63,7 +56,7 @@ def read(config: DataConfig) -> Iterator[Example | Unreadable]:
 def read_new(path: Path, config: DataConfig) -> Iterator[Example | Unreadable]:
     """New images without targets, for the command `predict`: one file, or all files in a folder."""
     root = path.parent if path.is_file() else path
-    files = [path] if path.is_file() else image_files(path)
+    files = [path] if path.is_file() else images.image_files(path)
     _report_ignored(path, {*files})
     if not files:
         raise DataError(f"{path}: expected an image, or a folder with images")
@@ -84,15 +77,15 @@ def fingerprint(config: DataConfig) -> str:
     return repr([(path, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in status])
 
 
-def _report_ignored(folder: Path, images: set[Path]) -> None:
+def _report_ignored(folder: Path, used: set[Path]) -> None:
     """A note or a thumbnail database among the images is none, but a misspelt suffix is a loss."""
-    if others := [file for file in visible_files(folder) if file not in images]:
+    if others := [file for file in images.visible_files(folder) if file not in used]:
         count = f"{len(others)} files that aren't named as images, or in no folder of a class,"
         print(f"Warning: {count} were ignored, such as {others[0]}", file=sys.stderr)
 
 
 def _find(config: DataConfig) -> list[ImageFile]:
-    return find_images(Path(config.path), config.target, config.split)
+    return images.find_images(Path(config.path), config.target, config.split)
 
 
 def _read_image(
@@ -102,7 +95,7 @@ def _read_image(
     if path.exists() and path.stat().st_size == 0:  # opening a pipe would wait for ever
         return Unreadable(image.id, "an empty file, a pipe or a device", str(path))
     try:
-        pixels, key, frames = decode(path, config.size, config.color)
+        pixels, key, frames = images.decode(path, config.size, config.color)
     except Exception as error:  # decoders raise anything
         problem = f"can't be decoded as an image ({type(error).__name__}: {error})"
         return Unreadable(image.id, problem.replace(f" {str(path)!r}", ""), str(path))
@@ -138,7 +131,7 @@ def _read_digits(config: DataConfig) -> Iterator[Example]:
     from sklearn.datasets import load_digits  # slow to import, and not needed with a cache
 
     scans, labels = cast("tuple[Array, Array]", load_digits(return_X_y=True))
-    named = splits_by_id(config.split)
+    named = images.splits_by_id(config.split)
     for row, (scan, label) in enumerate(zip(scans, labels, strict=True)):
         digit = np.rint(scan.reshape(8, 8) * (255 / 16)).astype(np.uint8)
         image = Image.fromarray(digit).convert("RGB" if config.color else "L")

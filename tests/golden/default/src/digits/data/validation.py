@@ -18,6 +18,11 @@ from ..training.files import read_json
 Array = NDArray[Any]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLIT_NAMES: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "Train"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "Validation"), "validation"),
+    **dict.fromkeys(("test", "testing", "Test"), "test"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,21 +109,17 @@ class Schema:
             yield f"target {target}, expected integers, or target_dtype float32 in the schema"
 
     def _input_problems(self, inputs: Array) -> Iterator[str]:
-        expected = tuple(
-            size if expected_size == -1 else expected_size
-            for expected_size, size in zip(self.shape, inputs.shape, strict=False)
-        )
-        if inputs.dtype != self.dtype or inputs.shape != expected or inputs.ndim != len(self.shape):
+        sizes = zip(self.shape, inputs.shape, strict=False)
+        fits = inputs.ndim == len(self.shape) and all(size in (-1, given) for size, given in sizes)
+        if inputs.dtype != self.dtype or not fits:
             yield f"inputs {inputs.dtype}{inputs.shape}, expected {self.dtype}{self.shape}"
             return
         known = inputs[~np.isnan(inputs)] if self.missing else inputs
         if not np.isfinite(known).all():
             yield f"{np.count_nonzero(~np.isfinite(known))} inputs are not finite"
         elif known.size and (known.min() < self.low or known.max() > self.high):
-            yield (
-                f"inputs from {known.min():g} to {known.max():g}, "
-                f"expected {self.low:g} to {self.high:g}"
-            )
+            given = f"inputs from {known.min():g} to {known.max():g}"
+            yield f"{given}, expected {self.low:g} to {self.high:g}"
 
 
 def split_by_hash(key: bytes, validation_fraction: float, test_fraction: float) -> Split:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..config import Config
 from ..data import source
@@ -87,13 +86,12 @@ def write_predictions(folder: Path, predictions: Predictions, dataset: Dataset) 
     Returns:
         The name of the file to look at.
     """
+    schema, targets = dataset.schema, predictions.targets
     columns: dict[str, Array] = {}
-    if dataset.schema.is_classification:
-        columns["label"] = np.array(dataset.schema.classes, dtype=object)[predictions.targets]
-    elif predictions.targets.ndim == 1:
-        columns["label"] = predictions.targets
-    if columns:  # a target is one class or one number
-        columns |= predicted_columns(predictions.values, dataset.schema)
+    if targets.ndim == 1:  # a target is one class or one number
+        classes = np.array(schema.classes, dtype=object)
+        columns["label"] = classes[targets] if schema.is_classification else targets
+        columns |= predicted_columns(predictions.values, schema)
     columns["loss"] = predictions.losses
 
     names, examples = dataset.metadata()
@@ -137,6 +135,7 @@ def plot_mistakes(path: Path, predictions: Predictions, dataset: Dataset) -> Non
     figure.savefig(path, dpi=110)
 
 
+@torch.inference_mode()
 def predict_new(
     model: Network, schema: Schema, path: Path, config: Config, output: Path
 ) -> tuple[int, int]:
@@ -148,6 +147,8 @@ def predict_new(
         How many examples were predicted, and how many couldn't be.
     """
     predicted, failed = 0, 0
+    device = next(chain(model.parameters(), model.buffers())).device
+    model.eval()
 
     def valid_examples() -> Iterator[Example]:
         nonlocal failed
@@ -166,7 +167,8 @@ def predict_new(
         writer = csv.writer(file)
         while batch := list(islice(examples, config.training.batch_size)):
             inputs = torch.from_numpy(np.stack([example.inputs for example in batch]))
-            columns = predicted_columns(_predict_inputs(model, inputs), schema)
+            outputs = model(transforms.preprocess(inputs).to(device))
+            columns = predicted_columns(model.postprocess(outputs).cpu().numpy(), schema)
             if predicted == 0:
                 writer.writerow(["id", *columns])
             for example, *row in zip(batch, *columns.values(), strict=True):
@@ -184,10 +186,3 @@ def predicted_columns(values: Array, schema: Schema) -> dict[str, Array]:
     if len(numbers) == 1:
         return {"predicted": numbers[0]}
     return {f"predicted_{index}": column for index, column in enumerate(numbers)}
-
-
-@torch.inference_mode()
-def _predict_inputs(model: Network, inputs: Tensor) -> Array:
-    device = next(chain(model.parameters(), model.buffers())).device
-    outputs = model.eval()(transforms.preprocess(inputs).to(device))
-    return model.postprocess(outputs).cpu().numpy()

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, load_model, save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .device import load_file, load_model, save_files
 from .files import delete, flush, read_json, sha256
 from .retention import CheckpointConfig
 
@@ -44,10 +44,9 @@ class TrainState:
 
     def update_best(self, value: float, mode: str) -> bool:
         """Record the metric at this step. Returns whether it is the best so far."""
-        if self.best_value is not None:
-            better = value < self.best_value if mode == "min" else value > self.best_value
-            if not better:
-                return False
+        sign = 1 if mode == "max" else -1
+        if self.best_value is not None and sign * value <= sign * self.best_value:
+            return False
         self.best_step, self.best_value = self.step, value
         return True
 
@@ -96,10 +95,8 @@ class CheckpointManager:
         temporary = self.folder / f".tmp-{step:08d}"
         try:
             temporary.mkdir()
-            for name, tensors in files.items():
-                save_file(dict(tensors), temporary / f"{name}.safetensors")
             (temporary / "state.json").write_text(json.dumps(saved))
-            checksums = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+            checksums = save_files(files, temporary)
             (temporary / "manifest.json").write_text(json.dumps(checksums, indent=2))
             for path in (*temporary.iterdir(), temporary):
                 flush(path)
@@ -158,8 +155,10 @@ class CheckpointManager:
         """
         self.remove_temporary_files()
         step = self.latest()
-        if step is None:
-            return
+        if step is not None:
+            self.load(state, step)
+
+    def load(self, state: TrainState, step: int) -> None:
         saved, optimizer = self._read_state(step), type(state.optimizer).__name__
         if saved["optimizer"] != optimizer:
             message = f"{self.path(step)} was saved with {saved['optimizer']}, now {optimizer}"
@@ -199,7 +198,7 @@ class CheckpointManager:
             checksums = read_json(folder / "manifest.json")
             saved = self._read_state(step)
             intact = (
-                checksums.keys() >= REQUIRED
+                {re.sub(r"-\d{5}-of-\d{5}", "", name) for name in checksums} >= REQUIRED
                 and all(re.fullmatch(FILE_NAME, name) for name in checksums)
                 and all((folder / name).is_file() for name in checksums)  # and not a device
                 and saved.keys() == STATE_KEYS
@@ -230,7 +229,7 @@ def module_tensors(module: nn.Module) -> dict[str, Tensor]:
     first_names: dict[tuple[int | str, torch.Size], str] = {}
     tensors = module.state_dict()
     for name, tensor in tensors.items():
-        address = tensor.data_ptr() if tensor.numel() else name  # empty tensors are all at 0
+        address = tensor.data_ptr() or name  # empty tensors are all at 0
         first_names.setdefault((address, tensor.shape), name)
     return {name: tensors[name].contiguous() for name in first_names.values()}
 

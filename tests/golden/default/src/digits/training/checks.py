@@ -10,7 +10,6 @@ import math
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,13 +28,7 @@ from .loop import adapt_model, build_model, train
 from .optimizer import build_optimizer
 from .run import Run
 
-
-class Check(NamedTuple):
-    passed: bool
-    result: str
-
-    def __str__(self) -> str:
-        return f"{'passed' if self.passed else 'FAILED'}  {self.result}"
+Checks = list[tuple[bool, str]]  # whether each has passed, and its result
 
 
 def load_splits(config: Config) -> tuple[Dataset, Dataset]:
@@ -59,11 +52,11 @@ def load_splits(config: Config) -> tuple[Dataset, Dataset]:
     return train_set, validation_set
 
 
-def check_transforms(config: Config, train_set: Dataset, plot: Path) -> list[Check]:
+def check_transforms(config: Config, train_set: Dataset, plot: Path) -> Checks:
     """Check preprocessing and augmentation on a sample, and plot examples before and after."""
     from matplotlib.figure import Figure  # half a second, which `train` doesn't need
 
-    rows = np.sort(permutation(len(train_set), config.seed, "transforms")[:512])
+    rows = np.sort(permutation(len(train_set), config.seed, "transforms", places=slice(512)))
     before = train_set.preprocess(rows)
     after, again = (
         transforms.augment(before.clone(), generator(0, "augment"), config.features)
@@ -76,9 +69,9 @@ def check_transforms(config: Config, train_set: Dataset, plot: Path) -> list[Che
     repeated = torch.allclose(after, again, rtol=0, atol=0, equal_nan=True)
     within = low <= smallest <= largest <= high and math.isfinite(largest - smallest)
     checks = [
-        Check(kept, f"augmentation keeps shape and type: {(*after.shape,)} {after.dtype}"),
-        Check(repeated, "augmentation draws only from the generator it is given"),
-        Check(within, f"values are between {smallest:g} and {largest:g}, RANGE is {low} to {high}"),
+        (kept, f"augmentation keeps shape and type: {(*after.shape,)} {after.dtype}"),
+        (repeated, "augmentation draws only from the generator it is given"),
+        (within, f"values are between {smallest:g} and {largest:g}, RANGE is {low} to {high}"),
     ]
     if train_set.schema.is_classification:
         checks.append(_check_labels(before, after, torch.from_numpy(train_set.targets[rows])))
@@ -96,7 +89,7 @@ def check_transforms(config: Config, train_set: Dataset, plot: Path) -> list[Che
     return checks
 
 
-def _check_labels(before: Tensor, after: Tensor, labels: Tensor) -> Check:
+def _check_labels(before: Tensor, after: Tensor, labels: Tensor) -> tuple[bool, str]:
     """Whether the nearest neighbor still tells the label: an augmented 6 must not become a 9."""
     before, after = (x.nan_to_num().flatten(1).double() for x in (before, after))
     agreement: list[float] = []
@@ -105,29 +98,24 @@ def _check_labels(before: Tensor, after: Tensor, labels: Tensor) -> Check:
         agreement.append((labels[nearest] == labels).double().mean().item())
     majority_rate = labels.bincount().max().item() / len(labels)
     noise = 3 * 0.5 / len(labels) ** 0.5  # three standard errors of a proportion
-    return Check(
+    return (
         agreement[0] - agreement[1] <= max(0.5 * (agreement[0] - majority_rate), noise),
         f"augmentation keeps the label: {agreement[1]:.0%} of the examples have a nearest neighbor "
         f"of their class, {agreement[0]:.0%} before augmentation",
     )
 
 
-def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> list[Check]:
+def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> Checks:
     """Check the untrained model, overfit a few batches, then train on shuffled targets."""
-    model = build_model(config, train_set, select_device(config.training))
-    if not any(weight.requires_grad for weight in model.parameters()):
-        raise ConfigError(
-            "overfit: this model isn't trained by steps, so there is nothing to check"
-        )
     size = config.overfit.batches * config.training.batch_size
-    rows = np.sort(permutation(len(train_set), config.seed, "overfit")[:size])
+    rows = np.sort(permutation(len(train_set), config.seed, "overfit", places=slice(size)))
     few = replace(train_set.select(rows), augmentation=None)
-    initial_loss, *checks = _check_untrained(config, train_set, few)
+    initial_loss, checks = _check_untrained(config, train_set, few)
 
     model = _train(config, "overfit-few", few, validation_set)
     loss, threshold = _losses(model, few, config).mean(), config.overfit.max_loss * initial_loss
     result = f"loss {loss:.4f} on {size} examples, expected at most {threshold:.4f}"
-    checks.append(Check(loss.item() <= threshold, f"a few batches are overfitted: {result}"))
+    checks.append((loss.item() <= threshold, f"a few batches are overfitted: {result}"))
 
     # A model that learned nothing is as good with the targets of other examples as with theirs.
     shuffled = replace(train_set, target_order=permutation(len(train_set), config.seed, "shuffled"))
@@ -139,42 +127,40 @@ def overfit(config: Config, train_set: Dataset, validation_set: Dataset) -> list
     significant = gain.mean() > 4 * gain.std() / len(gain) ** 0.5
     result = f"loss {relative:.1%} lower than with the targets of other examples, expected 0 %"
     learned = relative > 0.15 and bool(significant)
-    checks.append(Check(not learned, f"nothing is learned from shuffled targets: {result}"))
+    checks.append((not learned, f"nothing is learned from shuffled targets: {result}"))
     return checks
 
 
-def _check_untrained(
-    config: Config, train_set: Dataset, few: Dataset
-) -> tuple[float, Check, Check]:
+def _check_untrained(config: Config, train_set: Dataset, few: Dataset) -> tuple[float, Checks]:
     """The initial loss; whether it is plausible, and whether every parameter gets a gradient.
 
     Within a few steps, since layers that are initialized to zero pass on nothing at first.
     """
     device = select_device(config.training)
     model = build_model(config, train_set, device)
-    adapt_model(model, train_set, config)
-    optimizer = build_optimizer(model, config.training)
     missing = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    losses: list[float] = []
+    if not missing:
+        message = "this model isn't trained by steps, so there is nothing to check"
+        raise ConfigError(f"overfit: {message}")
+    adapt_model(model, train_set, config)
+    loss = _losses(model, few, config).mean().item()
+    optimizer = build_optimizer(model, config.training)
     for _ in range(3):
         for inputs, targets in few.batches(config.training.batch_size):
-            loss = per_example_loss(model(inputs.to(device)), targets.to(device)).mean()
-            losses.append(loss.item())
-            loss.backward()
+            per_example_loss(model(inputs.to(device)), targets.to(device)).mean().backward()
             for name, weight in model.named_parameters():
                 if not weight.numel() or (weight.grad is not None and weight.grad.any()):
                     missing.discard(name)
             optimizer.step()
             optimizer.zero_grad()
     names = f", except {', '.join(sorted(missing)[:5])}" if missing else ""
-    gradients = Check(not missing, f"every parameter gets a gradient{names}")
-
-    result = f"the initial loss is {losses[0]:.4g}"
-    if not (few.schema.is_classification or few.schema.vocabulary_size):
-        return losses[0], Check(math.isfinite(losses[0]), result), gradients
-    expected = math.log(few.schema.num_outputs)
-    plausible = abs(losses[0] / expected - 1) <= 0.5
-    return losses[0], Check(plausible, f"{result}; a uniform guess has {expected:.4g}"), gradients
+    plausible, result = math.isfinite(loss), f"the initial loss is {loss:.4g}"
+    if few.schema.is_classification or few.schema.vocabulary_size:
+        expected = math.log(few.schema.num_outputs)
+        plausible = abs(loss / expected - 1) <= 0.5
+        result += f"; a uniform guess has {expected:.4g}"
+    gradients = (not missing, f"every parameter gets a gradient{names}")
+    return loss, [(plausible, result), gradients]
 
 
 def _train(config: Config, name: str, train_set: Dataset, validation_set: Dataset) -> nn.Module:

@@ -4,16 +4,19 @@
 import os
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ..config import TrainingConfig
 from ..errors import ConfigError
+from .files import sha256
 
 LEAD = True  # whether this process writes: with several, one of them does
 
@@ -83,25 +86,25 @@ def peak_memory(device: torch.device) -> int:
 
 # --- what several processes would share: there is one -------------------------------------------
 
+SAVES = LEAD  # whether it takes part in saving
 
-def process_group(config: TrainingConfig) -> AbstractContextManager[object]:
-    return nullcontext()
-
-
-def distribute(module: nn.Module) -> None:
-    """Called with each module of a new model, the whole last."""
-
-
-def broadcast(state: object) -> None:
-    """Called once the state is restored."""
+process_group = nullcontext
+our_parts = range
+compute_shared = map
+load_file, load_model = safetensors.torch.load_file, safetensors.torch.load_model
 
 
-def our_parts(parts: int) -> range:
-    return range(parts)
+def distribute(model: nn.Module, device: torch.device) -> None:
+    """Called with a new model, before it is moved to the device."""
 
 
-def sum_over_processes(weights: list[Tensor], loss: Tensor) -> Tensor:
-    return loss
+def restore(state: Any, checkpoints: Any) -> None:
+    checkpoints.restore(state)
+
+
+def sum_and_clip(weights: list[Tensor], loss: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
+    """Sum the gradients, in place, and the losses. Returns the loss and the gradient norm."""
+    return loss, nn.utils.clip_grad_norm_(weights, max_norm)
 
 
 def agree(stop: object, seconds: float, waited: float) -> tuple[str, float, float]:
@@ -109,6 +112,8 @@ def agree(stop: object, seconds: float, waited: float) -> tuple[str, float, floa
     return getattr(stop, "signal_name", ""), seconds, waited
 
 
-def compute_shared(function: Callable[[Any], Any], keys: Iterable[Any]) -> Iterable[Any]:
-    """The results for all keys, in their order."""
-    return map(function, keys)
+def save_files(files: Mapping[str, Mapping[str, Tensor]], folder: Path) -> dict[str, str]:
+    """Returns the checksums of all files in the folder."""
+    for name, tensors in files.items():
+        safetensors.torch.save_file(dict(tensors), folder / f"{name}.safetensors")
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}

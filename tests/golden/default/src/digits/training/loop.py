@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import Config
 from ..data.dataset import Dataset
@@ -55,8 +55,7 @@ def train(
     model = build_model(config, train_set, device)
     state = TrainState({"model": model}, build_optimizer(model, training))
     checkpoints = CheckpointManager(run.folder / "checkpoints", config.checkpoint)
-    checkpoints.restore(state)
-    processes.broadcast(state)
+    processes.restore(state, checkpoints)
     if state.step > training.max_steps:
         raise RunError(f"training.max_steps: {run.folder} has {state.step} steps already")
     if training.compile:
@@ -116,7 +115,7 @@ def train(
             if logging:
                 logger.log(state.step, metrics, peak_memory(device), ended=bool(ended_by))
 
-            if saving and processes.LEAD:
+            if saving and processes.SAVES:
                 logger.sync()
                 checkpoints.save(state, write)
                 last_save = time.monotonic()
@@ -145,7 +144,8 @@ def build_model(config: Config, train_set: Dataset, device: torch.device) -> Net
     """With random weights, which depend on the seed alone."""
     seed_everything(derive_seed(config.seed, "weights"), device)
     model = Network(config.model, train_set.shape, train_set.schema.num_outputs)
-    return model.apply(processes.distribute).to(device)
+    processes.distribute(model, device)
+    return model.to(device)
 
 
 def adapt_model(model: Network, train_set: Dataset, config: Config) -> None:
@@ -212,8 +212,7 @@ def train_step(
         return loss.detach()
 
     loss = tree_sum(backward, processes.our_parts(n), weights)
-    loss = processes.sum_over_processes(weights, loss)
-    norm = nn.utils.clip_grad_norm_(weights, config.training.gradient_clip)
+    loss, norm = processes.sum_and_clip(weights, loss, config.training.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss, norm

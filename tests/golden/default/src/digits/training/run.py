@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
@@ -55,7 +56,7 @@ class Run:
         run.folder.mkdir(parents=True)
         try:
             run.config_path.write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")
-            shutil.copy(train_set.folder / "schema.json", run.folder)  # to predict without the data
+            run.write("schema.json", asdict(train_set.schema))  # to predict without the data
             run.write("run.json", provenance(config, train_set) | {"scratch": scratch})
             if scratch and folder.exists() and cls(folder).read_provenance()["scratch"]:
                 with cls(folder).locked():
