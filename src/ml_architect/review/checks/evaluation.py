@@ -83,7 +83,7 @@ def forwards_of(
             or is_switch_of_branches(function, before[-1][2], switches)
         ):
             continue
-        if feeds_backward(function, call, switches) or is_without_gradients(
+        if feeds_backward(project, function, call, switches) or is_without_gradients(
             project, function, call
         ):
             continue
@@ -112,12 +112,15 @@ def forwards_of(
 
 
 def makes_volatile(project: Project, function: Function) -> bool:
-    """Whether inputs are Variables with volatile=True: before torch 0.4, gradients were off."""
+    """Whether inputs are Variables with `volatile=`: before torch 0.4, it turned gradients off.
+
+    A helper often decides, as in `Variable(data, volatile=evaluation)`.
+    """
     calls = function.all(ast.Call)
     helpers = {each for call in calls for each in project.resolver.callees(function, call)}
     inside = [call for each in helpers for call in each.all(ast.Call)]
     values = [keyword(call, "volatile") for call in (*calls, *inside)]
-    return any(is_constant(value, True) for value in values)
+    return any(value is not None and not is_constant(value, False) for value in values)
 
 
 def names_of(function: Function) -> set[str]:
@@ -176,13 +179,18 @@ def is_switch_of_branches(
 
 
 def feeds_backward(
-    function: Function, call: ast.Call, switches: list[tuple[int, str, ast.Call]]
+    project: Project,
+    function: Function,
+    call: ast.Call,
+    switches: list[tuple[int, str, ast.Call]],
 ) -> bool:
     """Whether a backward pass follows in the same loop, before the mode changes again."""
     loops = function.module.loops(call)
     later = [line for line, _, _ in switches if line > call.lineno]
     for each in function.all(ast.Call):
-        if called(each) not in ("backward", "manual_backward", "grad", "scale"):
+        is_backward = called(each) in ("backward", "manual_backward", "grad", "scale")
+        helpers = project.resolver.callees(function, each)
+        if not is_backward and not any(map(differentiates, helpers)):
             continue
         is_before_switch = each.lineno >= call.lineno and (not later or each.lineno < min(later))
         same = not loops or loops[0] in function.module.loops(each)
@@ -196,6 +204,17 @@ def feeds_backward(
         ):
             return True
     return any("backward" in names_of(child) for child in function.children)
+
+
+def differentiates(helper: Function) -> bool:
+    """Whether a function takes the gradients of what it is given."""
+    for call in helper.all(ast.Call):
+        target = call.args[0] if call.args and called(call) == "grad" else None
+        if called(call) == "backward" and isinstance(call.func, ast.Attribute) and not call.args:
+            target = call.func.value
+        if target is not None and path_of(target) in helper.parameters:
+            return True
+    return False
 
 
 def has_eval(
