@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ..findings import Finding
 from ..project import Project
-from ..source import Function, called, is_constant, keyword, path_of, receiver
+from ..source import Function, called, is_constant, keyword, path_of
 from ..torch_code import HELD_OUT, last_names
 from .check import finding
 
@@ -68,7 +68,7 @@ def is_softmax(project: Project, function: Function, call: ast.Call) -> bool:
     """Whether a call is a softmax (a log-softmax twice changes nothing)."""
     name = function.module.dotted(call.func)
     if name in ("torch.softmax", "torch.nn.functional.softmax") or (
-        called(call) == "softmax" and receiver(call)
+        called(call) == "softmax" and isinstance(call.func, ast.Attribute)
     ):
         return not name.startswith("self.") or any(
             made == "torch.nn.Softmax"

@@ -22,9 +22,9 @@ from .check import finding
 
 # What leaves the graph: a number, an array, a tensor without history.
 DETACHES = {
-    "item", "detach", "data", "float", "int", "numpy", "tolist", "detach_", "no_grad", "format",
-    "str", "len",
+    "item", "detach", "data", "numpy", "tolist", "detach_", "no_grad", "format",
 }  # fmt: skip
+CASTS = {"float", "int", "str"}  # as functions: `target.float()` stays a tensor
 
 
 def backward_roots(function: Function) -> dict[str, list[ast.Call]]:
@@ -165,9 +165,21 @@ def is_detached(function: Function, loss: str, node: ast.AST) -> bool:
     """Whether the loss was replaced by a number before: `loss = loss.item()`."""
     line = getattr(node, "lineno", 0)
     return any(
-        value.lineno <= line and last_names(value) & DETACHES
+        value.lineno <= line and leaves_graph(value, loss)
         for value in function.values.get(loss, ())
     )
+
+
+def leaves_graph(value: ast.AST, loss: str) -> bool:
+    """Whether a value has no graph: `reduce(loss.data)`, but not `criterion(x, target.data)`."""
+    if isinstance(value, ast.Name):
+        return value.id in CASTS
+    if isinstance(value, ast.Attribute) and value.attr in DETACHES:
+        return True
+    inside = list(ast.iter_child_nodes(value))
+    if isinstance(value, ast.Call):
+        inside = [value.func, *(each for each in value.args if loss in names_of(each))]
+    return any(leaves_graph(each, loss) for each in inside)
 
 
 def is_started_inside(function: Function, target: str, loop: ast.AST) -> bool:
@@ -202,7 +214,7 @@ def losses_of_helpers(project: Project, function: Function) -> set[str]:
     return found
 
 
-ZEROES = {"zero_grad", "clear_grad", "zero_", "set_to_none", "zero_grad_", "zero_gradients"}
+ZEROES = re.compile(r"(zero|clear|reset).*grad|grad.*(zero|none)|^set_to_none$")
 
 
 def never_zeroes(project: Project) -> Iterator[Finding]:
@@ -265,14 +277,16 @@ def related(project: Project, function: Function) -> set[Function]:
 def zeroes(function: Function) -> bool:
     """Whether a function sets gradients to zero."""
     names = {each.attr for each in function.all(ast.Attribute)} | function.names
-    if names & ZEROES:
+    if any(ZEROES.search(each.lower()) for each in names):
         return True
-    for assign in function.all(ast.Assign):
-        if any(
-            isinstance(target, ast.Attribute) and target.attr == "grad" for target in assign.targets
-        ):
+    for call in function.all(ast.Call):
+        if called(call) == "zero_" and any("grad" in each for each in last_names(call.func)):
             return True
-    return any("zero_grad" in each or "gradient" in each for each in names)
+    return any(
+        isinstance(target, ast.Attribute) and target.attr == "grad"
+        for assign in function.all(ast.Assign)
+        for target in assign.targets
+    )
 
 
 def is_handed_on(project: Project, function: Function, step: ast.Call) -> bool:

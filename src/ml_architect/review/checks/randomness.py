@@ -155,7 +155,7 @@ def is_unseeded_split(function: Function, call: ast.Call) -> bool:
 def never_sets_epoch(project: Project) -> Iterator[Finding]:
     """DistributedSampler for training in an entry point that never calls set_epoch."""
     seen: set[ast.Call] = set()
-    for entry in project.entries:
+    for entry in project.training_entries or project.entries:
         if any(not each.is_own_loop for each in entry.training):
             continue  # Lightning and the Trainer of Hugging Face call it
         functions = entry.functions()

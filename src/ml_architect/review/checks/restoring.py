@@ -77,7 +77,7 @@ def keys_read(function: Function, name: str) -> set[str]:
     return found - {""}
 
 
-PROGRESS_KEYS = re.compile(r"epoch|step|iter", re.IGNORECASE)
+PROGRESS_KEYS = re.compile(r"epoch|step|(?<!cr)iter|(^|[._])it(rs?)?($|[._])", re.IGNORECASE)
 
 
 def never_restored(project: Project) -> Iterator[Finding]:
@@ -239,7 +239,7 @@ NUMPY_NUMBERS = re.compile(
 
 def refused_value(project: Project, function: Function, value: ast.expr) -> str:
     """What torch.load rejects in a value, or ""."""
-    if not isinstance(value, ast.Name | ast.Attribute):
+    if not isinstance(value, ast.Name | ast.Attribute | ast.Call):
         return ""
     for where, each in trace(project, function, value):
         if isinstance(each, ast.Call):
