@@ -294,7 +294,9 @@ def is_handed_on(project: Project, function: Function, step: ast.Call) -> bool:
     holder = receiver(step)
     for call in function.all(ast.Call):
         is_given = any(path_of(each) == holder for each in call.args)
-        is_known = re.search(r"lr|sched|step|param|print|scaler", called(call), re.IGNORECASE)
+        is_known = re.search(
+            r"lr|sched|step|param|prepare|print|scaler", called(call), re.IGNORECASE
+        )
         if is_given and not is_known and not project.resolver.callees(function, call):
             return True
     return False
