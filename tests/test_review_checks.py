@@ -74,7 +74,7 @@ def test_every_rule_has_one_way_to_be_found_and_those_judged_precise_are_on() ->
         assert rule.is_default == (rule.id in JUDGED or not is_examined)
 
 
-def test_only_programs_that_train_have_to_call_set_epoch(tmp_path: Path) -> None:
+def test_only_programs_that_train_with_the_sampler_have_to_call_set_epoch(tmp_path: Path) -> None:
     data = """
 from torch.utils.data.distributed import DistributedSampler
 
@@ -93,6 +93,8 @@ for epoch in range(100):
 """
     (tmp_path / "data.py").write_text(data, encoding="utf-8")
     (tmp_path / "detect.py").write_text("import data\n\nprint(data)\n", encoding="utf-8")
+    timing = "import data\n\nfor batch in data.rows:\n    batch.backward()\n    batch.step()\n"
+    (tmp_path / "timing.py").write_text(timing, encoding="utf-8")
     for text, number in ((train, 0), (train.replace("    sampler.set_epoch(epoch)\n", ""), 1)):
         (tmp_path / "train.py").write_text(text, encoding="utf-8")
         assert len(find(read_project(tmp_path), [RULES["ML113"]])) == number

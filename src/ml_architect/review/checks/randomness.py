@@ -171,6 +171,7 @@ def never_sets_epoch(project: Project) -> Iterator[Finding]:
                     called(call) == "DistributedSampler"
                     and call not in seen
                     and function.module.is_reviewed
+                    and function in entry.reached
                 ):
                     seen.add(call)
                     if is_for_training(function, call):
