@@ -2,10 +2,12 @@
 
 Steps of 1, 2 and 4 processes with gloo on this machine, three ways, alternating in each process:
 
-- ours: the project's `sum_over_processes`, which adds in the order of a tree over the parts of a
-  batch, so that the bits don't depend on the number of processes.
+- ours: the project's `sum_and_clip`, which adds in the order of a tree over the parts of a batch,
+  so that the bits don't depend on the number of processes.
 - all_reduce: one flat `all_reduce` of all gradients, after the backward pass.
 - DDP: `DistributedDataParallel`, which reduces during the backward pass.
+
+All three clip the norm of the gradients.
 
 Each process computes one part. The reduction alone is measured, too: of the same gradients, without
 a backward pass. On this machine the processes share the cores, so there is no speed-up to see, and
@@ -74,7 +76,7 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
     with device.process_group(config.training):
 
         def tree(weights: list[Any], loss: Any) -> None:
-            device.sum_over_processes(weights, loss)
+            device.sum_and_clip(weights, loss, float("inf"))
 
         def flat(weights: list[Any], loss: Any) -> None:
             gradients = [weight.grad for weight in weights]
@@ -83,6 +85,7 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
             sums = whole[1:].split([gradient.numel() for gradient in gradients])
             for gradient, total in zip(gradients, sums, strict=True):
                 gradient.copy_(total.view_as(gradient))
+            nn.utils.clip_grad_norm_(weights, float("inf"))
 
         reductions: dict[str, Callable[[list[Any], Any], None] | None] = {
             "ours": tree,
@@ -104,6 +107,8 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
             loss.backward()
             if reduce := reductions[way]:
                 reduce(list(models[way].parameters()), loss.detach())
+            else:
+                nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
             optimizers[way].step()
             optimizers[way].zero_grad(set_to_none=way != "DDP")
 
