@@ -79,8 +79,6 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @functools.cache
 def server() -> socket.socket:
-    """Start it, and become the parent of what it leaves behind."""
-    _adopt_orphans()
     here, there = socket.socketpair()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads wouldn't survive a fork
     subprocess.Popen([PYTHON, "-c", SERVER], stdin=there.fileno(), env=environment)
@@ -89,8 +87,9 @@ def server() -> socket.socket:
     return here
 
 
-def _adopt_orphans() -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+def adopt_orphans(yes: bool) -> None:
+    """Whether a process whose parent has ended becomes a child of this process, or of the first."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
@@ -107,7 +106,6 @@ namespace, kind, *sys.argv = sys.argv[1:]
 libc = ctypes.CDLL(None, use_errno=True)
 if namespace and libc.setns(os.open(f"/run/netns/{{namespace}}", os.O_RDONLY), 0):
     raise OSError(ctypes.get_errno(), "setns")
-forks._adopt_orphans()
 here, there = socket.socketpair()
 if not os.fork():
     here.close()
@@ -142,8 +140,11 @@ class Popen(subprocess.Popen[Any]):
             "env": dict(os.environ if env is None else env),
             "session": bool(session),
         }
-        socket.send_fds(server(), [json.dumps(request).encode()], streams)
-        self.pid = int(server().recv(100))
+        connection = server()
+        adopt_orphans(True)
+        socket.send_fds(connection, [json.dumps(request).encode()], streams)
+        self.pid = int(connection.recv(100))
+        adopt_orphans(False)  # nobody here would wait for others, and they would stay as zombies
         self._child_created = True
         self._close_pipe_fds(*descriptors)  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
-from combinations import CATALOGUE, CHOICES, CODE_QUESTIONS, DEFAULTS
+from combinations import CATALOGUE, CHOICES, CODE_QUESTIONS, DEFAULTS, is_valid
 from history import HISTORY, RemovedFile
 from repository import tree
 
@@ -83,6 +83,9 @@ def switched_together() -> list[tuple[dict[str, str], dict[str, str]]]:
         {name: values[number % len(values)] for name, values in others.items()}
         for number in range(count)
     ]
+    for answers in changed:
+        if not is_valid({**DEFAULTS, **answers}):
+            answers["devices"] = "ddp"
     return [*((defaults, answers) for answers in changed), (changed[0], defaults)]
 
 

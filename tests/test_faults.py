@@ -301,7 +301,7 @@ def test_a_clock_that_jumps_back_in_each_step_changes_no_bit_of_a_run(project: P
 VANISHING = """
 import contextlib, io, json, shutil
 from digits.cli import main
-from digits.data import source
+from digits.data.validation import Validator
 from digits.eval import evaluate
 from digits.training import checkpoint, loop
 def call(*words):
@@ -324,7 +324,7 @@ def vanish(folder, module, name, after, *words):
 train = json.loads({train!r})
 evaluation = ["evaluate", "runs/faulty"]
 results = [
-    vanish("data/cache", source, "read", 1, "validate"),
+    vanish("data/cache", Validator, "check", 7, "validate"),
     call("validate"),
     vanish("data/cache", loop, "train_step", 7, *train),
     call(*train, "--or-resume"),

@@ -314,12 +314,11 @@ def test_a_damaged_schema_is_one_line(project: Project, tmp_path: Path) -> None:
 
 @of("blank")
 def test_the_summary_of_checks_counts_those_that_failed(project: Project) -> None:
-    check = "type('Check', (), {'passed': %s})"
     for passed, summary in (
         (True, "Passed: 2 of 2 checks\n"),
         (False, "Failed: 1 of 2 checks\n"),
     ):
-        checks = f"[{check % True}, {check % passed}]"
+        checks = [(True, "one"), (passed, "two")]
         step = f"lambda args, config: cli.report_checks({checks}, 'plot', 'next')"
         replaced = f"cli.COMMANDS.update(features={step})"
         _, output = project.ask(f"[{replaced}, command('features')][1]")

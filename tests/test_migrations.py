@@ -37,7 +37,7 @@ HISTORY: tuple[Migration, ...] = (
     MovedFile(
         since="2.0.0",
         old="src/{package_name}/training/device.py",
-        new="src/{package_name}/training/hardware.py",
+        new="src/{package_name}/training/accelerator.py",
     ),
     *(
         LeftOutFile(since="2.0.0", path=path, question="stage", answer="exploration")
@@ -50,7 +50,7 @@ LEFT_OUT = """
   - "{% if stage == 'exploration' %}/src/*/training/optimizer.py{% endif %}"
 """
 DEVICE = "src/digits/training/device.py"
-HARDWARE = "src/digits/training/hardware.py"
+ACCELERATOR = "src/digits/training/accelerator.py"
 ANSWERS = ".copier-answers.yml"
 
 
@@ -72,14 +72,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replace(template, r'^version = ".*"', 'version = "1.0.0"', "pyproject.toml")
     commit(template, "1.0.0", "v1.0.0")
     package = template / "template/src/{{ package_name }}"
-    (package / "training/device.py.jinja").rename(package / "training/hardware.py.jinja")
+    (package / "training/device.py.jinja").rename(package / "training/accelerator.py.jinja")
     (template / "choices/tracker/trackio.py").unlink()
     (template / "template/configs/wide.toml").write_text("# Yours: wider.\n", encoding="utf-8")
     asked = ("copier.yml", "extensions/*", "template/*", "choices/license/*")
     replace(template, r"\bauthor_email\b", "contact", *asked)
-    replace(template, r"\bdevice import\b", "hardware import", "template/src/*", "choices/*")
+    replace(template, r"\bdevice import\b", "accelerator import", "template/src/*", "choices/*")
     replace(template, r"^_exclude:\n", "_exclude:" + LEFT_OUT, "copier.yml")
-    replace(template, r"\A", "# A line that is new.\n", "*/training/hardware.py.jinja")
+    replace(template, r"\A", "# A line that is new.\n", "*/training/accelerator.py.jinja")
     catalogue = "extensions/catalogue.py"
     fewer = 'FEWER = Question("tracker", "jsonl", TRACKER.help, *TRACKER.options[:-1])\n\n'
     replace(template, r"^(?=CATALOGUE = )", fewer, catalogue)
@@ -163,11 +163,11 @@ def test_a_moved_file_keeps_its_owners_changes_and_stays_executable(
     project, output = updated
     fresh = copy(template, tmp_path / "fresh" / "digits", "2.0.0")
     assert not (project / DEVICE).exists()
-    assert (project / HARDWARE).read_text("utf-8") == (fresh / HARDWARE).read_text(
+    assert (project / ACCELERATOR).read_text("utf-8") == (fresh / ACCELERATOR).read_text(
         "utf-8"
     ) + "\nMINE = 1\n"
-    assert os.access(project / HARDWARE, os.X_OK)
-    assert f"{DEVICE} was moved to {HARDWARE}, with your changes" in output
+    assert os.access(project / ACCELERATOR, os.X_OK)
+    assert f"{DEVICE} was moved to {ACCELERATOR}, with your changes" in output
     assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
 
 
@@ -178,14 +178,14 @@ def test_a_moved_file_conflicts_only_if_both_sides_changed_the_same_lines(
     (project / DEVICE).write_text(mine, encoding="utf-8")
     commit(project, "Mine too")
     assert main(["update", str(project), "--yes", "--template", str(template)]) == 1
-    text = (project / HARDWARE).read_text("utf-8")
+    text = (project / ACCELERATOR).read_text("utf-8")
     assert "<<<<<<< before updating\n# My own first line.\n" in text
     assert text.count("<<<<<<<") == 1
     assert text.endswith("\nMINE = 1\n")
-    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [HARDWARE]
+    assert git(project, "diff", "--name-only", "--diff-filter=U").split() == [ACCELERATOR]
     output = capfd.readouterr().out
-    assert f"conflict  {HARDWARE}" in output
-    assert f"<<<<<<< in {HARDWARE}" in output
+    assert f"conflict  {ACCELERATOR}" in output
+    assert f"<<<<<<< in {ACCELERATOR}" in output
 
 
 def test_a_moved_file_that_its_owner_has_not_changed_is_moved_without_a_message(
@@ -199,10 +199,10 @@ def test_a_moved_file_that_its_owner_has_not_changed_is_moved_without_a_message(
 
 
 def test_a_moved_file_is_kept_if_the_owner_has_a_file_at_the_new_path(project: Path) -> None:
-    (project / HARDWARE).write_text("MINE = 2\n", encoding="utf-8")
+    (project / ACCELERATOR).write_text("MINE = 2\n", encoding="utf-8")
     commit(project, "A file of my own")
     output = copier_update(project)
-    assert "MINE = 2" in (project / HARDWARE).read_text("utf-8")
+    assert "MINE = 2" in (project / ACCELERATOR).read_text("utf-8")
     assert (project / DEVICE).read_text("utf-8").endswith("\nMINE = 1\n")
     assert f"kept {DEVICE}" in output
 
@@ -231,7 +231,7 @@ def test_the_command_reports_each_migration_once(
     assert output.count("author_email was renamed to contact") == 1
     assert output.count("with your changes") == 1
     assert output.count("created configs/wide.toml") == 1
-    assert (project / HARDWARE).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert (project / ACCELERATOR).read_text("utf-8").endswith("\nMINE = 1\n")
 
 
 # --- repeated, and in a subfolder ---------------------------------------------------------------
@@ -274,8 +274,8 @@ def test_a_project_in_a_subfolder_of_a_repository_is_migrated(
     inner = project.rename(outer / "apps/digits")
     commit(outer, "All")
     assert main(["update", str(inner), "--yes", "--template", str(template)]) == 0
-    assert re.search(rf"new +{HARDWARE}", capsys.readouterr().out)
-    assert (inner / HARDWARE).read_text("utf-8").endswith("\nMINE = 1\n")
+    assert re.search(rf"new +{ACCELERATOR}", capsys.readouterr().out)
+    assert (inner / ACCELERATOR).read_text("utf-8").endswith("\nMINE = 1\n")
     assert recorded(inner)["contact"] == "ada@host.example"
     assert not (outer / "src").exists()
 
@@ -374,11 +374,11 @@ def test_a_file_that_its_owner_took_over_is_not_moved(
     mine = (project / DEVICE).read_bytes()
     output = copier_update(project)
     assert (project / DEVICE).read_bytes() == mine
-    assert not (project / HARDWARE).exists()
-    assert f"{DEVICE} is yours and stays; the template moved it to {HARDWARE}" in output
+    assert not (project / ACCELERATOR).exists()
+    assert f"{DEVICE} is yours and stays; the template moved it to {ACCELERATOR}" in output
     commit(project, "Updated")
     copier_update(project, "--data", "tracker=wandb")
-    assert not (project / HARDWARE).exists()
+    assert not (project / ACCELERATOR).exists()
 
 
 def test_a_deleted_file_is_not_added_again_under_another_name(
@@ -388,7 +388,7 @@ def test_a_deleted_file_is_not_added_again_under_another_name(
     commit(project, "I don't want it")
     output = copier_update(project)
     assert not (project / DEVICE).exists()
-    assert not (project / HARDWARE).exists()
+    assert not (project / ACCELERATOR).exists()
     assert f"{DEVICE} was deleted by you" in output
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import forks
 import pytest
-from combinations import CHOICES, Answers, covering, title
+from combinations import CHOICES, Answers, covering, is_valid, title
 from living import append
 from rendering import ROOT, render
 
@@ -34,7 +34,13 @@ def in_turn(rows: list[Answers], *names: str) -> list[Answers]:
     test_abuse.py.
     """
     turns = {name: itertools.cycle(CHOICES[name]) for name in CHOICES if name not in names}
-    return [{**row, **{name: next(turn) for name, turn in turns.items()}} for row in rows]
+    completed: list[Answers] = []
+    for row in rows:
+        answers = {**row, **{name: next(turn) for name, turn in turns.items()}}
+        while not is_valid(answers):
+            answers["devices"] = next(turns["devices"])
+        completed.append(answers)
+    return completed
 
 
 QUESTIONS = ("stage", "starter", "config")

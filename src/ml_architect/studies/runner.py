@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -165,7 +165,7 @@ def _train_once(
         )
         is_stopping, is_group_signaled = False, False
         try:
-            while process.poll() is None or (is_stopping and _signal_group(process, 0)):
+            while process.poll() is None or (is_stopping and _is_group_running(process)):
                 time.sleep(POLL_SECONDS)
                 if not is_stopping and (stop.reason or give_up()):
                     process.terminate()  # it finishes its step and saves
@@ -192,6 +192,21 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def _is_group_running(process: subprocess.Popen[bytes]) -> bool:
+    """Whether any of a run's processes is running.
+
+    In a container whose first process doesn't wait for orphans, they stay as zombies.
+    """
+    if not Path("/proc/self/stat").exists():
+        return _signal_group(process, 0)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, group = path.read_text(encoding="utf-8").rpartition(")")[2].split()[:3]
+            if int(group) == process.pid and state != "Z":
+                return True
+    return False
 
 
 class StudyProgress:
