@@ -2,8 +2,8 @@
 
 Steps of 1, 2 and 4 processes with gloo on this machine, three ways, alternating in each process:
 
-- ours: the project's `sum_and_clip`, which adds in the order of a tree over the parts of a batch,
-  so that the bits don't depend on the number of processes.
+- ours: the project's `compute_gradients`, which adds in the order of a tree over the parts of a
+  batch, so that the bits don't depend on the number of processes, during the backward pass.
 - all_reduce: one flat `all_reduce` of all gradients, after the backward pass.
 - DDP: `DistributedDataParallel`, which reduces during the backward pass.
 
@@ -39,6 +39,7 @@ from typing import Any
 PROCESSES = (1, 2, 4)
 WIDTHS = (350, 1100)  # of 8 square layers: 1 and 10 million weights
 LAYERS = 8
+EXAMPLES = 64
 LAUNCHER = Path(__file__).parents[1] / "src/ml_architect/launch/torchrun.py"
 BARE = """
 import time, pathlib, torch, torch.distributed as dist
@@ -75,10 +76,11 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
     torch.set_num_threads(1)
     with device.process_group(config.training):
 
-        def tree(weights: list[Any], loss: Any) -> None:
-            device.sum_and_clip(weights, loss, float("inf"))
+        def ours(backward: Callable[[int], Any], weights: list[Any]) -> None:
+            device.compute_gradients(backward, processes, weights, float("inf"))
 
-        def flat(weights: list[Any], loss: Any) -> None:
+        def flat(backward: Callable[[int], Any], weights: list[Any]) -> None:
+            loss = backward(0)
             gradients = [weight.grad for weight in weights]
             whole = torch.cat([loss.view(1), *(gradient.flatten() for gradient in gradients)])
             dist.all_reduce(whole)
@@ -87,50 +89,48 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
                 gradient.copy_(total.view_as(gradient))
             nn.utils.clip_grad_norm_(weights, float("inf"))
 
-        reductions: dict[str, Callable[[list[Any], Any], None] | None] = {
-            "ours": tree,
-            "all_reduce": flat,
-            "DDP": None,
-        }
-        inputs = torch.randn(64, width)
+        def parallel(backward: Callable[[int], Any], weights: list[Any]) -> None:
+            backward(0)
+            nn.utils.clip_grad_norm_(weights, float("inf"))
+
+        ways = {"ours": ours, "all_reduce": flat, "DDP": parallel}
+        inputs = torch.randn(EXAMPLES, width)
         models: dict[str, Any] = {}
-        for way in reductions:
+        for way in ways:
             torch.manual_seed(0)
             layers = [nn.Linear(width, width, bias=False) for _ in range(LAYERS)]
             models[way] = nn.Sequential(*layers)
-        parallel = nn.parallel.DistributedDataParallel(models["DDP"])
-        optimizers = {way: torch.optim.AdamW(models[way].parameters()) for way in reductions}
+        device.distribute(models["ours"], torch.device("cpu"))
+        models["DDP"] = nn.parallel.DistributedDataParallel(models["DDP"])
+        optimizers = {way: torch.optim.AdamW(models[way].parameters()) for way in ways}
 
-        def step(way: str) -> None:
-            model = parallel if way == "DDP" else models[way]
-            loss = model(inputs).square().mean() / processes
-            loss.backward()
-            if reduce := reductions[way]:
-                reduce(list(models[way].parameters()), loss.detach())
-            else:
-                nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
-            optimizers[way].step()
+        def step(way: str, *, reduction_only: bool) -> None:
+            weights = list(models[way].parameters())
+
+            def backward(_part: int) -> Any:
+                if reduction_only:
+                    for weight in weights:
+                        weight.grad = torch.ones_like(weight)
+                    return torch.zeros(())
+                loss = models[way](inputs).square().mean() / processes
+                loss.backward()
+                return loss.detach()
+
+            ways[way](backward, weights)
+            if not reduction_only:
+                optimizers[way].step()
             optimizers[way].zero_grad(set_to_none=way != "DDP")
 
         seconds: Seconds = {}
         for number in range(rounds + 1):
-            for way, reduce in reductions.items():
-                dist.barrier()
-                start = time.perf_counter()
-                step(way)
-                if number:  # the first one allocates
-                    seconds.setdefault(way, []).append(time.perf_counter() - start)
-                if reduce is None:
-                    continue
-                weights = list(models[way].parameters())
-                for weight in weights:
-                    weight.grad = torch.ones_like(weight)
-                dist.barrier()
-                start = time.perf_counter()
-                reduce(weights, torch.zeros(()))
-                if number:
-                    seconds.setdefault(f"{way}, reduction", []).append(time.perf_counter() - start)
-                optimizers[way].zero_grad()
+            for way in ways:
+                for reduction_only in (False, True) if way != "DDP" else (False,):
+                    dist.barrier()
+                    start = time.perf_counter()
+                    step(way, reduction_only=reduction_only)
+                    name = f"{way}, reduction" if reduction_only else way
+                    if number:  # the first one allocates
+                        seconds.setdefault(name, []).append(time.perf_counter() - start)
     return seconds
 
 

@@ -331,9 +331,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(make: Make) -> No
     second = project.start("--resume", "runs/one")
     _, errors = second.communicate()
     assert second.returncode == 3
-    assert errors.splitlines() == [
-        "runs/one is in use by another process; wait for it, or stop it first"
-    ]
+    assert errors.splitlines() == ["runs/one is in use by another process; wait, or stop it"]
     first.kill()
     first.communicate()
     project.train("--resume", "runs/one")

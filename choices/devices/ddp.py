@@ -95,7 +95,8 @@ def _sum(ours: Tensor, levels: Sequence[Any]) -> Tensor:
         return ours
     size = dist.get_world_size(levels[0])
     stretch = -(-len(ours) // size)
-    sent = nn.functional.pad(ours, (0, stretch * size - len(ours)))
+    missing = stretch * size - len(ours)
+    sent = nn.functional.pad(ours, (0, missing)) if missing else ours
     received = torch.empty_like(sent)
     dist.all_to_all_single(received, sent, group=levels[0])
     branches = list(received.view(size, stretch))

@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         if first.exitcode < 0:
             reason = f"killed by {signal.Signals(-first.exitcode).name}"
         print(f"process {rank} ended first, {reason}; torchrun ended the others", file=sys.stderr)
-        if first.local_rank == 0 and "ML_ARCHITECT_CONTINUE" in os.environ:
+        if first.exitcode != INVALID and "ML_ARCHITECT_CONTINUE" in os.environ:
             print(f"Continue with: {os.environ['ML_ARCHITECT_CONTINUE']}", file=sys.stderr)
 
         pattern = f"{options.rdzv_id}_*/attempt_*/{first.local_rank}/stderr.log"

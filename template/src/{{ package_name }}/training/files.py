@@ -65,8 +65,7 @@ def locked(path: Path, timeout: float = -1) -> Generator[None]:
     try:
         lock.acquire()
     except Timeout:
-        message = f"{path} is in use by another process; wait for it, or stop it first"
-        raise RunInUseError(message) from None
+        raise RunInUseError(f"{path} is in use by another process; wait, or stop it") from None
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise

@@ -11,20 +11,13 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
-from traceback import clear_frames
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 import torch
 import torch.distributed as dist
-
-# Imported later, its functions would keep the group open for ever: it is a default of theirs.
-import torch.distributed.nn  # pyright: ignore[reportUnusedImport]
 from torch import nn
-from torch.distributed.rendezvous import rendezvous
 
 from ..config import TrainingConfig
 from ..errors import ConfigError, Interrupted, TrainingError
@@ -32,9 +25,7 @@ from . import run
 
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 LEAD = RANK == 0  # whether this process writes and prints: one of them does
-SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 CONTINUE = os.environ.get("ML_ARCHITECT_CONTINUE", "the same command and --or-resume")
-ECHO = 10  # seconds in which a signal that comes again isn't a second one
 
 levels: list[Any] = []  # groups of processes; on several machines, those of a machine come first
 stopping = False  # whether all have agreed on it
@@ -44,30 +35,44 @@ stopping = False  # whether all have agreed on it
 def process_group(config: TrainingConfig) -> Generator[None]:
     """Be one of the processes that torchrun started, if it did.
 
-    Only the lead writes and prints; the others write to a temporary folder. If one fails, the first
-    says why, and all end with its exit code.
+    Only the lead writes and prints; the others write to a temporary folder. If one fails, torchrun
+    ends the others, and reports the one that ended first.
     """
     if "RANK" not in os.environ:
         yield
         return
-    timeout = timedelta(minutes=config.timeout_minutes)
-    store, *_ = next(rendezvous("env://", timeout=timeout))
+    # A scheduler signals each process, and torchrun passes it on; it kills those that hang.
+    run.StopRequest.at_second = signal.SIG_IGN
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=timeout, world_size=WORLD, rank=RANK, store=store)
+    dist.init_process_group(backend, timeout=timedelta(minutes=config.timeout_minutes))
     try:
         with _followers_elsewhere():
-            _ignore_echoes()
             dist.barrier()  # one that fails and leaves would break the start of the others
             _connect(config)
             yield
+    except Interrupted as error:
+        if stopping:  # torchrun ends all as soon as one has ended, and the lead is saving
+            with suppress(RuntimeError):
+                dist.all_reduce(torch.zeros(1))
+        if not LEAD:
+            sys.exit(error.exit_code)
+        message, *_ = str(error).split("Continue with: ")  # one process
+        raise Interrupted(f"{message}Continue with: {CONTINUE}") from None
     except Exception as error:
-        for name in SIGNALS:  # torchrun ends the others as soon as one has ended
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        _end(error, store)
-        raise
+        # Told that another one has ended before, which torchrun reports, end silently.
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+        is_lost = isinstance(error, dist.DistError) or "gloo" in str(error)
+        time.sleep(2 if is_lost else 0 if LEAD else 1)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not is_lost:
+            raise
+        cause = re.sub(r"^\[\S+\] |\. .*", "", str(error))  # without gloo's line, and its advice
+        raise TrainingError(
+            f"process {RANK} of {WORLD} lost another one, which failed, was killed, hangs or is "
+            f"out of reach ({cause}); look at what it printed last. Continue with: {CONTINUE}"
+        ) from None
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        dist.destroy_process_group()
     if not LEAD:
         sys.exit(0)  # the lead reports the result
 
@@ -80,10 +85,9 @@ def _connect(config: TrainingConfig) -> None:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", WORLD))
     if WORLD % local == 0 and local < WORLD and local & (local - 1) == 0:
         # Between machines, only what those of equal number on each machine have added is sent.
-        first, number = RANK - RANK % local, RANK % local
         inner = [dist.new_group(range(at, at + local)) for at in range(0, WORLD, local)]
         outer = [dist.new_group(range(at, WORLD, local)) for at in range(local)]
-        levels[:] = [inner[first // local], outer[number]]
+        levels[:] = [inner[RANK // local], outer[RANK % local]]
     else:
         levels[:] = [dist.group.WORLD]
 
@@ -97,100 +101,6 @@ def _followers_elsewhere() -> Generator[None]:
         run.RUNS = Path(folder)
         with redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
-
-
-def _ignore_echoes() -> None:
-    """A second signal of a kind ends the process at once, but not within a few seconds.
-
-    Schedulers signal every process, and torchrun passes on what it is told.
-    """
-    first: dict[int, float] = {}
-    handlers: dict[int, Any] = {}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if now - first.setdefault(number, now) > ECHO:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        if callable(handlers[number]):
-            handlers[number](number, frame)
-        signal.signal(number, handle)
-
-    for name in SIGNALS:
-        number = getattr(signal, name)
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            handlers[number] = signal.signal(number, handle)
-
-
-def _end(error: Exception, store: Any) -> None:
-    """Return if this process has to say why, or exit silently."""
-    if isinstance(error, Interrupted) and stopping:
-        # Wait until the lead has saved: torchrun ends all as soon as one has ended.
-        with suppress(RuntimeError):
-            dist.all_reduce(torch.zeros(1))
-        if not LEAD:
-            sys.exit(error.exit_code)
-        message, *_ = str(error).split("Continue with: ")  # one process
-        raise Interrupted(f"{message}Continue with: {CONTINUE}") from None
-    lost = isinstance(error, dist.DistError) or "gloo" in str(error)
-    mine = f"{getattr(error, 'exit_code', 1)} {RANK}"
-
-    def first_failure() -> str:
-        if not LEAD:  # only the lead knows the run's folder
-            _wait(2, lambda: store.check(["failed"]))
-        return store.compare_set("failed", "", mine).decode()
-
-    def missing() -> list[int]:
-        store.set(f"ended {RANK}", "")
-        store.add("ended", 1)
-        if first != mine or not (LEAD or lost):
-            return []
-        # Without torchrun, the store ends with the lead.
-        _wait(2 if lost else 20, lambda: store.add("ended", 0) >= WORLD - lost)
-        return [rank for rank in range(WORLD) if not store.check([f"ended {rank}"])]
-
-    if lost:
-        clear_frames(error.__traceback__)  # their variables would keep the group open
-        _leave()
-    first = _ask(first_failure, 10)
-    if not lost:
-        _leave()
-    gone = _ask(missing, 25) if first else [0]  # which has the store
-    if first and first != mine:
-        sys.exit(int(first.split()[0]))
-    if lost:
-        which = ", ".join(f"process {rank}" for rank in gone or []) or "another one"
-        cause = re.sub(r"^\[\S+\] |\. .*", "", str(error))  # without gloo's line, and its advice
-        raise TrainingError(
-            f"process {RANK} of {WORLD} lost {which}: killed, hanging or out of reach; look at "
-            f"what it printed last. Continue with: {CONTINUE} ({cause})"
-        ) from None
-
-
-def _leave() -> None:
-    """Those that wait for this process notice it now."""
-    levels.clear()
-    dist.destroy_process_group()
-
-
-def _ask(question: Callable[[], Any], seconds: float) -> Any:
-    """What the store answers; None if it has ended, or is out of reach: that never fails."""
-    answers: list[Any] = []
-
-    def ask() -> None:
-        with suppress(dist.DistError):
-            answers.append(question())
-
-    thread = Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answers[0] if answers else None
-
-
-def _wait(seconds: float, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def from_lead(content: Callable[[], bytes]) -> bytes:
@@ -237,11 +147,11 @@ def agree(stop: object, seconds: float, waited: float) -> tuple[str, float, floa
 
     On the CPU, so that nothing waits for a GPU.
     """
-    global stopping
     name = getattr(stop, "signal_name", "")
     if not dist.is_initialized():
         return name, seconds, waited
     clocks = (seconds, waited) if LEAD else (0.0, 0.0)
+    global stopping
     agreed = torch.tensor([signal.Signals[name] if name else 0, *clocks], dtype=torch.float64)
     dist.all_reduce(agreed, dist.ReduceOp.MAX)
     number, seconds, waited = agreed.tolist()

@@ -170,13 +170,14 @@ class StopRequest:
     """True once a signal has asked the run to stop."""
 
     signal_name = ""
+    at_second: Any = signal.SIG_DFL  # a second one of its kind ends the process at once
 
     def __bool__(self) -> bool:
         return bool(self.signal_name)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         self.signal_name = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, self.at_second)
 
 
 @contextmanager
