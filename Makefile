@@ -69,7 +69,7 @@ bench: $(tools) $(project) $(peers) ## measure speed, memory and the quality of 
 	.venv/bin/python benchmarks/generation.py
 	.venv/bin/python benchmarks/studies.py
 	rm -rf build/bench
-	for answers in starter=image starter=blank \
+	for answers in starter=image starter=blank starter=language_model \
 	checkpoint_writer=background devices=ddp devices=fsdp; do \
 	.venv/bin/copier copy --trust --defaults --quiet --vcs-ref HEAD --data $$answers \
 	. build/bench/$${answers#*=} || exit 1; done
@@ -77,6 +77,7 @@ bench: $(tools) $(project) $(peers) ## measure speed, memory and the quality of 
 	.venv-project/bin/python benchmarks/checkpoint.py build/bench/image build/bench/background
 	.venv-project/bin/python benchmarks/devices.py build/bench/ddp
 	.venv-project/bin/python benchmarks/layouts.py build/bench/ddp build/bench/fsdp
+	.venv/bin/python benchmarks/prepare.py build/bench/language_model
 
 audit: ## known vulnerabilities in tests/constraints.txt; asks PyPI
 	test -d .venv-audit || $(PYTHON) -m venv .venv-audit

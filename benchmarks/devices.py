@@ -27,7 +27,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from processes import run_together
 
 PROCESSES = (1, 2, 4)
 WIDTHS = (350, 1100)  # of 8 square layers: 1 and 10 million weights
@@ -136,24 +137,8 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
 
 def start_steps(folder: Path, processes: int, width: int, rounds: int) -> Seconds:
     """Measure in so many processes. Returns what the first one has measured."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        port = str(opened.getsockname()[1])
-    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, str(folder), f"--width={width}", f"--rounds={rounds}"]
-    started = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    outputs = [process.communicate()[0] for process in started]
-    assert all(process.returncode == 0 for process in started), outputs
-    return json.loads(outputs[0].splitlines()[-1])
+    return run_together(command, processes)
 
 
 def seconds_to_end(folder: Path, command: list[str], sign: Path, processes: int, kill: bool) -> Any:

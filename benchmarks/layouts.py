@@ -16,16 +16,15 @@ import argparse
 import importlib
 import json
 import os
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from processes import run_together
 
 PROCESSES = (1, 2, 4)
 LAYERS, WIDTH = 16, 1600
@@ -98,28 +97,9 @@ def measure(project: Path, scratch: Path, rounds: int) -> dict[str, list[float]]
 
 def start(project: Path, processes: int, rounds: int) -> dict[str, list[float]]:
     """Measure in so many processes. Returns what the first one has measured."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        port = str(opened.getsockname()[1])
-    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    scratch = tempfile.mkdtemp(prefix="bench-layouts-", dir=project)
-    command = [sys.executable, __file__, str(project), scratch, f"--rounds={rounds}"]
-    try:
-        started = [
-            subprocess.Popen(
-                command,
-                env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(processes)
-        ]
-        outputs = [process.communicate()[0] for process in started]
-    finally:
-        shutil.rmtree(scratch)
-    assert not any(process.returncode for process in started), outputs
-    return json.loads(outputs[0].splitlines()[-1])
+    with tempfile.TemporaryDirectory(prefix="bench-layouts-", dir=project) as scratch:
+        command = [sys.executable, __file__, str(project), scratch, f"--rounds={rounds}"]
+        return run_together(command, processes)
 
 
 def main() -> None:

@@ -144,12 +144,25 @@ def content(cache: Path) -> dict[str, bytes]:
     return {str(path.relative_to(cache)): path.read_bytes() for path in files if path not in times}
 
 
-def test_one_process_a_pool_and_an_array_make_the_same_shards(text: Text, packed: Path) -> None:
+def test_one_process_a_pool_and_an_array_make_the_same_shards(
+    text: Text, packed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert len(list(packed.glob("*-of-00003/manifest.json"))) == COUNT
-    assert text.prepare(text.config("pool"), jobs=2) == 0
+    pool = text.config("pool")
+    assert text.prepare(pool, jobs=2) == 0
+    command = f"{forks.PYTHON} -m mine.cli"
+    end = [
+        "Passed: all 3 shards are there",
+        f"Result: {text.cache('pool')}",
+        f"Next: {command} train --config {pool}",
+    ]
+    assert capfd.readouterr().out.splitlines()[-3:] == end
+    assert text.prepare(pool) == 0
+    assert capfd.readouterr().out.splitlines() == ["3 of 3 shards are there", *end]
     array = text.config("array")
     for number in (2, 0, 1):
         assert text.prepare(array, only=number) == 0
+        assert capfd.readouterr().out == f"1 of 1: shard {number} is made\n"
     assert content(text.cache("pool")) == content(text.cache("array")) == content(packed)
 
 
@@ -305,8 +318,14 @@ def test_a_shard_that_cannot_be_made_is_named_and_the_others_are_made(stub: Path
     )
     (stub / "broken").unlink()
     command = start(stub)
-    assert command.communicate() == ("2 of 3 shards are there\n1 of 1: shard 1\n", "")
-    assert command.returncode == 0
+    output, errors = command.communicate()
+    assert (command.returncode, errors) == (0, "")
+    assert output.splitlines() == [  # this project, an older one, doesn't print its folder
+        "2 of 3 shards are there",
+        "1 of 1: shard 1 is made",
+        "Passed: all 3 shards are there",
+        f"Next: {sys.executable} -m p.cli train --config a.toml",
+    ]
 
 
 def test_the_processes_end_with_the_command(stub: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_case_is_found(path: str, tmp_path: Path) -> None:
     findings = review(tmp_path, (CASES / path).read_text(encoding="utf-8"), rule)
     assert findings
     assert all(each.message and each.evidence and each.places for each in findings)
+    assert all(each.message.count("(key 'optimizer')") <= 1 for each in findings)
 
 
 @pytest.mark.parametrize("path", files("near"))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from ..errors import CommandError
+from ..errors import CommandError, printable
 from ..studies.project import Project
 
 MODULE = "data/shards.py"
-"""In a project, makes one shard, or prints the numbers of those that are missing."""
+"""In a project, prints the numbers of missing shards, or makes one and prints their folder."""
 
 MAX_SHARDS = 256  # a run maps two files of each, and may often open a thousand
 POLL_SECONDS = 0.05
@@ -53,7 +54,22 @@ def prepare(project: Project, config: Path, count: int, jobs: int, only: int | N
             "is missing",
             file=sys.stderr,
         )
-    return 1 if failed else 0
+        return 1
+    return 0 if only is not None else _finish(project, config, count, command)
+
+
+def _finish(project: Project, config: Path, count: int, command: list[str]) -> int:
+    """Say where the shards are, and what to run next. Returns the exit code."""
+    asked = _start(project, [*command, "0"])  # which is there: the numbers alone name no folder
+    output, _ = asked.communicate()
+    if asked.returncode != 0:
+        return asked.returncode
+    print(f"Passed: all {count} shards are there")
+    if folder := output.strip():  # projects made before 0.10 don't print it
+        print(printable(f"Result: {project.root / folder}"))
+    words = [*project.command, "train", "--config", str(config)]
+    print(printable(f"Next: {shlex.join(words)}"))
+    return 0
 
 
 def _make(project: Project, command: list[str], numbers: list[int], jobs: int) -> list[int]:
@@ -76,7 +92,7 @@ def _make(project: Project, command: list[str], numbers: list[int], jobs: int) -
                     failed.append(number)
                 else:
                     done += 1
-                    print(f"{done} of {len(numbers)}: shard {number}", flush=True)
+                    print(f"{done} of {len(numbers)}: shard {number} is made", flush=True)
     finally:
         for process in running.values():  # they remove what is unfinished
             process.terminate()

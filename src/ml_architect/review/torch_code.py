@@ -190,14 +190,54 @@ def needs_gradients(project: Project, function: Function, holder: str) -> bool:
     """Whether a network's own output is a gradient, such as the forces of an energy."""
     if any(PHYSICS.search(name) for name in names_in(function)):
         return True
-    owner = project.resolver.owner(function)
-    made = [cls for cls, _ in project.resolver.constructors(function, holder) if cls]
-    classes = [owner] if holder == "self" and owner else made
-    for cls in classes:
+    for cls in networks(project, function, holder):
         for method in cls.methods.values():
             for call in method.all(ast.Call):
                 if cls.module.dotted(call.func).endswith("autograd.grad"):
                     return True
+    return False
+
+
+def networks(
+    project: Project, function: Function, holder: str, hops: int = MAX_HOPS
+) -> list[Class]:
+    """Classes of the project whose instance a name holds; of a parameter, what callers pass."""
+    owner = project.resolver.owner(function)
+    if holder == "self" and owner:
+        return [owner]
+    found = [cls for cls, _ in project.resolver.constructors(function, holder) if cls]
+    if not found and hops and holder in function.parameters:
+        for caller, call in project.resolver.callers(function)[:20]:
+            if value := argument(function, call, holder):
+                found += networks(project, caller, path_of(value), hops - 1)
+    return found
+
+
+def forgoes_gradients(project: Project, cls: Class) -> bool:
+    """Whether a network itself turns gradients off, for what it returns in one of its modes."""
+    forward = project.resolver.method(cls, "forward")
+    if forward is None:
+        return False
+    for result in forward.all(ast.Return):
+        if is_without_gradients(project, forward, result, 0):
+            return True
+        if any(isinstance(each, ast.Call) for each in ast.walk(result)):
+            continue
+        # `with torch.no_grad(): image = …`, and next `return image`
+        for before, after in pairwise(ast.iter_child_nodes(forward.module.parents[result])):
+            if after is result and isinstance(before, ast.With):
+                return is_without_gradients(project, forward, before.body[0], 0)
+    return False
+
+
+def freezes_itself(project: Project, cls: Class) -> bool:
+    """Whether a network's constructor gives all its parameters a `requires_grad` but True."""
+    constructor = project.resolver.method(cls, "__init__")
+    for loop in constructor.all(ast.For) if constructor else ():
+        if isinstance(loop.iter, ast.Call) and path_of(loop.iter.func) == "self.parameters":
+            for each in loop.body:
+                if isinstance(each, ast.Assign) and not is_constant(each.value, True):
+                    return path_of(each.targets[0]).endswith(".requires_grad")
     return False
 
 

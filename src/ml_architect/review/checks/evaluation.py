@@ -11,9 +11,12 @@ from ..project import Project
 from ..source import Definition, Function, called, is_constant, keyword, path_of, receiver
 from ..torch_code import (
     are_in_other_branches,
+    forgoes_gradients,
+    freezes_itself,
     is_without_gradients,
     loops_around,
     needs_gradients,
+    networks,
 )
 from .check import finding
 
@@ -67,6 +70,11 @@ def forwards_of(
     if "requires_grad_" in names_of(function) or is_frozen(function):
         return
     if makes_volatile(project, function):
+        return
+    classes = networks(project, function, holder)
+    if classes and all(
+        forgoes_gradients(project, cls) or freezes_itself(project, cls) for cls in classes
+    ):
         return
     found: list[ast.AST] = []
     for call in function.all(ast.Call):

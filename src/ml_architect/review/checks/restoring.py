@@ -125,8 +125,8 @@ def never_restored(project: Project) -> Iterator[Finding]:
                     "ML102",
                     save.function,
                     save.call,
-                    f"the state of the {' and the '.join(lost)} is saved, but resuming never "
-                    "loads it",
+                    f"the state of the {' and the '.join(dict.fromkeys(lost))} is saved, but "
+                    "resuming never loads it",
                     f"resumes at {at}, reading "
                     f"{', '.join(sorted(load.keys & saved))}; "
                     f"no load_state_dict for it in {count(len(entry.closure), 'file')}",

@@ -5,7 +5,7 @@ A shard is a cache of the documents of some files. It needs no other shard, so a
 it, in any order. `ml-architect prepare` starts these processes:
 
     python -m PACKAGE.data.shards CONFIG COUNT           prints the numbers of missing shards
-    python -m PACKAGE.data.shards CONFIG COUNT NUMBER    makes one
+    python -m PACKAGE.data.shards CONFIG COUNT NUMBER    makes one, and prints their folder
 """
 
 import hashlib
@@ -125,7 +125,7 @@ def main(path: str, count: str, *numbers: str) -> int:
         for number in numbers:
             make(config, shards, int(number))
             missing = update(folder, shards)
-        print(*missing)
+        print(*([folder] if numbers else missing))
     except (Exception, KeyboardInterrupt) as error:
         return report_error(error)
     return 0
