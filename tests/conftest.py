@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rendering import copy_template
 from repository import with_releases
+from reviews import Review
 
 collect_ignore = ["golden"]  # generated files, with tests of their own
 
@@ -32,6 +33,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it is in the working tree, outside git."""
     return copy_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Review:
+    """`ml-architect review` in an empty project."""
+    root = tmp_path / "project"
+    root.mkdir()
+    return Review(root, capsys)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -23,7 +23,7 @@ PYTHON = str(ENVIRONMENT / "bin/python")
 # Reads requests until its standard input, a socket, is closed. The fork leaves the loop and ends as
 # a script does, with its exit handlers.
 SERVER = """
-import gc, json, os, runpy, socket, sys
+import ctypes, gc, json, os, runpy, socket, sys
 import matplotlib.figure, sklearn.metrics, torch, torch.utils.data
 
 gc.freeze()
@@ -54,6 +54,10 @@ os.close(reader)
 os.close(writer)
 if request["session"]:
     os.setsid()
+if process := request["env"].pop("MOUNTS_OF", ""):  # see mounts.py
+    for kind in ("user", "mnt") if os.geteuid() else ("mnt",):
+        if ctypes.CDLL(None).setns(os.open(f"/proc/{process}/ns/{kind}", os.O_RDONLY), 0):
+            raise OSError(f"can't see the mounts of process {process}")
 os.chdir(request["cwd"])
 os.environ.clear()
 os.environ.update(request["env"])

@@ -43,11 +43,9 @@ STUDIES = {
     "tune": "\n[tune]\ntrials = 3\n[tune.space]\n"
     "training.learning_rate = { low = 1e-3, high = 1e-1, log = true }\n"
     "training.weight_decay = { low = 0.0, high = 0.1 }\n",
-    "ablate": "\n[ablate]\nseeds = [0, 1]\n[ablate.changes]\n"
-    '"without decay" = { training.weight_decay = 0.0 }\n',
 }
 """Tables of studies. With the settings above, a run takes hardly longer than its imports."""
-RUNS = {"scale": 2, "tune": 3, "ablate": 4}
+RUNS = {"scale": 2, "tune": 3}
 """The number of runs of each study."""
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import forks
 import pytest
+from mounts import Mounts, mounted, needs_mounts
 from rendering import ROOT, render
 from repository import tree
 from studies import ENVIRONMENT
@@ -33,24 +34,6 @@ pytestmark = [
     ),
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
-
-UNSHARE = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
-TRAIN = 'train() { python -m digits.cli train "$@"; }\n'
-
-
-def can_mount() -> bool:
-    """Whether this user can mount a file system that no other process sees."""
-    command = [*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/tmp"]
-    try:
-        return subprocess.run(command, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-mounts = pytest.mark.skipif(
-    "CI" not in os.environ and not can_mount(),
-    reason="mounting requires root, or user namespaces for everybody",
-)
 
 CHECKPOINTS = ("best_and_last", "rolling", "interval")
 WRITERS = ("synchronous", "background")
@@ -73,21 +56,32 @@ class Project:
             "OMP_NUM_THREADS": "1",  # as many tests run as there are cores
         }
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, command: str = "train", mounts: Mounts | None = None
+    ) -> subprocess.Popen[str]:
         return forks.Popen(
-            ["python", "-m", "digits.cli", "train", *arguments],
+            ["python", "-m", "digits.cli", command, *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, **(mounts.variables if mounts else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def train(self, *arguments: str) -> None:
+    def train(self, *arguments: str, mounts: Mounts | None = None) -> None:
         """Train to the end."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, mounts=mounts)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
+
+    def refused(self, *arguments: str, mounts: Mounts, command: str = "train") -> str:
+        """Run a command that ends with the exit code 1 and one line, which is returned."""
+        process = self.start(*arguments, mounts=mounts, command=command)
+        _, errors = process.communicate()
+        assert process.returncode == 1, errors
+        assert "Traceback" not in errors
+        assert len(errors.splitlines()) == 1, errors
+        return errors
 
     def abuse(self, scenario: str, scratch: Path, settings: Settings, **arguments: Any) -> Any:
         """Run a scenario of `abuse.py` in a scratch folder. Returns its result."""
@@ -107,17 +101,6 @@ class Project:
         )
         assert result.returncode == 0, result.stderr
         return json.loads((scratch / "result.json").read_text(encoding="utf-8"))
-
-    def run_with_mounts(self, script: str, *arguments: str) -> None:
-        """Run a shell script whose mounts no other process sees; `$@` are the arguments."""
-        result = subprocess.run(
-            [*UNSHARE, "sh", "-euc", TRAIN + script, "sh", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
 
 
 Make = Callable[..., Project]
@@ -208,16 +191,6 @@ FULL_DISKS = {
 }
 
 
-def assert_one_line(folder: Path, name: str, code: int, *parts: str) -> None:
-    """A command has ended with this exit code and a one-line message."""
-    errors = (folder / f"{name}.stderr").read_text(encoding="utf-8")
-    assert "Traceback" not in errors, errors
-    assert len(errors.splitlines()) == 1, errors
-    for part in parts:
-        assert part in errors
-    assert (folder / f"{name}.code").read_text(encoding="utf-8").strip() == str(code)
-
-
 def intact(run: Path) -> list[int]:
     """The steps with a checkpoint. Fails if one doesn't match its manifest."""
     steps: list[int] = []
@@ -236,7 +209,7 @@ def result_of(run: Path) -> dict[str, bytes]:
     return {**tree(last), "metrics.jsonl": (run / "metrics.jsonl").read_bytes()}
 
 
-@mounts
+@needs_mounts
 @pytest.mark.parametrize(
     ("first", "writer"),
     [("checkpoints", "synchronous"), ("checkpoints", "background"), ("metrics", "background")],
@@ -247,75 +220,64 @@ def test_a_full_disk_is_reported_in_one_line_and_with_space_the_run_resumes(
     size, settings, every = FULL_DISKS[first]
     settings = [*OPTIONS, *settings, f"--checkpoint.every={every}"]
     project = make("rolling", writer)
-    project.run_with_mounts(
-        """
-        out=$1 size=$2; shift 2
-        mount -t tmpfs -o size=${size}k tmpfs runs
-        train --run-name full "$@" 2> $out/full.stderr || echo $? > $out/full.code
-        cp -a runs/full $out/broken
-        umount runs
-        mount -t tmpfs -o size=64m tmpfs runs
-        cp -a $out/broken runs/full
-        train --resume runs/full
-        train --run-name uninterrupted "$@"
-        cp -a runs/* $out/
-        """,
-        *(str(tmp_path), str(size), *settings),
-    )
-    assert_one_line(tmp_path, "full", 1, "No space left on device")
+    with mounted(project.folder, f"mount -t tmpfs -o size={size}k tmpfs runs") as mounts:
+        errors = project.refused("--run-name", "full", *settings, mounts=mounts)
+        assert "No space left on device" in errors
+        mounts.shell('cp -a runs/full "$1"; mount -o remount,size=64m runs', tmp_path / "broken")
+        project.train("--resume", "runs/full", mounts=mounts)
+        project.train("--run-name", "uninterrupted", *settings, mounts=mounts)
+        mounts.shell('cp -a runs/* "$1"', tmp_path)
     assert intact(tmp_path / "broken") == ([10, 20] if first == "checkpoints" else [])
     assert not list((tmp_path / "broken/checkpoints").glob(".tmp-*"))
     assert result_of(tmp_path / "full") == result_of(tmp_path / "uninterrupted")
 
 
-@mounts
+@needs_mounts
 def test_starting_and_resuming_on_a_full_disk_is_refused_in_one_line_and_loses_nothing(
     make: Make, tmp_path: Path
 ) -> None:
     settings = [*OPTIONS, *FULL_DISKS["checkpoints"][1], "--checkpoint.every=10"]
-    make("rolling", "synchronous").run_with_mounts(
-        """
-        out=$1; shift
-        mount -t tmpfs -o size=4m tmpfs runs
-        train --run-name one "$@"
-        rm -r runs/one/checkpoints/step_00000060
-        cp -a runs $out/before
-        dd if=/dev/zero of=runs/filler 2> /dev/null || true
-        train --resume runs/one 2> $out/resume.stderr || echo $? > $out/resume.code
-        train --run-name two "$@" 2> $out/begin.stderr || echo $? > $out/begin.code
-        rm runs/filler
-        cp -a runs $out/after
-        train --resume runs/one
-        """,
-        *(str(tmp_path), *settings),
-    )
+    project = make("rolling", "synchronous")
+    with mounted(project.folder, "mount -t tmpfs -o size=4m tmpfs runs") as mounts:
+        project.train("--run-name", "one", *settings, mounts=mounts)
+        mounts.shell(
+            """
+            rm -r runs/one/checkpoints/step_00000060
+            cp -a runs "$1/before"
+            dd if=/dev/zero of=runs/filler 2> /dev/null || true
+            """,
+            tmp_path,
+        )
+        for arguments in (["--resume", "runs/one"], ["--run-name", "two", *settings]):
+            errors = project.refused(*arguments, mounts=mounts)
+            assert "No space left on device" in errors
+        mounts.shell('rm runs/filler; cp -a runs "$1/after"', tmp_path)
+        project.train("--resume", "runs/one", mounts=mounts)
     assert intact(tmp_path / "after/one") == intact(tmp_path / "before/one")
     before, after = tree(tmp_path / "before"), tree(tmp_path / "after")
     assert before.items() <= after.items()
     assert not [path for path in after if "two" in path]
-    assert_one_line(tmp_path, "resume", 1, "No space left on device")
-    assert_one_line(tmp_path, "begin", 1, "No space left on device")
 
 
-@mounts
-def test_a_read_only_run_is_refused_and_left_unchanged(make: Make, tmp_path: Path) -> None:
+READ_ONLY = """
+mount --bind runs/read-only runs/read-only
+mount -o remount,bind,ro runs/read-only
+"""
+
+
+@needs_mounts
+def test_a_read_only_run_is_refused_and_left_unchanged(make: Make) -> None:
     project = make()
     run = project.folder / "runs/read-only"
     shutil.rmtree(run, ignore_errors=True)
     project.train("--run-name", run.name, *OPTIONS, "--training.max-steps=20")
     before = tree(run)
-    project.run_with_mounts(
-        """
-        mount --bind runs/read-only runs/read-only
-        mount -o remount,bind,ro runs/read-only
-        train --resume runs/read-only 2> $1/refused.stderr || echo $? > $1/refused.code
-        python -m digits.cli evaluate runs/read-only 2> $1/unwritten.stderr \\
-            || echo $? > $1/unwritten.code
-        """,
-        str(tmp_path),
-    )
-    assert_one_line(tmp_path, "refused", 1, "runs/read-only", "Read-only file system")
-    assert_one_line(tmp_path, "unwritten", 1, "runs/read-only/metrics.json: Read-only file system")
+    with mounted(project.folder, READ_ONLY) as mounts:
+        errors = project.refused("--resume", "runs/read-only", mounts=mounts)
+        assert "runs/read-only" in errors
+        assert "Read-only file system" in errors
+        errors = project.refused("runs/read-only", command="evaluate", mounts=mounts)
+        assert "runs/read-only/metrics.json: Read-only file system" in errors
     assert tree(run) == before
 
 

@@ -19,7 +19,7 @@ import yaml
 from combinations import CATALOGUE
 from rendering import ROOT
 from repository import EARLIER, NEWEST, commit, copy, git, tree
-from test_command import RUN, answer, in_a_terminal, start_in_terminal
+from test_interactive import answer, in_a_terminal, start_in_terminal
 from test_projects import ENVIRONMENT, run
 
 from ml_architect.cli import main
@@ -267,7 +267,7 @@ def test_sigterm_leaves_neither_branch_nor_worktree(
     pattern: str, project: Path, template: Path
 ) -> None:
     before = tree(project), git(project, "for-each-ref")
-    code = [sys.executable, "-c", RUN, "adopt", str(project), "--defaults"]
+    code = [sys.executable, "-m", "ml_architect", "adopt", str(project), "--defaults"]
     running = subprocess.Popen([*code, "--template", str(template)], stderr=subprocess.PIPE)
     while running.poll() is None and not any(project.glob(pattern)):
         pass

@@ -7,34 +7,20 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 import yaml
 from combinations import CATALOGUE
 from repository import ADDED, CHANGELOG, EARLIER, NEWEST, commit, copy, git, tree, update
+from test_interactive import AS_ADA
 
 from ml_architect.cli import main
-from ml_architect.errors import CommandError
-from ml_architect.generate.origin import address_of
-from ml_architect.generate.template import changes
 from ml_architect.generate.worker import newest
 
-DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
-CLEAR, DOWN, ENTER, ESCAPE = "\x15", "\x1b[B", "\r", "\x1b"
-RUN = "import sys; from ml_architect.cli import main; sys.exit(main())"
 FROM = "--template="
-AS_ADA = {
-    "GIT_CONFIG_COUNT": "2",
-    "GIT_CONFIG_KEY_0": "user.name",
-    "GIT_CONFIG_VALUE_0": "Ada Lovelace",
-    "GIT_CONFIG_KEY_1": "user.email",
-    "GIT_CONFIG_VALUE_1": "ada@localhost",  # git accepts it, the template doesn't
-}
-
-in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 
 
 @pytest.fixture(scope="session")
@@ -164,27 +150,51 @@ def test_a_folder_that_contains_only_git_counts_as_empty(run: Any, tmp_path: Pat
     assert (tmp_path / "made/.git/HEAD").exists()
 
 
+DIGITS = "9" * 6000
+INVALID = {
+    "new full --defaults": "full isn't empty: here",
+    "new full/here --defaults": "here is a file",
+    "new full/here/made --defaults": "full/here, which is a file",
+    "new made --answers missing.yml": "missing.yml: No such file",
+    "new made --answers full/here": "expected lines such as",
+    "new made --defaults --version v77": "--version v77: the template",
+    "new made": "there is no terminal to ask at",
+    "new": "arguments are required: DEST",
+    "nwe": "nwe: no such command; did you mean new?",
+    "zzz": "zzz: no such command; expected one of new, update, adopt, explain",
+    **{
+        f"{command} ~nosuch/x": "~nosuch is no user; for a folder, ./~nosuch/x"
+        for command in ("new", "update", "adopt")
+    },
+}
+INVALID_DATA = {
+    "stage": "expected NAME=ANSWER",
+    "\u202e": "--data \\u202e: expected NAME=ANSWER",
+    "stge=last": "did you mean stage?",
+    "zzz=last": "expected one of project_name,",
+    "st\x1b[31mage=x": "st\\x1b[31mage: no such question",
+    "stage=last": "'last' isn't an option",
+    f"stage={DIGITS}": "isn't an option",
+    "started=9999-12-31": "isn't a date that a project can start at",
+    f"package_name={DIGITS}": "isn't a valid package name",
+    f"python_version={DIGITS}": "isn't supported",
+    f"yours={'[' * 3000}": "nested too deeply; expected a list",
+    f"yours={DIGITS}": "expected a list, such as",
+    "yours=[2026-99-99]": "month must be in 1..12; expected a list",
+    f"description={'x' * 100_000}": "has 100000 characters: at most 200 are allowed",
+    "description=\x1b[31m": "has a line break or a control character",
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["new", "full", "--defaults"], "full isn't empty: here"),
-        (["new", "full/here", "--defaults"], "here is a file"),
-        (["new", "full/here/made", "--defaults"], "full/here, which is a file"),
-        (["new", "made", "--defaults", "--data", "stage=last"], "'last' isn't an option"),
-        (["new", "made", "--defaults", "--data", "stge=last"], "did you mean stage?"),
-        (["new", "made", "--defaults", "--data", "zzz=last"], "expected one of project_name,"),
-        (["new", "made", "--defaults", "--data", "stage"], "expected NAME=ANSWER"),
-        (["new", "made", "--answers", "missing.yml"], "missing.yml: No such file"),
-        (["new", "made", "--answers", "full/here"], "expected lines such as"),
-        (["new", "made", "--defaults", "--version", "v77"], "--version v77: the template"),
-        (["new", "made"], "there is no terminal to ask at"),
-        (["new"], "arguments are required: DEST"),
-        (["nwe"], "nwe: no such command; did you mean new?"),
-        (["zzz"], "zzz: no such command; expected one of new, update, adopt, explain"),
+        *((line.split(), message) for line, message in INVALID.items()),
+        *((["new", "made", "--defaults", "--data", x], text) for x, text in INVALID_DATA.items()),
     ],
-    ids=str,
+    ids=[*INVALID, *(name[:20] for name in INVALID_DATA)],
 )
-def test_invalid_input_of_new_is_reported_and_nothing_is_written(
+def test_invalid_input_is_reported_in_part_and_escaped_and_nothing_is_written(
     arguments: list[str],
     message: str,
     run: Any,
@@ -194,37 +204,12 @@ def test_invalid_input_of_new_is_reported_and_nothing_is_written(
     (tmp_path / "full").mkdir()
     (tmp_path / "full/here").write_text("- mine\n", encoding="utf-8")
     assert run(*arguments) == 2
-    assert message in one_line(capsys.readouterr().err)
-    assert tree(tmp_path) == {"full/here": b"- mine\n"}
-    assert [path.name for path in tmp_path.iterdir()] == ["full"]
-
-
-DIGITS = "9" * 6000
-HOSTILE = {
-    "started=9999-12-31": "isn't a date that a project can start at",
-    f"package_name={DIGITS}": "isn't a valid package name",
-    f"stage={DIGITS}": "isn't an option",
-    f"python_version={DIGITS}": "isn't supported",
-    f"yours={'[' * 3000}": "nested too deeply; expected a list",
-    f"yours={DIGITS}": "expected a list, such as",
-    "yours=[2026-99-99]": "month must be in 1..12; expected a list",
-    f"description={'x' * 100_000}": "has 100000 characters: at most 200 are allowed",
-    "description=\x1b[31m": "has a line break or a control character",
-    "st\x1b[31mage=x": "st\\x1b[31mage: no such question",
-    "\u202e": "--data \\u202e: expected NAME=ANSWER",
-}
-
-
-@pytest.mark.parametrize(("answer", "message"), HOSTILE.items(), ids=range(len(HOSTILE)))
-def test_a_hostile_answer_is_quoted_in_part_and_escaped(
-    answer: str, message: str, run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("new", "made", "--defaults", "--data", answer) == 2
     error = one_line(capsys.readouterr().err)
     assert message in error
     assert len(error) < 5000
     assert not set(error) & {"\x1b", "\u202e"}
-    assert list(tmp_path.iterdir()) == []
+    assert tree(tmp_path) == {"full/here": b"- mine\n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
 @pytest.mark.parametrize(
@@ -259,21 +244,6 @@ def test_a_date_without_quotes_is_read_from_a_file_of_answers(run: Any, tmp_path
     assert recorded["started"] == "2026-01-02"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["new", "~nosuch/x"], ["update", "~nosuch/x"], ["adopt", "~nosuch/x"]],
-    ids=str,
-)
-def test_the_folder_of_a_user_who_does_not_exist_is_reported(
-    arguments: list[str], run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(*arguments) == 2
-    assert "~nosuch is no user; for a folder, ./~nosuch/x" in one_line(capsys.readouterr().err)
-    assert main(["new", "made", "--defaults", "--template", "~nosuch/x"]) == 2
-    assert "there is no such user" in one_line(capsys.readouterr().err)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_suggested_commands_are_quoted_for_a_shell(
     run: Any, tmp_path: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,13 +257,20 @@ def test_suggested_commands_are_quoted_for_a_shell(
     assert f"--template '{address}'" in one_line(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("address", ["missing", "https://localhost:1/template.git"])
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("missing", "--template ADDRESS"),
+        ("https://localhost:1/template.git", "--template ADDRESS"),
+        ("~nosuch/x", "there is no such user"),
+    ],
+)
 def test_a_template_that_does_not_exist_is_reported(
-    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    address: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = tmp_path / "deep/made"
     assert main(["new", str(made), "--defaults", "--template", address]) == 2
-    assert "--template ADDRESS" in one_line(capsys.readouterr().err)
+    assert message in one_line(capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -304,118 +281,6 @@ def test_without_git_the_message_says_to_install_it(
     for arguments in (["new", "made", "--defaults"], ["update", "."], ["explain"]):
         assert run(*arguments) == 2
         assert "Install git" in one_line(capsys.readouterr().err)
-
-
-def start_in_terminal(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
-    """Start the command in a terminal."""
-    spawn: Any = pexpect.spawn  # typed in part only
-    return spawn(
-        sys.executable,
-        [
-            "-c",
-            RUN,
-            *arguments,
-            "--template",
-            str(template),
-        ],
-        cwd=str(folder),
-        env={
-            **os.environ,
-            **AS_ADA,
-            "TERM": "xterm",
-            "PROMPT_TOOLKIT_NO_CPR": "1",
-            "COLUMNS": str(columns),  # pytest-xdist sets another
-        },
-        dimensions=(120, columns),
-        encoding="utf-8",
-        timeout=60,
-    )
-
-
-def answer(terminal: Any, shown: str, typed: str, end: str = ENTER) -> None:
-    """Wait until a text is shown and the prompt is drawn, then type."""
-    terminal.expect_exact(shown)
-    terminal.expect_exact(DRAWN)  # earlier input would be lost
-    terminal.send(typed + end)
-
-
-@in_a_terminal
-def test_a_user_goes_back_sees_costs_and_files_and_confirms(template: Path, tmp_path: Path) -> None:
-    terminal = start_in_terminal(template, tmp_path, "new", "made")
-    answer(terminal, "What is the project called?", CLEAR + "Iris")
-    answer(terminal, "And its Python package?", "", ESCAPE)
-    answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
-    answer(terminal, "iris_flowers", "")  # the default depends on the changed answer
-    answer(terminal, "in one line?", "")
-    answer(terminal, "Ada Lovelace", "")  # from git's config
-    answer(terminal, "e-mail address?", "ada@host.example")
-    for question in ("stage", "starter", "config"):
-        answer(terminal, CATALOGUE.question(question).help, "")
-    answer(terminal, CATALOGUE.question("tracker").help, DOWN)
-    answer(terminal, CATALOGUE.question("checkpoint").help, "", ESCAPE)
-    answer(
-        terminal, CATALOGUE.question("tracker").help, DOWN
-    )  # from the option that was chosen before
-    for question in ("checkpoint", "checkpoint_writer", "devices"):
-        answer(terminal, CATALOGUE.question(question).help, "")
-    answer(terminal, "the oldest Python", "")
-    answer(terminal, CATALOGUE.question("license").help, "")
-    third = CATALOGUE.question("tracker").options[2]
-    terminal.expect_exact(third.costs)
-    terminal.expect_exact("network.py")
-    assert not (tmp_path / "made").exists()
-    answer(terminal, "Write this?", "")
-    terminal.expect_exact("train --config configs/small.toml")
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 0
-    recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text("utf-8"))
-    assert recorded["project_name"] == "Iris Flowers"
-    assert recorded["author_name"] == "Ada Lovelace"
-    assert recorded["author_email"] == "ada@host.example"
-    assert recorded["tracker"] == third.value
-    assert (tmp_path / "made/src/iris_flowers").is_dir()
-
-
-@in_a_terminal
-def test_a_narrow_terminal_shows_the_whole_description_of_an_option(
-    template: Path, tmp_path: Path
-) -> None:
-    terminal = start_in_terminal(
-        template, tmp_path, "new", "made", "--data=package_name=iris", columns=80
-    )
-    for shown in ("project called?", "in one line?", "Who writes", "e-mail"):
-        answer(terminal, shown, "")
-    stage = CATALOGUE.question("stage")
-    terminal.expect_exact(stage.help[:60])  # the rest is on the next line
-    terminal.expect_exact(DRAWN)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
-    chosen = stage.option(stage.default)
-    output = " ".join(shown.split())
-    for text in (f"{chosen.title} ", f"buys {chosen.buys}; costs {chosen.costs}"):
-        assert text in output
-    terminal.close(force=True)
-
-
-@pytest.mark.slow
-@in_a_terminal
-@pytest.mark.parametrize(("cancel", "code"), [(DOWN * 2 + ENTER, 1), ("\x03", 130)])
-def test_a_user_who_cancels_leaves_no_files(
-    cancel: str, code: int, template: Path, tmp_path: Path
-) -> None:
-    terminal = start_in_terminal(template, tmp_path, "new", "made")
-    for shown in ("project called?", "Python package?", "in one line?", "Who writes", "e-mail"):
-        answer(terminal, shown, "")
-    for question in CATALOGUE.questions:
-        if question.name == "license":
-            answer(terminal, "the oldest Python", "")
-        answer(terminal, question.help, "")
-    answer(terminal, "Write this?", cancel, "")
-    terminal.expect_exact("nothing was written")
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == code
-    assert list(tmp_path.iterdir()) == []
 
 
 # --- update -------------------------------------------------------------------------------------
@@ -502,17 +367,15 @@ def ignore_the_answers(project: Path) -> None:
     commit(project)
 
 
-def use_a_relative_address(project: Path) -> None:
-    replace_address(project, "../template")
-
-
-def use_an_address_that_does_not_exist(project: Path) -> None:
-    replace_address(project, "/gone/template")
+def write_answers(project: Path, pattern: str, text: str) -> None:
+    """Replace a part of the file of answers, and commit it."""
+    file = project / ".copier-answers.yml"
+    file.write_text(re.sub(pattern, lambda _: text, file.read_text("utf-8"), count=1), "utf-8")
+    commit(project)
 
 
 def replace_address(project: Path, address: str) -> None:
-    text = (project / ".copier-answers.yml").read_text("utf-8")
-    write_answers(project, re.sub(r"_src_path: .*", f"_src_path: {address}", text))
+    write_answers(project, "_src_path: .*", f"_src_path: {address}")
 
 
 def remove_git(project: Path) -> None:
@@ -527,33 +390,6 @@ def hide_a_change_from_git(project: Path) -> None:
 def remove_the_answers(project: Path) -> None:
     (project / ".copier-answers.yml").unlink()
     commit(project)
-
-
-def write_answers(project: Path, text: str) -> None:
-    (project / ".copier-answers.yml").write_text(text, encoding="utf-8")
-    commit(project)
-
-
-def write_answers_that_are_not_yaml(project: Path) -> None:
-    write_answers(project, "_commit: [\n")
-
-
-def write_answers_without_a_version(project: Path) -> None:
-    write_answers(project, "_src_path: somewhere\n")
-
-
-def write_answers_of_another_template(project: Path) -> None:
-    write_answers(project, "_src_path: gh:somebody/else\n_commit: v1.0.0\n")
-
-
-def write_answers_of_an_unknown_version(project: Path) -> None:
-    text = (project / ".copier-answers.yml").read_text("utf-8")
-    write_answers(project, re.sub(r"_commit: .*", "_commit: v88.0.0", text))
-
-
-def write_an_invalid_answer(project: Path) -> None:
-    text = (project / ".copier-answers.yml").read_text("utf-8")
-    write_answers(project, text.replace("author_email: ''", "author_email: nonsense"))
 
 
 def require_a_program_that_is_absent(project: Path) -> None:
@@ -585,31 +421,29 @@ def make_bare(project: Path) -> None:
     git(project, "config", "core.bare", "true")
 
 
-def write_nested_answers(project: Path) -> None:
-    write_answers(project, f"_commit: {'[' * 4000}\n")
-
-
-def write_an_impossible_date(project: Path) -> None:
-    text = (project / ".copier-answers.yml").read_text("utf-8")
-    write_answers(project, re.sub(r"started: .*", "started: 2026-99-99", text))
-
-
-def write_a_table_as_an_answer(project: Path) -> None:
-    text = (project / ".copier-answers.yml").read_text("utf-8")
-    write_answers(project, re.sub(r"stage: .*", "stage: {a: b}", text))
+WHOLE = r"(?s)\A.*\Z"
+ANSWERS = [
+    ("_src_path: .*", "_src_path: ../template", "from ../template, which is relative"),
+    ("_src_path: .*", "_src_path: /gone/x", "from /gone/x, which doesn't exist any more"),
+    ("_commit: .*", "_commit: v88.0.0", "v88.0.0"),
+    ("started: .*", "started: 2026-99-99", "a date or a number in it is invalid"),
+    ("stage: .*", "stage: {a: b}", "stage isn't a string or a list of strings"),
+    ("email: .*", "email: nonsense", "author_email 'nonsense' isn't an e-mail address"),
+    (WHOLE, "_src_path: gh:somebody/else\n_commit: v1.0.0\n", "was made from gh:somebody/else"),
+    (WHOLE, "_src_path: somewhere\n", "has no _commit"),
+    (WHOLE, "_commit: [\n", "can't be read"),
+    (WHOLE, f"_commit: {'[' * 4000}\n", "can't be read (it is nested too deeply)"),
+]
 
 
 @pytest.mark.parametrize(
     ("make_unusable", "message"),
     [
+        *((partial(write_answers, pattern=p, text=text), message) for p, text, message in ANSWERS),
+        (remove_the_answers, "has no .copier-answers.yml"),
+        (ignore_the_answers, "First: git add --force .copier-answers.yml"),
         (edit_without_committing, "has uncommitted changes (1 file)"),
         (leave_an_unresolved_merge, "First resolve them: look for <<<<<<< in AGENTS.md, then"),
-        (ignore_the_answers, "First: git add --force .copier-answers.yml"),
-        (use_a_relative_address, "from ../template, which is relative"),
-        (
-            use_an_address_that_does_not_exist,
-            "from /gone/template, which doesn't exist any more",
-        ),
         (remove_git, "isn't under git"),
         (hide_a_change_from_git, "git ignores changes to AGENTS.md"),
         (require_a_program_that_is_absent, "lfs failed. Install the program that it runs"),
@@ -617,15 +451,6 @@ def write_a_table_as_an_answer(project: Path) -> None:
         (name_a_file_in_another_encoding, "the name caf\\udce9.txt, which isn't UTF-8"),
         (use_sha256, "whose objects have SHA-256 names"),
         (make_bare, "must be run in a work tree"),
-        (write_nested_answers, "can't be read (it is nested too deeply)"),
-        (write_an_impossible_date, "a date or a number in it is invalid"),
-        (write_a_table_as_an_answer, "stage isn't a string or a list of strings"),
-        (remove_the_answers, "has no .copier-answers.yml"),
-        (write_answers_that_are_not_yaml, "can't be read"),
-        (write_answers_without_a_version, "has no _commit"),
-        (write_answers_of_another_template, "was made from gh:somebody/else"),
-        (write_answers_of_an_unknown_version, "v88.0.0"),
-        (write_an_invalid_answer, "author_email 'nonsense' isn't an e-mail address"),
     ],
 )
 def test_a_project_that_cannot_be_updated_is_not_changed(
@@ -652,8 +477,8 @@ def test_the_message_about_a_moved_template_says_how_to_find_it_again(
         message = one_line(capsys.readouterr().err)
     match = re.search(r"write `(_src_path: .*)` into (.*) and commit that", message)
     assert match
-    text = Path(match[2]).read_text("utf-8")
-    write_answers(project, re.sub(r"_src_path: .*", match[1], text))
+    assert Path(match[2]) == project / ".copier-answers.yml"
+    write_answers(project, "_src_path: .*", match[1])
     assert main(["update", str(project), "--yes", "--template", str(new)]) == 0
     assert (project / ADDED).exists()
 
@@ -732,8 +557,8 @@ def test_sigterm_leaves_no_files(
     path = tmp_path / "made" if command == "new" else project
     option = "--defaults" if command == "new" else "--yes"
     before, listed = tree(project), sorted(tmp_path.iterdir())
-    code = [sys.executable, "-c", RUN, command, str(path), option, "--template", str(template)]
-    running = subprocess.Popen(code, stderr=subprocess.PIPE, encoding="utf-8")
+    words = [sys.executable, "-m", "ml_architect", command, path, option, "--template", template]
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, encoding="utf-8")
     pattern = ".ml-architect-*/made/*" if command == "new" else "temporary/ml-architect-*/*"
     while running.poll() is None and not any(tmp_path.glob(pattern)):
         pass
@@ -791,7 +616,7 @@ def test_another_template_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_warnings_of_copier_are_not_shown(
+def test_a_template_without_tags_is_used_without_a_warning(
     template: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -818,7 +643,10 @@ def test_warnings_of_copier_are_not_shown(
         assert capfd.readouterr().err == ""
         if arguments[0] == "new":
             commit(made)
+            (untagged / "template/AGENTS.md.jinja").write_text("# Other rules\n", encoding="utf-8")
+            commit(untagged, "Other rules")
             capfd.readouterr()
+    assert (made / "AGENTS.md").read_text("utf-8") == "# Other rules\n"
 
 
 def test_other_output_of_copier_is_shown(
@@ -832,60 +660,3 @@ def test_other_output_of_copier_is_shown(
     monkeypatch.setattr("ml_architect.generate.worker.get_latest_tag", get_latest_tag)
     assert newest(str(template), None) == "HEAD"
     assert capsys.readouterr().err == "something else\n"
-
-
-# --- the address of the template ----------------------------------------------------------------
-
-
-def test_an_installation_from_a_repository_uses_its_address() -> None:
-    plain = {"url": "https://host.example/us/template", "vcs_info": {"vcs": "git"}}
-    assert address_of(plain) == "git+https://host.example/us/template"
-    ending = {"url": "https://host.example/us/template.git", "vcs_info": {"vcs": "git"}}
-    assert address_of(ending) == "https://host.example/us/template.git"
-
-
-def test_an_installation_from_a_folder_uses_it_or_its_remote(tmp_path: Path) -> None:
-    folder = tmp_path / "a folder"
-    folder.mkdir()
-    (folder / "copier.yml").touch()
-    commit(folder)
-    recorded = {"url": folder.as_uri(), "dir_info": {"editable": True}}
-    assert address_of(recorded) == str(folder)
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", "a folder", str(clone))
-    assert address_of({"url": clone.as_uri(), "dir_info": {}}) == str(folder)
-    git(clone, "remote", "set-url", "origin", "git@host.example:us/template.git")
-    assert address_of({"url": clone.as_uri(), "dir_info": {}}) == "git@host.example:us/template.git"
-
-
-@pytest.mark.parametrize(
-    "recorded", [{}, {"url": "file:///nowhere", "dir_info": {}}, {"url": "https://a", "hash": ""}]
-)
-def test_an_installation_without_an_address_asks_for_it(recorded: dict[str, Any]) -> None:
-    with pytest.raises(CommandError, match="--template ADDRESS"):
-        address_of(recorded)
-
-
-def test_the_installed_command_runs() -> None:
-    command = Path(sys.executable).with_name("ml-architect")
-    result = subprocess.run([command, "--help"], capture_output=True, encoding="utf-8", check=True)
-    assert "explain" in result.stdout
-
-
-def test_the_installed_command_prints_its_version() -> None:
-    command = Path(sys.executable).with_name("ml-architect")
-    result = subprocess.run(
-        [command, "--version"], capture_output=True, encoding="utf-8", check=True
-    )
-    assert re.fullmatch(r"ml-architect \d+\.\d+\.\d+(\.dev\d+|rc\d+)?\n", result.stdout)
-
-
-def test_a_release_candidate_is_ordered_before_its_release() -> None:
-    text = "# C\n\n## 0.4.0 — d\n\nfour\n\n## 0.4.0rc1 — d\n\nsoon\n\n## 0.3.0 — d\n\nthree\n"
-    assert [section for _, section in changes(text, "0.4.0rc1", "0.4.0")] == ["four"]
-    assert [section for _, section in changes(text, "0.3.0", "0.4.0rc1")] == ["soon"]
-
-
-def test_the_changelog_is_read_from_one_version_to_another() -> None:
-    text = "# C\n\n## 0.3.0 — d\n\nthree\n\n## 0.2.10 — d\n\nten\n\n## 0.2.9 — d\n\nnine\n"
-    assert changes(text, "0.2.9", "0.3.0") == [("0.3.0 — d", "three"), ("0.2.10 — d", "ten")]

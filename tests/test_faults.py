@@ -17,10 +17,11 @@ from typing import Any
 
 import forks
 import pytest
+from mounts import mounted, needs_mounts
 from rendering import render
 from repository import tree
 from studies import ENVIRONMENT, PYTHON
-from test_abuse import UNSHARE, mounts, result_of
+from test_abuse import result_of
 from test_machines import SHORT, START, WORKERS, Patch, Project, wait_for
 
 pytestmark = [
@@ -69,26 +70,20 @@ def command(project: Project, *arguments: str, patch: Patch = "") -> dict[str, A
     return {"args": words, "cwd": project.folder, "env": env, "text": True}
 
 
-def faulty(
-    project: Project, fault: str, *arguments: str, then: str = "", patch: Patch = ""
-) -> tuple[int, str]:
-    """Run a command after a shell script, whose mounts and limits no other process has.
-
-    Args:
-        project: where it runs.
-        fault: the shell script.
-        arguments: of the command.
-        then: a script that comes after it; `"$@"` runs the command once more.
-        patch: Python that is run before the command.
+def faulty(project: Project, limits: str, *arguments: str, patch: Patch = "") -> tuple[int, str]:
+    """Run a command, after a shell script and Python that break something for it alone.
 
     Returns:
         The exit code, and what was printed on standard error: one line, or nothing.
     """
     options = command(project, *arguments, patch=patch)
-    script = f'{fault}\n"$@" || code=$?\n{then}\nexit ${{code:-0}}'
-    shell = [*(UNSHARE if "mount" in fault else []), "sh", "-euc", script, "sh"]
-    options["args"] = [*shell, *options["args"]]
-    result = subprocess.run(**options, capture_output=True, timeout=60)
+    words = options.pop("args")
+    options |= {"capture_output": True, "timeout": 60}
+    if limits:  # a fork has everything imported
+        script = f'{limits}\nexec "$@"'
+        result = subprocess.run(["sh", "-euc", script, "sh", *words], **options)
+    else:
+        result = forks.run(words, **options)
     check(result.returncode, result.stderr)
     return result.returncode, result.stderr
 
@@ -121,15 +116,9 @@ COLD = """
 mkdir -p {0}
 mount -t tmpfs -o size={1}k tmpfs {0}
 """
-LATER = """
-mount -o remount,size=1m {0}
-rm -f {0}/filler
-"$@" > /dev/null
-cp -a {0} later
-"""
 
 
-@mounts
+@needs_mounts
 @pytest.mark.parametrize(
     ("phase", "folder", "free"),
     [
@@ -143,11 +132,14 @@ def test_a_full_disk_is_one_line_and_with_space_the_result_is_the_same(
     phase: str, folder: str, free: int, project: Project
 ) -> None:
     expected = tree(project.folder / folder)
-    fault = (FULL if folder == "runs" else COLD).format(folder, free)
-    code, errors = faulty(project, fault, *PHASES[phase], then=LATER.format(folder))
-    assert code
-    assert "No space left on device" in errors
-    assert errors.startswith((f"{folder}/", "couldn't write runs/faulty/"))
+    script = (FULL if folder == "runs" else COLD).format(folder, free)
+    with mounted(project.folder, script) as mounts:
+        errors = project.refused(*PHASES[phase], code=1, env=mounts.variables)
+        assert "No space left on device" in errors
+        assert errors.startswith((f"{folder}/", "couldn't write runs/faulty/"))
+        mounts.shell(f"mount -o remount,size=1m {folder}; rm -f {folder}/filler")
+        project.run(*PHASES[phase], env=mounts.variables)
+        mounts.shell(f"cp -a {folder} later")
     if phase in ("evaluate", "predict"):
         assert tree(project.folder / "later") == expected
     assert_whole(project, phase)
@@ -210,7 +202,7 @@ mount -o remount,bind,ro {0}
 """
 
 
-@mounts
+@needs_mounts
 @pytest.mark.parametrize(
     ("phase", "folder", "expected"),
     [("validate", "data/cache", 1), ("train", "data/cache", 0), ("train", "runs", 1)],
@@ -218,12 +210,14 @@ mount -o remount,bind,ro {0}
 def test_a_folder_that_is_read_only_is_named_if_it_has_to_be_written(
     phase: str, folder: str, expected: int, project: Project
 ) -> None:
-    code, errors = faulty(project, READ_ONLY.format(folder), *PHASES[phase])
-    assert code == expected, errors
-    if expected:
-        assert errors.startswith(f"{folder}/"), errors
-        assert errors.endswith(": Read-only file system\n")
-    else:
+    with mounted(project.folder, READ_ONLY.format(folder)) as mounts:
+        if expected:
+            errors = project.refused(*PHASES[phase], code=expected, env=mounts.variables)
+            assert errors.startswith(f"{folder}/"), errors
+            assert errors.endswith(": Read-only file system\n")
+        else:
+            project.run(*PHASES[phase], env=mounts.variables)
+    if not expected:
         assert_whole(project, phase)
 
 

@@ -15,11 +15,17 @@ import pexpect
 import pytest
 import yaml
 from combinations import CATALOGUE
-from test_command import start_in_terminal
 
 DRAWN = "\x1b[?7h"  # what prompt_toolkit sends last when it has drawn a prompt
 CLEAR = "\x15"  # Ctrl-U: deletes the default from the line
-UP, DOWN, ENTER = "\x1b[A", "\x1b[B", "\r"
+UP, DOWN, ENTER, ESCAPE = "\x1b[A", "\x1b[B", "\r", "\x1b"
+AS_ADA = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "user.name",
+    "GIT_CONFIG_VALUE_0": "Ada Lovelace",
+    "GIT_CONFIG_KEY_1": "user.email",
+    "GIT_CONFIG_VALUE_1": "ada@localhost",  # git accepts it, the template doesn't
+}
 
 CHOSEN = {
     "stage": "production",
@@ -32,24 +38,37 @@ CHOSEN = {
 in_a_terminal = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 
 
-def copier_in_a_terminal(template: Path, destination: Path) -> Any:
-    """Start the command in a terminal."""
-    spawn: Any = pexpect.spawn  # typed in part only
-    return spawn(
+def spawn(arguments: list[str], folder: Path, columns: int = 160, **variables: str) -> Any:
+    """Start Python with these arguments in a terminal."""
+    untyped: Any = pexpect.spawn
+    environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    return untyped(
         sys.executable,
-        ["-m", "copier", "copy", "--trust", str(template), str(destination)],
-        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-        dimensions=(50, 160),
+        arguments,
+        cwd=str(folder),
+        env={**environment, "COLUMNS": str(columns), **variables},  # pytest-xdist sets another
+        dimensions=(120, columns),
         encoding="utf-8",
         timeout=60,
     )
 
 
-def answer(terminal: Any, shown: str, typed: str) -> None:
+def copier_in_a_terminal(template: Path, folder: Path) -> Any:
+    """Start Copier in a terminal."""
+    return spawn(["-m", "copier", "copy", "--trust", str(template), "made"], folder)
+
+
+def start_in_terminal(template: Path, folder: Path, *arguments: str, columns: int = 160) -> Any:
+    """Start a command of `ml-architect` in a terminal."""
+    command = ["-m", "ml_architect", *arguments, "--template", str(template)]
+    return spawn(command, folder, columns, **AS_ADA)
+
+
+def answer(terminal: Any, shown: str, typed: str, end: str = ENTER) -> None:
     """Wait until a text is shown and the prompt is drawn, then type."""
     terminal.expect_exact(shown)
     terminal.expect_exact(DRAWN)  # earlier input would be lost
-    terminal.send(typed + ENTER)
+    terminal.send(typed + end)
 
 
 def keys(question: str, value: str) -> str:
@@ -61,7 +80,7 @@ def keys(question: str, value: str) -> str:
 
 @in_a_terminal
 def test_all_questions_can_be_answered(template: Path, tmp_path: Path) -> None:
-    terminal = copier_in_a_terminal(template, tmp_path / "made")
+    terminal = copier_in_a_terminal(template, tmp_path)
     answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
     answer(terminal, "iris_flowers", CLEAR + "torch")  # the default depends on the name
     answer(terminal, "'torch' would be shadowed", CLEAR + "iris")
@@ -103,7 +122,7 @@ def test_all_questions_can_be_answered(template: Path, tmp_path: Path) -> None:
 def test_the_default_package_is_valid_for_any_name(
     name: str, template: Path, tmp_path: Path
 ) -> None:
-    terminal = copier_in_a_terminal(template, tmp_path / "made")
+    terminal = copier_in_a_terminal(template, tmp_path)
     answer(terminal, "What is the project called?", CLEAR + name)
     answer(terminal, "And its Python package?", "")
     answer(terminal, "What does it do, in one line?", "")
@@ -151,3 +170,81 @@ def test_an_answer_that_was_refused_is_edited_not_replaced(template: Path, tmp_p
     terminal.expect_exact("torch_ham")
     terminal.expect_exact("What does it do, in one line?")
     terminal.close(force=True)
+
+
+@in_a_terminal
+def test_a_user_goes_back_sees_costs_and_files_and_confirms(template: Path, tmp_path: Path) -> None:
+    terminal = start_in_terminal(template, tmp_path, "new", "made")
+    answer(terminal, "What is the project called?", CLEAR + "Iris")
+    answer(terminal, "And its Python package?", "", ESCAPE)
+    answer(terminal, "What is the project called?", CLEAR + "Iris Flowers")
+    answer(terminal, "iris_flowers", "")  # the default depends on the changed answer
+    answer(terminal, "in one line?", "")
+    answer(terminal, "Ada Lovelace", "")  # from git's config
+    answer(terminal, "e-mail address?", "ada@host.example")
+    for question in ("stage", "starter", "config"):
+        answer(terminal, CATALOGUE.question(question).help, "")
+    answer(terminal, CATALOGUE.question("tracker").help, DOWN)
+    answer(terminal, CATALOGUE.question("checkpoint").help, "", ESCAPE)
+    # From the option that was chosen before.
+    answer(terminal, CATALOGUE.question("tracker").help, DOWN)
+    for question in ("checkpoint", "checkpoint_writer", "devices"):
+        answer(terminal, CATALOGUE.question(question).help, "")
+    answer(terminal, "the oldest Python", "")
+    answer(terminal, CATALOGUE.question("license").help, "")
+    third = CATALOGUE.question("tracker").options[2]
+    terminal.expect_exact(third.costs)
+    terminal.expect_exact("network.py")
+    assert not (tmp_path / "made").exists()
+    answer(terminal, "Write this?", "")
+    terminal.expect_exact("train --config configs/small.toml")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
+    recorded = yaml.safe_load((tmp_path / "made/.copier-answers.yml").read_text("utf-8"))
+    assert recorded["project_name"] == "Iris Flowers"
+    assert recorded["author_name"] == "Ada Lovelace"
+    assert recorded["author_email"] == "ada@host.example"
+    assert recorded["tracker"] == third.value
+    assert (tmp_path / "made/src/iris_flowers").is_dir()
+
+
+@in_a_terminal
+def test_a_narrow_terminal_shows_the_whole_description_of_an_option(
+    template: Path, tmp_path: Path
+) -> None:
+    terminal = start_in_terminal(
+        template, tmp_path, "new", "made", "--data=package_name=iris", columns=80
+    )
+    for shown in ("project called?", "in one line?", "Who writes", "e-mail"):
+        answer(terminal, shown, "")
+    stage = CATALOGUE.question("stage")
+    terminal.expect_exact(stage.help[:60])  # the rest is on the next line
+    terminal.expect_exact(DRAWN)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before)
+    chosen = stage.option(stage.default)
+    output = " ".join(shown.split())
+    for text in (f"{chosen.title} ", f"buys {chosen.buys}; costs {chosen.costs}"):
+        assert text in output
+    terminal.close(force=True)
+
+
+@pytest.mark.slow
+@in_a_terminal
+@pytest.mark.parametrize(("cancel", "code"), [(DOWN * 2 + ENTER, 1), ("\x03", 130)])
+def test_a_user_who_cancels_leaves_no_files(
+    cancel: str, code: int, template: Path, tmp_path: Path
+) -> None:
+    terminal = start_in_terminal(template, tmp_path, "new", "made")
+    for shown in ("project called?", "Python package?", "in one line?", "Who writes", "e-mail"):
+        answer(terminal, shown, "")
+    for question in CATALOGUE.questions:
+        if question.name == "license":
+            answer(terminal, "the oldest Python", "")
+        answer(terminal, question.help, "")
+    answer(terminal, "Write this?", cancel, "")
+    terminal.expect_exact("nothing was written")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == code
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,5 @@
 """Studies of real projects, by their command line: started, killed, stopped, shared."""
 
-import csv
 import json
 import os
 import random
@@ -20,6 +19,7 @@ import forks
 import optuna
 import pexpect
 import pytest
+from mounts import UNSHARE, needs_mounts
 from studies import (
     ENVIRONMENT,
     RUNS,
@@ -35,7 +35,6 @@ from studies import (
     training_processes,
     wait_until,
 )
-from test_abuse import UNSHARE, mounts
 
 PASSWORD = "s3cret-of-the-trials"
 
@@ -54,33 +53,14 @@ def torch_script(tmp_path_factory: pytest.TempPathFactory) -> StudiedProject:
     return example_project("torch_regression", tmp_path_factory.mktemp("studies") / "torch")
 
 
-def shorten_studies(project: StudiedProject) -> None:
-    """Shorten an example's studies to as many runs as those of a generated project have."""
-    fewer = {
-        "trials = 8": "trials = 3",
-        "[0.25, 0.5, 1.0]": "[0.25, 1.0]",
-        "seeds = [0, 1, 2]": "seeds = [0, 1]",
-    }
-    for kind in RUNS:
-        path = project.folder / f"configs/{kind}.toml"
-        text = path.read_text(encoding="utf-8")
-        for old, new in fewer.items():
-            text = text.replace(old, new)
-        lines = text.splitlines(keepends=True)
-        text = "".join(line for line in lines if not line.startswith(("half the", '"half the')))
-        if kind == "scale":
-            text = text.partition("[scale.sizes]")[0]
-        path.write_text(text, encoding="utf-8")
-
-
-def assert_study_succeeds(project: StudiedProject, kind: str, runs: int) -> None:
+def assert_study_succeeds(project: StudiedProject, kind: str) -> None:
     """A study trains each run once and writes its results."""
     result = finish(project.study(kind, "--jobs", "2"))
     # Runs as short as these don't always improve with more data.
     improved = result.returncode == 0 or (kind == "scale" and "Likely causes" in result.stdout)
     assert improved, result.stdout
     folder = project.folder / "runs" / kind
-    assert_trained_once(folder, runs)
+    assert_trained_once(folder, RUNS[kind])
     for name in ("table.md", "report.html"):
         assert (folder / name).is_file(), name
     study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
@@ -89,39 +69,29 @@ def assert_study_succeeds(project: StudiedProject, kind: str, runs: int) -> None
     assert study["command"].startswith(f"ml-architect {kind} configs/{kind}.toml")
 
 
-def assert_nothing_is_trained_again(project: StudiedProject, kind: str, runs: int) -> None:
+@pytest.mark.parametrize(("starter", "kind"), [("image", "tune"), ("language_model", "scale")])
+def test_a_generated_project_can_be_studied(
+    starter: str, kind: str, template: Path, tmp_path: Path
+) -> None:
+    """By `ablate`, with changes and with folds: test_worked_examples.py."""
+    project = generated_project(template, tmp_path / "project", starter=starter)
+    assert_study_succeeds(project, kind)
     before = modification_times(project.folder / "runs" / kind)
     again = finish(project.study(kind))
-    assert f"{runs} of {runs} runs have already finished" in again.stdout
+    assert f"{RUNS[kind]} of {RUNS[kind]} runs have already finished" in again.stdout
     assert modification_times(project.folder / "runs" / kind) == before
-
-
-@pytest.mark.parametrize(
-    ("starter", "kinds"),
-    [("image", ["tune"]), ("language_model", ["scale"])],
-)
-def test_a_generated_project_can_be_studied(
-    starter: str, kinds: list[str], template: Path, tmp_path: Path
-) -> None:
-    project = generated_project(template, tmp_path / "project", starter=starter)
-    for kind in kinds:
-        assert_study_succeeds(project, kind, RUNS[kind])
-        assert_nothing_is_trained_again(project, kind, RUNS[kind])
-    if "tune" in kinds:
+    if kind == "tune":
         assert_best_settings_repeat_the_best_trial(project)
 
 
-@pytest.mark.parametrize(
-    ("example", "kinds"),
-    [("sklearn_digits", ["tune", "ablate"]), ("torch_regression", ["tune"])],
-)
-def test_a_third_party_project_can_be_studied(
-    example: str, kinds: list[str], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("example", ["sklearn_digits", "torch_regression"])
+def test_a_third_party_project_can_be_studied(example: str, tmp_path: Path) -> None:
+    """By `ablate`: see the stopped study below."""
     project = example_project(example, tmp_path / "project")
-    shorten_studies(project)
-    for kind in kinds:
-        assert_study_succeeds(project, kind, RUNS[kind])
+    config = project.folder / "configs/tune.toml"
+    text = config.read_text(encoding="utf-8").replace("trials = 8", "trials = 3")
+    config.write_text(text, encoding="utf-8")
+    assert_study_succeeds(project, "tune")
     assert_best_settings_repeat_the_best_trial(project)
 
     # The other commands need nothing but the files of the runs.
@@ -146,40 +116,6 @@ def test_a_third_party_project_can_be_studied(
     assert "Provenance" in page.read_text(encoding="utf-8")
 
 
-def test_a_generated_project_can_be_cross_validated(template: Path, tmp_path: Path) -> None:
-    project = generated_project(template, tmp_path / "project", starter="image")
-    assert project.call("validate").returncode == 0
-    (examples,) = project.folder.glob("data/cache/*/examples.csv")
-    with examples.open(encoding="utf-8", newline="") as file:
-        rows = [(row["id"], row["split"]) for row in csv.DictReader(file)]
-    tables = ["\n[ablate.folds]\n"]
-    for fold in range(2):
-        lines = ["id,split"]
-        for number, (id_, split) in enumerate(rows):
-            learned = "validation" if number % 2 == fold else "train"
-            lines.append(f"{id_},{split if split == 'test' else learned}")
-        file = project.folder / f"data/fold-{fold}.csv"
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        tables.append(f'fold-{fold} = {{ data.split = "data/fold-{fold}.csv" }}\n')
-    config = project.folder / "configs/ablate.toml"
-    text = config.read_text(encoding="utf-8").replace("seeds = [0, 1]", "seeds = [0]")
-    config.write_text(text + "".join(tables), encoding="utf-8")
-
-    assert_study_succeeds(project, "ablate", 4)
-    assert_nothing_is_trained_again(project, "ablate", 4)
-    folder = project.folder / "runs/ablate"
-    digest_of = {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))["data"]
-        for path in folder.glob("*/run.json")
-    }
-    folds = [f"fold-{fold}-seed-0" for fold in range(2)]
-    assert len(set(digest_of.values())) == 2
-    assert all(digest_of[f"baseline-{f}"] == digest_of[f"without-decay-{f}"] for f in folds)
-    result = (folder / "table.md").read_text(encoding="utf-8")
-    assert result.startswith("changes: 1, folds: 2, seeds: 1, significant effects: ")
-    assert "Nadeau and Bengio" in (folder / "report.html").read_text(encoding="utf-8")
-
-
 def assert_best_settings_repeat_the_best_trial(project: StudiedProject) -> None:
     study = json.loads((project.folder / "runs/tune/study.json").read_text(encoding="utf-8"))
     values = [
@@ -196,7 +132,7 @@ def assert_best_settings_repeat_the_best_trial(project: StudiedProject) -> None:
 def test_tuning_survives_kills_at_random_times(template: Path, tmp_path: Path) -> None:
     project = generated_project(template, tmp_path / "project", starter="blank")
     config = project.folder / "configs/tune.toml"
-    text = config.read_text(encoding="utf-8").replace("max_steps = 20", "max_steps = 3000")
+    text = config.read_text(encoding="utf-8").replace("max_steps = 20", "max_steps = 1500")
     config.write_text(text.replace("every = 10", "every = 500"), encoding="utf-8")
     rng = random.Random(time.time_ns())
     folder = project.folder / "runs/killed"
@@ -243,7 +179,7 @@ def test_a_stopped_study_saves_its_runs_and_prints_how_to_continue(
     folder = torch_script.folder / "runs" / name
     text = (torch_script.folder / f"configs/{kind}.toml").read_text(encoding="utf-8")
     config = torch_script.folder / f"configs/{name}.toml"
-    long = text.replace("epochs = 20", "epochs = 400").replace("trials = 8", "trials = 2")
+    long = text.replace("epochs = 20", "epochs = 200").replace("trials = 8", "trials = 2")
     long = long.replace("seeds = [0, 1, 2]", "seeds = [0, 1]").partition('"half the')[0]
     config.write_text(long, encoding="utf-8")
 
@@ -315,6 +251,7 @@ def test_a_change_is_compared_over_folds_and_seeds(stub: StudiedProject) -> None
     assert lines[0] == "changes: 1, folds: 3, seeds: 2, significant effects: 1"
     assert lines[-1].startswith("| wide | 0.19 (0.1114 to 0.2686) | -0.145 | -0.224 to -0.0664 |")
     assert lines[-1].endswith("| 3 | 2 |")
+    assert "Nadeau and Bengio" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_without_changes_the_baseline_is_repeated(stub: StudiedProject) -> None:
@@ -568,7 +505,7 @@ def test_a_study_that_was_suspended_goes_on(stub: StudiedProject) -> None:
     assert "Traceback" not in result.stdout
 
 
-@mounts
+@needs_mounts
 @pytest.mark.parametrize(
     ("kind", "text", "size"),
     [("ablate", ABLATE, 72), ("tune", TUNE, 224)],

@@ -139,9 +139,19 @@ for command in (
 """
 
 
+OTHERS = [starter for starter in CHOICES["starter"] if starter != "image"]
+RUN = [
+    (release.version, starter)
+    for number, release in enumerate(releases())
+    for starter in (OTHERS if number == 0 else [OTHERS[number % len(OTHERS)]])
+]
+"""Each starter of the oldest release, whose files differ most, and one of each later release.
+
+test_living.py trains another one of each release, and runs its own tests."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("starter", sorted({*CHOICES["starter"]} - {"image"}))
-@pytest.mark.parametrize("version", [release.version for release in releases()])
+@pytest.mark.parametrize(("version", "starter"), RUN)
 def test_an_updated_project_runs_with_the_owners_files_as_they_were(
     version: str, starter: str, template: Path, tmp_path: Path
 ) -> None:
@@ -310,23 +320,6 @@ def test_no_project_is_made_that_could_never_be_updated(
     assert "its projects can't be updated. The first version is 0.6.0" in error
     assert error.count("\n") == 1
     assert tree(tmp_path) == before
-
-
-@pytest.mark.slow
-def test_a_template_without_tags_is_used_without_a_warning(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    template = copy_template(tmp_path / "template")
-    commit(template, "Nothing is tagged")
-    project = tmp_path / "digits"
-    options = ["--template", str(template)]
-    assert main(["new", str(project), "--defaults", *options]) == 0
-    commit(project, "Start")
-    (template / "template/AGENTS.md.jinja").write_text("# Other rules\n", encoding="utf-8")
-    commit(template, "Other rules")
-    assert main(["update", str(project), "--yes", *options]) == 0
-    assert (project / "AGENTS.md").read_text("utf-8") == "# Other rules\n"
-    assert capfd.readouterr().err == ""
 
 
 # --- the extensions themselves change from version to version -----------------------------------
