@@ -74,6 +74,8 @@ def test_the_printed_config_is_the_same_config_and_options_override_the_file(
     [
         (["train", "--training.max-step=5"], "did you mean --training.max-steps?"),
         (["train", "--training.max-steps=few"], "training.max_steps: "),
+        (["train", "--training.max-steps="], "training.max_steps: "),
+        (["train", "--training.device="], "training.device: "),
         (["train", "--config", "shorts.toml"], "did you mean short.toml?"),
         (["trian"], "invalid choice: 'trian'"),
         (["evaluate"], "RUN"),

@@ -100,7 +100,7 @@ def load_config(args: Namespace) -> Config:
     if "checkpoint.metric" in args:  # its mode is derived again
         values = merge(values, {"checkpoint": {"mode": ""}})
     for path, default in flatten(to_dict(Config())).items():
-        if text := getattr(args, path, ""):
+        if (text := getattr(args, path, None)) is not None:
             quoted = json.dumps(text)
             try:
                 literal = quoted if isinstance(default, str) else text
