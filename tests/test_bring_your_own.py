@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from rendering import render
 from test_projects import pytestmark, run
+from test_starters import replace
 
 __all__ = ["pytestmark"]
 
@@ -253,8 +254,10 @@ def test_every_step_passes_for_another_task(name: str, template: Path, tmp_path:
     for file, text in CONFIGS.items():
         (project / "configs" / file).write_text(text, encoding="utf-8")
 
+    printed = run(project, "python", "-m", "mine.cli", "validate")
+    counts_classes = name == "classification of two-channel signals"
+    assert ("train: 240 examples {" in printed) == counts_classes, "a mask has no one class"
     for command in (
-        ["validate"],
         ["features"],
         ["overfit", "--config", "configs/overfit.toml"],
         ["train", "--config", "configs/small.toml"],
@@ -304,3 +307,11 @@ def test_the_blank_starter_predicts_a_number_with_its_own_network_and_metrics(
         run(project, "python", "-m", "mine.cli", *command)
     metrics = json.loads((project / "runs/small/metrics.json").read_text(encoding="utf-8"))
     assert metrics["metrics"]["r2"]["value"] > 0.9
+
+    # A second number, such as an uncertainty, is predicted beside it.
+    replace(project / "src/mine/models/network.py", "outputs[:, 0] if", "outputs if")
+    both = "if True:\n        predictions, _ = predictions.T"
+    replace(project / "src/mine/eval/metrics.py", "if predictions.ndim == 1:", both)
+    run(project, "python", "-m", "mine.cli", "evaluate", "runs/small")
+    header = (project / "runs/small/predictions.csv").read_text(encoding="utf-8").partition("\n")[0]
+    assert header.startswith("id,label,predicted_0,predicted_1,loss,")

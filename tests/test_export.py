@@ -53,6 +53,9 @@ def test_an_exported_model_predicts_the_same_without_the_projects_source(
     exported = (project / "exported").rename(tmp_path / "elsewhere")
     names = {path.name for path in exported.iterdir()}
     assert {"model.pt2", "model.safetensors", "config.toml", "schema.json", "README.md"} <= names
+    modes = {path.stat().st_mode for path in exported.iterdir()}
+    assert len(modes) == 1, "whoever can read one file can read all"
+    assert "/exported/" in (project / ".gitignore").read_text(encoding="utf-8")
 
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(

@@ -88,8 +88,8 @@ NEW_DATA = {
 """One example without a target, and the name of a file for it."""
 
 
-def run(project: Path, *command: str) -> None:
-    """Run one of a project's commands. Raises AssertionError with what it printed if it fails."""
+def run(project: Path, *command: str) -> str:
+    """What one of a project's commands prints; if it fails, in an AssertionError."""
     start = forks.run if command[0] == "python" else subprocess.run
     done = start(
         [*command],
@@ -105,6 +105,7 @@ def run(project: Path, *command: str) -> None:
         text=True,
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
 
 
 @pytest.fixture(scope="session")

@@ -462,10 +462,15 @@ def test_a_regression_has_residuals(tmp_path: Path) -> None:
         "label": labels,
         "predicted": predicted,
     }
-    page, summary = report(write_run(tmp_path, {**rows, "rooms": rng.integers(1, 5, 100)}))
+    run = write_run(tmp_path, {**rows, "rooms": rng.integers(1, 5, 100)})
+    metric = {"median_absolute_error": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    evaluation = {"step": 1, "examples": 100, "metrics": metric}
+    (run.folder / "metrics.json").write_text(json.dumps(evaluation), encoding="utf-8")
+    page, summary = report(run)
     assert "<h2>Residuals</h2>" in page
     assert "<h2>Confusion matrix</h2>" not in page
     assert "RMSE" in summary
+    assert "median_absolute_error  0.5 (0.4\u00a0to\u00a00.6)" in summary
 
 
 def test_losses_of_texts_are_enough(tmp_path: Path) -> None:

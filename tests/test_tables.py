@@ -271,7 +271,13 @@ def test_a_few_cells_that_do_not_fit_are_errors_and_no_reason_for_another_kind(
     project: Project, tmp_path: Path
 ) -> None:
     numbers = [str(number * 0.5) for number in range(199)]
-    path = write(tmp_path / "a.csv", a=["oops", *numbers], label=[0, 1] * 100)
+    days = ["2.1.2024", *(f"2024-01-{1 + number % 28:02}" for number in range(199))]
+    ids = ["x1", *(f"x{number}" for number in range(199))]
+    path = write(tmp_path / "a.csv", id=ids, day=days, a=["oops", *numbers], label=[0, 1] * 100)
+    found = kinds(project, path)
+    assert found["id"] == "id", "validate lists the id that occurs twice"
+    assert found["day"] == "date %Y-%m-%d"
+    path = write(tmp_path / "b.csv", a=["oops", *numbers], label=[0, 1] * 100)
     assert kinds(project, path)["a"] == "number"
     assert project.read(path)["row 1"].problem == "a = 'oops': expected a number"
 
@@ -288,6 +294,7 @@ def test_validate_prints_a_block_that_states_the_columns_in_settings(
     stated: dict[str, Any] = {}
     exec("\n".join(block), {"Any": Any}, stated)
     assert stated["COLUMNS"] == {"a": "number", "b": "category", "label": ["0", "1"]}
+    assert '    "label": ["0", "1"],' in output, "in the quotes that `ruff format` asks for"
 
 
 def test_validate_prints_the_first_of_many_columns_and_counts_the_others(
@@ -297,10 +304,10 @@ def test_validate_prints_the_first_of_many_columns_and_counts_the_others(
     path = write(tmp_path / "wide.csv", **columns)
     validate = f"command('validate', '--data.path={path}', '--data.target=c98')"
     _, output = project.ask(validate)
-    assert "'c27': 'number'" in output
-    assert "'c28'" not in output
+    assert '"c27": "number"' in output
+    assert '"c28"' not in output
     assert "… and 63 lines more; schema.json has all of them\n" in output
-    assert "'c98': 'number',  # the target" in output
+    assert '"c98": "number",  # the target' in output
 
 
 def test_a_wrong_target_or_group_is_one_line_with_the_nearest_column(

@@ -163,7 +163,8 @@ def infer(rows: pl.LazyFrame, config: DataConfig) -> tuple[dict[str, Any], list[
         missing = f", {1 - fact['count'] / fact['total']:.1%} missing"
         remark += missing if fact["count"] < fact["total"] else ""
         columns[name] = kind
-        block.append(f"    {name!r}: {kind!r},  # {remark}")
+        line = f"    {name!r}: {kind!r},"  # in the quotes that ruff prefers, where it can be
+        block.append((line if '"' in line else line.replace("'", '"')) + f"  # {remark}")
     return columns, [*block, "}"]
 
 
@@ -173,9 +174,8 @@ def _facts(sample: pl.Series) -> pl.Expr:
     date = "date" if dtype.is_temporal() else ""
     if dtype == pl.String and sample.cast(pl.Float64, strict=False).count() < sample.count():
         for day in reversed(DATES):
-            valid = parse(name, f"date {day}", dtype).is_not_null()
-            if sample.drop_nulls().to_frame().select(valid.all()).item():
-                date = f"date {day}"
+            valid = sample.to_frame().select(parse(name, f"date {day}", dtype).count()).item()
+            date = f"date {day}" if valid >= 0.99 * sample.count() else date
     cells, number = pl.col(name), parse(name, "number", dtype)
     return pl.struct(
         total=pl.len(),
@@ -198,7 +198,7 @@ def _kind(name: str, fact: Mapping[str, Any]) -> str:
         return "unused: pandas' row numbers"
     if distinct < 2 and count in (0, total):
         return "unused: all cells are equal" if count else "unused: no cell has a value"
-    if name.lower() == "id" and distinct == total:
+    if name.lower() == "id" and distinct >= 0.99 * total:
         return "id"
     if fact["date"] and fact["dates"] >= 0.99 * count:
         return fact["date"]

@@ -72,8 +72,9 @@ def report_run(run: Run, slice_by: Sequence[str], output: Path | None, console: 
         summary.append(("calibration", str(calibration)))
     worse = ", ".join(f"{part.column} {part.name}" for part in slices if part.is_worse) or "none"
     summary += [("worse slices", f"{worse}, of {len(slices)} tested"), ("report", str(path))]
+    width = max(len(name) for name, _ in summary)
     for name, text in summary:
-        line = printable(f"{name:<14}{text}")
+        line = printable(f"{name:<{width}}  {text}")
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .config import from_dict
@@ -82,7 +82,8 @@ def export(run: Run, folder: Path) -> None:
     torch.export.save(program, temporary / "model.pt2")
     np.save(temporary / "example_inputs.npy", inputs.numpy())
     np.save(temporary / "example_predictions.npy", predictions.numpy())
-    save_file(module_tensors(network), temporary / "model.safetensors")
+    # Not `save_file`, whose files only their owner can read.
+    (temporary / "model.safetensors").write_bytes(save(module_tensors(network)))
     for name in ("config.toml", "schema.json", "run.json"):
         shutil.copy(run.folder / name, temporary)
     meaning = f"probabilities of {', '.join(schema.classes)}" if schema.classes else "predictions"
