@@ -114,7 +114,7 @@ def fuzz(check: Callable[[Any], None], *cases: st.SearchStrategy[Any], share: fl
     """Check random cases for this share of the time, in rounds, since Hypothesis has no limit."""
     end, number = time.monotonic() + share * SECONDS, 0
     health = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    options = settings(database=None, deadline=None, max_examples=10, suppress_health_check=health)
+    options = settings(database=None, deadline=None, max_examples=5, suppress_health_check=health)
     while time.monotonic() < end:
         number = random.getrandbits(32) if "FUZZ_SECONDS" in os.environ else number + 1
         seed(number)(options(given(st.tuples(*cases))(check)))()
