@@ -190,6 +190,8 @@ def test_a_checkpoint_restores_weights_and_optimizer_bit_for_bit(
     restored = [model.state_dict(), state.optimizer.state_dict()["state"]]
     torch.testing.assert_close(restored, saved, rtol=0, atol=0)
     assert state.step == 1
+    modes = {path.stat().st_mode for path in manager.path(1).iterdir()}
+    assert len(modes) == 1, "whoever can read one file can read all"
     with pytest.raises(CheckpointError, match="weights of another network"):
         manager.load_weights(1, nn.Linear(3, 3))
 

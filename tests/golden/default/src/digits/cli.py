@@ -135,7 +135,7 @@ def validate(args: Namespace, config: Config) -> int:
         notes[30:-10] = [f"    … and {hidden} lines more; schema.json has all of them"]
     print(*notes, sep="\n", end="\n" if notes else "")
     for split, size in validator.sizes.items():
-        classes = enumerate(validator.schema.classes)
+        classes = enumerate(validator.schema.classes if validator.class_counts else ())
         counts = {name: validator.class_counts[split, label] for label, name in classes}
         print(f"{split}: {size} examples", *([counts] if counts else []))
     for warning in validator.warnings:

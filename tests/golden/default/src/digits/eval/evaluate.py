@@ -128,7 +128,7 @@ def plot_mistakes(path: Path, predictions: Predictions, dataset: Dataset) -> Non
             label, predicted = schema.classes[targets[row]], schema.classes[values[row].argmax()]
             text = f"{label}, predicted {predicted}\n{text}"
         elif targets.ndim == 1:
-            text = f"{targets[row]:.4g}, predicted {values[row].item():.4g}\n{text}"
+            text = f"{targets[row]:.4g}, predicted {np.round(values[row], 4)}\n{text}"
         text = f"{dataset.ids[row][-30:]}\n{text}"
         title = "".join(c if ord(c) in letters else ascii(c)[1:-1] for c in text)
         axes.set_title(title, fontsize=8, parse_math=False)

@@ -97,6 +97,8 @@ class CheckpointManager:
             temporary.mkdir()
             (temporary / "state.json").write_text(json.dumps(saved))
             checksums = save_files(files, temporary)
+            for path in temporary.iterdir():  # safetensors lets only the owner read its files
+                path.chmod((temporary / "state.json").stat().st_mode)
             (temporary / "manifest.json").write_text(json.dumps(checksums, indent=2))
             for path in (*temporary.iterdir(), temporary):
                 flush(path)

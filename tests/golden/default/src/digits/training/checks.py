@@ -140,8 +140,7 @@ def _check_untrained(config: Config, train_set: Dataset, few: Dataset) -> tuple[
     model = build_model(config, train_set, device)
     missing = {name for name, weight in model.named_parameters() if weight.requires_grad}
     if not missing:
-        message = "this model isn't trained by steps, so there is nothing to check"
-        raise ConfigError(f"overfit: {message}")
+        raise ConfigError("overfit: this model isn't trained by steps: there is nothing to check")
     adapt_model(model, train_set, config)
     loss = _losses(model, few, config).mean().item()
     optimizer = build_optimizer(model, config.training)
@@ -159,8 +158,7 @@ def _check_untrained(config: Config, train_set: Dataset, few: Dataset) -> tuple[
         expected = math.log(few.schema.num_outputs)
         plausible = abs(loss / expected - 1) <= 0.5
         result += f"; a uniform guess has {expected:.4g}"
-    gradients = (not missing, f"every parameter gets a gradient{names}")
-    return loss, [(plausible, result), gradients]
+    return loss, [(plausible, result), (not missing, f"every parameter gets a gradient{names}")]
 
 
 def _train(config: Config, name: str, train_set: Dataset, validation_set: Dataset) -> nn.Module:
