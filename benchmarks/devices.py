@@ -2,8 +2,8 @@
 
 Steps of 1, 2 and 4 processes with gloo on this machine, three ways, alternating in each process:
 
-- ours: the project's `compute_gradients`, which adds in the order of a tree over the parts of a
-  batch, so that the bits don't depend on the number of processes, during the backward pass.
+- ours: the project's `sum_and_clip`, which adds in the order of a tree over the parts of a batch,
+  so that the bits don't depend on the number of processes.
 - all_reduce: one flat `all_reduce` of all gradients, after the backward pass.
 - DDP: `DistributedDataParallel`, which reduces during the backward pass.
 
@@ -78,7 +78,7 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
     with device.process_group(config.training):
 
         def ours(backward: Callable[[int], Any], weights: list[Any]) -> None:
-            device.compute_gradients(backward, processes, weights, float("inf"))
+            device.sum_and_clip(weights, backward(0), float("inf"))
 
         def flat(backward: Callable[[int], Any], weights: list[Any]) -> None:
             loss = backward(0)
@@ -101,7 +101,6 @@ def measure_steps(folder: Path, width: int, rounds: int) -> Seconds:
             torch.manual_seed(0)
             layers = [nn.Linear(width, width, bias=False) for _ in range(LAYERS)]
             models[way] = nn.Sequential(*layers)
-        device.distribute(models["ours"], torch.device("cpu"))
         models["DDP"] = nn.parallel.DistributedDataParallel(models["DDP"])
         optimizers = {way: torch.optim.AdamW(models[way].parameters()) for way in ways}
 
